@@ -1,0 +1,59 @@
+# `make demo` and `make test` set everything up themselves; see README.md.
+
+PYTHON ?= python3
+VENV ?= .venv
+PORT ?=
+BIN := $(VENV)/bin
+UV := $(shell command -v uv 2>/dev/null)
+SOURCES := setup.cfg pyproject.toml $(wildcard jupyterhub_config.d/*.py) \
+    $(shell find hub_groups hub_quotas share_links -type f -not -name '*.pyc')
+
+ifneq ($(UV),)
+INSTALL := $(UV) pip install --quiet --python $(BIN)/python
+else
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+endif
+
+.PHONY: help demo test lint format docs clean
+help: ## what there is to make
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.demo $(VENV)/.package ## start a hub with a sample world on this machine (PORT=8000)
+	@PORT=$(PORT) $(BIN)/python examples/demo/run.py
+
+test: $(VENV)/.dev $(VENV)/.package ## run all tests (ARGS="-m pure" for the fast ones)
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.dev ## check format, style and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev ## put the code into shape
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean: ## remove what was set up, and the demo's data
+	rm -rf $(VENV) .demo build *.egg-info
+
+$(BIN)/python:
+	@echo "Making $(VENV) ..."
+ifneq ($(UV),)
+	@$(UV) venv --quiet --python $(PYTHON) $(VENV)
+else
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { \
+	  echo "$(PYTHON) has no venv module; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+endif
+
+# The packages are installed as a hub image installs them: their drop-ins are data files, which an
+# editable install leaves out.
+$(VENV)/.demo $(VENV)/.dev: $(VENV)/.%: setup.cfg | $(BIN)/python
+	@echo "Installing what the $* needs (a minute or two, once) ..."
+	@$(INSTALL) '.[$*]'
+	@touch $@ $(VENV)/.package
+
+$(VENV)/.package: $(SOURCES) | $(BIN)/python
+	@echo "Installing the packages ..."
+	@$(INSTALL) --no-deps --force-reinstall .
+	@touch $@

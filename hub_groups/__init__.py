@@ -1,0 +1,28 @@
+"""Who belongs to which group, from where; synced from the login without losing what people set by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def activate(c: Any) -> None:
+    """Attach hub_groups to the hub whose configuration file is running.
+
+    Args:
+        c: that file's configuration object.
+    """
+    from .attach import PageService, attach, serve_pages
+    from .authenticator import with_groups
+    from .config import settings
+
+    def apply(app: Any) -> None:
+        found = settings(app)
+        app.authenticator_class = with_groups(app.authenticator_class, found)
+        pages = PageService(
+            name="groups",
+            module="hub_groups.service",
+            settings={"db_url": found.db_url},
+        )
+        serve_pages(app, pages, found.service_url)
+
+    attach(c, "hub_groups", apply)

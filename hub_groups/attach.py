@@ -1,0 +1,186 @@
+"""How a drop-in attaches to the hub, whatever the admin configures before or after it.
+
+While a configuration file runs, the application exists and nothing has been built from its
+traits yet. So a drop-in assigns nothing: it observes the application's configuration, and each
+time that is applied (the file, later `extraConfig`, the command line), puts its own part around
+what the admin set. All changes are idempotent.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import socket
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import jupyterhub
+from jupyterhub.app import JupyterHub
+from traitlets.config import Application
+
+HUB_MAJOR = int(jupyterhub.__version__.split(".")[0])
+
+HOST_SERVICE = "group-quotas"
+"""The hub-managed process that serves the pages of all activated packages."""
+
+_START_SECONDS = 10
+
+
+@dataclass(frozen=True)
+class PageService:
+    """Pages of one package under /services/NAME/.
+
+    Attributes:
+        name: the service's name and the last part of its address.
+        module: the Python module whose `routes(context)` gives the tornado handlers.
+        settings: what the module needs to know, as JSON values.
+        scopes: what the service itself may ask of the hub's REST API, and no more.
+    """
+
+    name: str
+    module: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    scopes: tuple[str, ...] = ()
+
+
+@dataclass
+class _Attached:
+    """What the drop-ins have attached to one hub application."""
+
+    packages: set[str] = field(default_factory=set)
+    services: dict[str, PageService] = field(default_factory=dict)
+    tokens: dict[str, str] = field(default_factory=dict)
+    cookie_secret: str = field(default_factory=lambda: secrets.token_hex(32))
+    url: str = ""
+
+
+def attach(c: Any, package: str, apply: Callable[[JupyterHub], None]) -> None:
+    """Call `apply(app)` now and each time the hub's configuration has been applied.
+
+    Args:
+        c: the configuration object of the file that runs.
+        package: who attaches; a second time is ignored.
+        apply: sets traits of the application; must be idempotent.
+
+    Does nothing where the file is read by something other than a hub (`jupyterhub token`,
+    `jupyterhub upgrade-db`).
+    """
+    app = Application.instance() if Application.initialized() else None
+    if not isinstance(app, JupyterHub) or package in _attached(app).packages:
+        return
+    _attached(app).packages.add(package)
+    # traitlets tells observers only of a change: make sure that there is one, even if this
+    # drop-in is all that there is in the configuration.
+    c.GroupQuotas.attached = sorted(_attached(app).packages)
+    app.observe(lambda _change: apply(app), "config")
+    apply(app)
+
+
+def is_attached(app: JupyterHub, package: str) -> bool:
+    """Whether the drop-in of `package` has run."""
+    return package in _attached(app).packages
+
+
+def _attached(app: JupyterHub) -> _Attached:
+    state: _Attached | None = getattr(app, "_group_quotas", None)
+    if state is None:
+        state = app._group_quotas = _Attached()
+    return state
+
+
+def serve_pages(app: JupyterHub, service: PageService, url: str) -> None:
+    """Add a package's pages to the hub: the service, its scopes, and everybody's way to it.
+
+    One hub-managed process hosts all of them. It has no address of its own as far as the hub is
+    concerned, and the services that do are external ones: a hub exits when a managed service with
+    an address does not come up, and pages must never take a hub down.
+
+    Args:
+        url: where the process listens, from the hub's and the proxy's point of view; port 0
+            stands for a free one, chosen once for each start of the hub.
+    """
+    state = _attached(app)
+    state.services[service.name] = service
+    state.tokens.setdefault(service.name, secrets.token_hex(32))
+    state.url = state.url or _with_free_port(url)
+    app.services = _services(app.services, state)
+    app.load_roles = _roles(app.load_roles, state)
+    if HUB_MAJOR >= 6:
+        app.extra_user_scopes = set(app.extra_user_scopes) | set(_user_scopes(state))
+
+
+def _with_free_port(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.port != 0:
+        return url
+    with socket.socket() as free:
+        free.bind((parts.hostname or "127.0.0.1", 0))
+        return parts._replace(netloc=f"{parts.hostname}:{free.getsockname()[1]}").geturl()
+
+
+def _services(configured: Iterable[dict[str, Any]], state: _Attached) -> list[dict[str, Any]]:
+    ours = {*state.services, HOST_SERVICE}
+    theirs = [service for service in configured if service.get("name") not in ours]
+    host: dict[str, Any] = {
+        "name": HOST_SERVICE,
+        "command": [sys.executable, "-m", "hub_groups.host"],
+        "environment": {"GROUP_QUOTAS_HOST": _host_settings(state)},
+        "display": False,
+    }
+    pages: list[dict[str, Any]] = [
+        {
+            "name": name,
+            "url": state.url,
+            "api_token": state.tokens[name],
+            "oauth_no_confirm": True,  # part of this hub, not somebody else's application
+        }
+        for name in state.services
+    ]
+    if HUB_MAJOR >= 6:  # 5.x knows no `timeout`, waits one second
+        for page in pages:
+            page["timeout"] = _START_SECONDS
+    return [*theirs, host, *pages]
+
+
+def _host_settings(state: _Attached) -> str:
+    return json.dumps(
+        {
+            "url": state.url,
+            "cookie_secret": state.cookie_secret,
+            "services": {
+                name: {
+                    "module": service.module,
+                    "settings": service.settings,
+                    "token": state.tokens[name],
+                }
+                for name, service in state.services.items()
+            },
+        }
+    )
+
+
+def _user_scopes(state: _Attached) -> list[str]:
+    return [f"access:services!service={name}" for name in state.services]
+
+
+def _roles(configured: Iterable[dict[str, Any]], state: _Attached) -> list[dict[str, Any]]:
+    prefix = f"{HOST_SERVICE}-"
+    roles = [dict(role) for role in configured if not role["name"].startswith(prefix)]
+    roles += [
+        {"name": prefix + name, "scopes": list(service.scopes), "services": [name]}
+        for name, service in state.services.items()
+        if service.scopes
+    ]
+    # The admin's own `user` role stays; where it lists scopes, a hub ignores extra_user_scopes.
+    user = next((role for role in roles if role["name"] == "user"), None)
+    if user and "scopes" in user:
+        user["scopes"] = list(dict.fromkeys([*user["scopes"], *_user_scopes(state)]))
+    elif HUB_MAJOR < 6:
+        if user is None:
+            user = {"name": "user"}
+            roles.append(user)
+        user["scopes"] = ["self", *_user_scopes(state)]
+    return roles

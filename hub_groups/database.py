@@ -1,0 +1,65 @@
+"""Opening a store's database: SQLite beside the hub's own, or PostgreSQL by URL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import make_url
+
+BUSY_TIMEOUT_MS = 10_000
+
+
+def default_url(hub_db_url: str, name: str) -> str:
+    """The URL of the SQLite file NAME beside the hub's own database.
+
+    A hub whose database is not a local file (PostgreSQL, MySQL, memory) gets the file in its
+    working directory.
+    """
+    url = make_url(hub_db_url)
+    beside = url.get_backend_name() == "sqlite" and url.database and url.database != ":memory:"
+    folder = Path(url.database or "").parent if beside else Path()
+    return f"sqlite:///{(folder / name).absolute()}"
+
+
+def open_engine(url: str) -> sa.Engine:
+    """An engine on which `reading` and `writing` are the only ways to a connection."""
+    engine = sa.create_engine(url)
+    if engine.dialect.name == "sqlite":
+        sa.event.listen(engine, "connect", _configure_sqlite)
+        sa.event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _configure_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # we say BEGIN ourselves, see _begin_sqlite
+    for pragma in (
+        "journal_mode = WAL",
+        "synchronous = FULL",  # NORMAL loses the last commits when the power fails
+        f"busy_timeout = {BUSY_TIMEOUT_MS}",
+        "foreign_keys = ON",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    # A deferred transaction that turns into a writer fails at once, whatever the busy_timeout.
+    writes = connection.get_execution_options().get("writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+@contextmanager
+def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """One consistent view."""
+    with engine.connect() as connection, connection.begin():
+        yield connection
+
+
+@contextmanager
+def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """One transaction that sees nobody else's changes between its first read and its commit."""
+    with engine.connect().execution_options(writes=True) as connection, connection.begin():
+        yield connection

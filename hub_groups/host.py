@@ -1,0 +1,119 @@
+"""The one process that serves the pages of all activated packages: `python -m hub_groups.host`.
+
+Started by the hub, which hands over everything in GROUP_QUOTAS_HOST (see `attach.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import logging
+import os
+import signal
+from typing import Any
+from urllib.parse import urlsplit
+
+from jupyterhub.services.auth import HubOAuth
+from tornado import web
+from tornado.httpserver import HTTPServer
+
+from .web import Context, NotFound, Routes, common_routes, template_environment
+
+log = logging.getLogger("group-quotas")
+
+_PARENT_CHECK_SECONDS = 1
+
+
+def build(host: dict[str, Any], env: dict[str, str]) -> tuple[web.Application, list[Any]]:
+    """The application, and what each package wants to run beside its pages.
+
+    Args:
+        host: what `attach.py` put together: url, cookie_secret, services.
+        env: the environment that a hub gives its services (JUPYTERHUB_API_URL and so on).
+    """
+    base_url, hub_host = env["JUPYTERHUB_BASE_URL"], env.get("JUPYTERHUB_HOST", "")
+    nav = {name: f"{base_url}services/{name}/" for name in host["services"]}
+    packages = [spec["module"].partition(".")[0] for spec in host["services"].values()]
+    templates = template_environment(sorted({"hub_groups", *packages}))
+    routes: Routes = []
+    background: list[Any] = []
+    for name, spec in host["services"].items():
+        context = Context(
+            name=name,
+            settings=spec["settings"],
+            prefix=nav[name],
+            hub=f"{base_url}hub/",
+            nav=nav,
+            auth=_auth(name, spec["token"], nav[name], env),
+            templates=templates,
+        )
+        module = importlib.import_module(spec["module"])
+        routes += common_routes(context)
+        routes += module.routes(context)
+        routes.append((f"{context.prefix}.*", NotFound, {"context": context}))
+        background += getattr(module, "background", lambda _context: [])(context)
+    application = web.Application(
+        routes,  # type: ignore[arg-type]
+        cookie_secret=host["cookie_secret"],
+        xsrf_cookies=True,
+        hub_host=hub_host,
+    )
+    return application, background
+
+
+def _auth(name: str, token: str, prefix: str, env: dict[str, str]) -> HubOAuth:
+    base_url = env["JUPYTERHUB_BASE_URL"]
+    return HubOAuth(
+        api_url=env["JUPYTERHUB_API_URL"],
+        api_token=token,
+        base_url=prefix,
+        hub_prefix=f"{base_url}hub/",
+        hub_host=env.get("JUPYTERHUB_HOST", ""),
+        oauth_client_id=f"service-{name}",
+        oauth_redirect_uri=f"{env.get('JUPYTERHUB_HOST', '')}{prefix}oauth_callback",
+        access_scopes={"access:services", f"access:services!service={name}"},
+        cache_max_age=10,  # an admin who is one no longer is not one here either
+    )
+
+
+async def _until_orphaned() -> None:
+    """Return when the hub that started us is gone.
+
+    A hub that is killed leaves its services behind. One that lived on would hold tokens that the
+    next hub does not know.
+    """
+    hub = os.getppid()
+    while os.getppid() == hub:
+        await asyncio.sleep(_PARENT_CHECK_SECONDS)
+    log.warning("The hub is gone; stopping.")
+
+
+async def main() -> None:
+    logging.basicConfig(format="[%(levelname).1s %(asctime)s %(name)s] %(message)s")
+    log.setLevel(logging.INFO)
+    host = json.loads(os.environ.pop("GROUP_QUOTAS_HOST"))
+    application, background = build(host, dict(os.environ))
+    where = urlsplit(host["url"])
+    server = HTTPServer(application, xheaders=True)
+    try:
+        local = where.hostname in ("127.0.0.1", "localhost", "::1")
+        server.listen(where.port or 80, address="127.0.0.1" if local else "")
+    except OSError as error:
+        raise SystemExit(
+            f"The pages of group-quotas can't be served at {host['url']}: {error}. "
+            "Set c.HubGroups.service_url to a free port."
+        ) from None
+    log.info("Serving %s at %s", ", ".join(host["services"]), host["url"])
+    tasks = [asyncio.ensure_future(work) for work in background]
+    orphaned = asyncio.ensure_future(_until_orphaned())
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(signum, orphaned.cancel)
+    await asyncio.wait([orphaned])
+    for task in tasks:
+        task.cancel()
+    server.stop()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

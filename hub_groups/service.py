@@ -1,0 +1,42 @@
+"""The groups page: who is in which group, and from where."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+
+from tornado import web
+
+from .store import GroupStore, Standing, open_store
+from .web import Context, Page, Routes
+
+
+class GroupsPage(Page):
+    """My groups and where each membership comes from; for admins and managers, who else is in."""
+
+    def initialize(self, context: Context, store: GroupStore) -> None:  # type: ignore[override]
+        super().initialize(context)
+        self.store = store
+
+    @web.authenticated
+    async def get(self) -> None:
+        mine = await asyncio.to_thread(self.store.standings, self.user)
+        if self.is_admin:
+            others = await asyncio.to_thread(self.store.standings)
+        else:
+            managed = await asyncio.to_thread(self.store.managed_by, self.user)
+            others = await asyncio.to_thread(self.store.standings, None, managed)
+        self.show("groups.html", mine=mine, by_group=_by_group(others))
+
+
+def _by_group(standings: list[Standing]) -> dict[str, list[Standing]]:
+    found: defaultdict[str, list[Standing]] = defaultdict(list)
+    for standing in standings:
+        found[standing.membership.group].append(standing)
+    return dict(found)
+
+
+def routes(context: Context) -> Routes:
+    """The handlers of these pages."""
+    store = open_store(context.settings["db_url"])
+    return [(context.prefix, GroupsPage, {"context": context, "store": store})]

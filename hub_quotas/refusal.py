@@ -1,0 +1,103 @@
+"""A refusal whose words reach the user on every path that JupyterHub has, on 5.5 and 6."""
+
+from __future__ import annotations
+
+import html
+import logging
+from typing import Any
+
+from hub_groups.attach import HUB_MAJOR
+from tornado import web
+
+_Base: Any
+if HUB_MAJOR >= 6:
+    from jupyterhub.spawner import SpawnException
+
+    _Base = SpawnException
+else:
+    _Base = web.HTTPError
+
+
+class Refused(_Base):  # type: ignore[misc]
+    """No server, and why.
+
+    The hub takes the words from different attributes on the error page, above the spawn form, in
+    the progress stream and in the API; all are set here.
+
+    Args:
+        text: what the user is told.
+        link: address and words of a link that goes with it.
+        reason: a short stable code, for the HTTP reason phrase, logs and metrics.
+        status: the HTTP status.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        link: tuple[str, str] | None = None,
+        reason: str = "quota",
+        status: int = 403,
+    ) -> None:
+        message = html.escape(text)
+        if link:
+            address, words = (html.escape(part) for part in link)
+            message += f' <a href="{address}">{words}</a>'
+        if HUB_MAJOR >= 6:
+            super().__init__(text, reason=reason, message_html=message, status_code=status)
+        else:
+            super().__init__(status, "%s", text, reason=reason)
+        self._reason = reason
+        self.jupyterhub_message = text
+        self.jupyterhub_html_message = message
+
+    @property
+    def reason(self) -> str:
+        return self._reason
+
+    @reason.setter
+    def reason(self, value: str) -> None:
+        """5.5 sets "error" on every exception of a spawn; ours keeps its code."""
+
+    def __str__(self) -> str:
+        return self.jupyterhub_message
+
+
+def uncount(spawner: Any) -> None:
+    """Keep a refusal out of the hub's count of spawn failures; call just before raising it.
+
+    At `consecutive_failure_limit` the hub exits, on 5.5 for any exception. The hub's own callback
+    that counts is registered before our code runs, so ours follows it at once.
+    """
+    spawner.consecutive_failure_limit = 0  # of this object only, and silences a warning on 6
+    handler, future = spawner.handler, spawner._spawn_future
+    if HUB_MAJOR >= 6 or handler is None or future is None:
+        return
+
+    def take_back(_: Any) -> None:
+        counted = handler.settings.get("failure_count", 0)
+        handler.settings["failure_count"] = max(0, counted - 1)
+
+    future.add_done_callback(take_back)
+
+
+class _OneLine(logging.Filter):
+    """A refusal is one line in the hub's log, not a traceback."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, Refused):
+            record.msg, record.args = f"{record.getMessage()}: {error}", ()
+            record.exc_info = None
+            record.levelno, record.levelname = logging.INFO, "INFO"
+        elif record.exc_info == (None, None, None):  # 5.5 logs these as "NoneType: None"
+            record.exc_info = None
+        return True
+
+
+_one_line = _OneLine()
+
+
+def quiet_logs() -> None:
+    """Log refusals as one line each. A second call changes nothing."""
+    for name in ("JupyterHub", "tornado.application"):
+        logging.getLogger(name).addFilter(_one_line)

@@ -1,0 +1,171 @@
+"""The quota pages: what I use and may use; and for admins, the limits of every group."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from hub_groups.store import GroupStore
+from hub_groups.store import open_store as open_group_store
+from hub_groups.web import Context, Page, Routes
+from tornado import web
+from tornado.httputil import url_concat
+
+from .decision import Amounts, Decision
+from .limits import DEFAULT_GROUP, KEYS, Limit, LimitError, covers, group_name, parse_limit, path
+from .messages import SCOPE_TITLES, headline
+from .quantities import RESOURCES
+from .reconcile import keep_reconciling
+from .store import QuotaStore, Session, open_store
+
+
+@dataclass(frozen=True)
+class GroupRow:
+    """One group as the admin page shows it."""
+
+    name: str
+    limits: dict[str, Limit]
+    use: Amounts
+    managers: tuple[str, ...]
+
+    @property
+    def depth(self) -> int:
+        return self.name.count("/")
+
+    @property
+    def unset(self) -> list[str]:
+        return [key for key in KEYS if key not in self.limits]
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A change that was not made: what was typed where, and why not."""
+
+    group: str
+    key: str
+    amount: str
+    why: str
+
+
+class QuotaPage(Page):
+    """What the quota pages share."""
+
+    def initialize(self, context: Context, store: QuotaStore, groups: GroupStore) -> None:  # type: ignore[override]
+        super().initialize(context)
+        self.store = store
+        self.groups = groups
+
+    def show(self, template: str, **values: Any) -> None:
+        super().show(
+            template,
+            resources=RESOURCES,
+            headline=headline,
+            scope_titles=SCOPE_TITLES,
+            moment=_moment,
+            **values,
+        )
+
+
+class UsagePage(QuotaPage):
+    """How much do I have left?"""
+
+    @web.authenticated
+    async def get(self) -> None:
+        mine = sorted(group_name(name) for name in self.current_user.get("groups", []))
+        decisions, sessions = await asyncio.to_thread(self._standing, mine or [DEFAULT_GROUP])
+        managers = await asyncio.to_thread(
+            self.groups.managers, {name for group in mine for name in path(group)}
+        )
+        self.show(
+            "usage.html",
+            decisions=decisions,
+            sessions=sessions,
+            managers=managers,
+            sees_groups=self.is_admin or bool(await _managed(self)),
+        )
+
+    def _standing(self, groups: list[str]) -> tuple[list[Decision], list[Session]]:
+        decisions = [self.store.explain(self.user, group, {}) for group in groups]
+        return decisions, self.store.open_sessions(self.user)
+
+
+class GroupsPage(QuotaPage):
+    """The limits of each group and what is in use, for admins to change and managers to see."""
+
+    @web.authenticated
+    async def get(self) -> None:
+        await self._show_groups(changed=self.get_query_argument("changed", ""))
+
+    @web.authenticated
+    async def post(self) -> None:
+        if not self.is_admin:
+            raise web.HTTPError(403, "Only admins of this hub change limits.")
+        group = self.get_body_argument("group")
+        key = self.get_body_argument("key")
+        amount = self.get_body_argument("amount", "").strip()
+        try:
+            group = group_name(group)
+            limit = parse_limit(group, key, amount or 0)
+        except LimitError as error:
+            self.set_status(400)
+            await self._show_groups(rejected=Rejected(group, key, amount, str(error)))
+            return
+        await asyncio.to_thread(
+            self.store.set_limit, group, key, limit if amount else None, self.user, "page"
+        )
+        self.redirect(url_concat(self.request.path, {"changed": group}))
+
+    async def _show_groups(self, changed: str = "", rejected: Rejected | None = None) -> None:
+        managed = await _managed(self)
+        if not (self.is_admin or managed):
+            raise web.HTTPError(403, "Only admins of this hub and managers of groups see this.")
+        in_hub = [group["name"] for group in await self.context.hub_list("groups")]
+        rows = await asyncio.to_thread(self._rows, in_hub)
+        if not self.is_admin:
+            rows = [row for row in rows if any(covers(group, row.name) for group in managed)]
+        self.show("limits.html", rows=rows, keys=KEYS, changed=changed, rejected=rejected)
+
+    def _rows(self, in_hub: Iterable[str]) -> list[GroupRow]:
+        limits = self.store.limits()
+        use = self.store.group_use()
+        known = {*map(group_name, in_hub), *(limit.group for limit in limits), *use, DEFAULT_GROUP}
+        names = sorted({above for name in known for above in path(name)})
+        managers = self.groups.managers(names)
+        return [
+            GroupRow(
+                name=name,
+                limits={limit.key: limit for limit in limits if limit.group == name},
+                use=use.get(name, {}),
+                managers=managers.get(name, ()),
+            )
+            for name in names
+        ]
+
+
+async def _managed(page: QuotaPage) -> tuple[str, ...]:
+    return await asyncio.to_thread(page.groups.managed_by, page.user)
+
+
+def _moment(at: int) -> datetime:
+    return datetime.fromtimestamp(at // 1_000_000, timezone.utc)
+
+
+def routes(context: Context) -> Routes:
+    """The handlers of these pages."""
+    shared = {
+        "context": context,
+        "store": open_store(context.settings["db_url"]),
+        "groups": open_group_store(context.settings["group_db_url"]),
+    }
+    return [
+        (context.prefix, UsagePage, shared),
+        (f"{context.prefix}groups", GroupsPage, shared),
+    ]
+
+
+def background(context: Context) -> list[Coroutine[Any, Any, None]]:
+    """What runs beside the pages."""
+    return [keep_reconciling(open_store(context.settings["db_url"]), context)]

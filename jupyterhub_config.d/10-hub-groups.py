@@ -1,0 +1,3 @@
+from hub_groups import activate
+
+activate(c)  # noqa: F821

@@ -1,0 +1,3 @@
+from share_links import activate
+
+activate(c)  # noqa: F821
