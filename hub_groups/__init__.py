@@ -9,7 +9,7 @@ def activate(c: Any) -> None:
     """Attach hub_groups to the hub whose configuration file is running.
 
     Args:
-        c: that file's configuration object.
+        c: that file's configuration object. Nothing is assigned to it.
     """
     from .attach import PageService, attach, serve_pages
     from .authenticator import with_groups
@@ -18,6 +18,7 @@ def activate(c: Any) -> None:
     def apply(app: Any) -> None:
         found = settings(app)
         app.authenticator_class = with_groups(app.authenticator_class, found)
+        app.log.info("hub_groups: memberships in %s", found.db_url)
         pages = PageService(
             name="groups",
             module="hub_groups.service",
@@ -25,4 +26,4 @@ def activate(c: Any) -> None:
         )
         serve_pages(app, pages, found.service_url)
 
-    attach(c, "hub_groups", apply)
+    attach("hub_groups", apply)

@@ -1,9 +1,9 @@
 """How a drop-in attaches to the hub, whatever the admin configures before or after it.
 
-While a configuration file runs, the application exists and nothing has been built from its
-traits yet. So a drop-in assigns nothing: it observes the application's configuration, and each
-time that is applied (the file, later `extraConfig`, the command line), puts its own part around
-what the admin set. All changes are idempotent.
+A drop-in runs in the middle of the configuration, and what comes later (Zero to JupyterHub's
+`extraConfig`, the command line) may assign anything again. So it assigns nothing: it waits until
+the hub has all of its configuration and has built nothing from it yet, and then puts its part
+around what the admin set.
 """
 
 from __future__ import annotations
@@ -27,6 +27,10 @@ HOST_SERVICE = "group-quotas"
 """The hub-managed process that serves the pages of all activated packages."""
 
 _START_SECONDS = 10
+
+# The hub sets this trait when it has read its configuration, as the first of all that it builds,
+# before users, roles, services and spawners.
+_FIRST_BUILT = "session_factory"
 
 
 @dataclass(frozen=True)
@@ -57,31 +61,26 @@ class _Attached:
     url: str = ""
 
 
-def attach(c: Any, package: str, apply: Callable[[JupyterHub], None]) -> None:
-    """Call `apply(app)` now and each time the hub's configuration has been applied.
+def attach(package: str, apply: Callable[[JupyterHub], None]) -> None:
+    """Call `apply(app)` when the hub has all of its configuration, and has used none of it yet.
 
     Args:
-        c: the configuration object of the file that runs.
         package: who attaches; a second time is ignored.
-        apply: sets traits of the application; must be idempotent.
+        apply: sets traits of the application.
 
     Does nothing where the file is read by something other than a hub (`jupyterhub token`,
     `jupyterhub upgrade-db`).
+
+    Raises:
+        RuntimeError: this version of JupyterHub can't be attached to.
     """
     app = Application.instance() if Application.initialized() else None
     if not isinstance(app, JupyterHub) or package in _attached(app).packages:
         return
+    if not app.has_trait(_FIRST_BUILT):
+        raise RuntimeError(f"{package} does not know JupyterHub {jupyterhub.__version__}.")
     _attached(app).packages.add(package)
-    # traitlets tells observers only of a change: make sure that there is one, even if this
-    # drop-in is all that there is in the configuration.
-    c.GroupQuotas.attached = sorted(_attached(app).packages)
-    app.observe(lambda _change: apply(app), "config")
-    apply(app)
-
-
-def is_attached(app: JupyterHub, package: str) -> bool:
-    """Whether the drop-in of `package` has run."""
-    return package in _attached(app).packages
+    app.observe(lambda _change: apply(app), _FIRST_BUILT)
 
 
 def _attached(app: JupyterHub) -> _Attached:

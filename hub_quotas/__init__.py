@@ -9,7 +9,7 @@ def activate(c: Any) -> None:
     """Attach hub_quotas to the hub whose configuration file is running.
 
     Args:
-        c: that file's configuration object.
+        c: that file's configuration object. Nothing is assigned to it.
     """
     from hub_groups.attach import PageService, attach, serve_pages
     from hub_groups.config import settings as group_settings
@@ -22,6 +22,7 @@ def activate(c: Any) -> None:
         quota_db = settings(app).db_url
         groups = group_settings(app)
         app.spawner_class = with_quotas(app.spawner_class, quota_db, groups.db_url)
+        app.log.info("hub_quotas: limits and ledger in %s", quota_db)
         pages = PageService(
             name="quotas",
             module="hub_quotas.service",
@@ -32,4 +33,4 @@ def activate(c: Any) -> None:
         serve_pages(app, pages, groups.service_url)
         quiet_logs()
 
-    attach(c, "hub_quotas", apply)
+    attach("hub_quotas", apply)

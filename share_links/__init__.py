@@ -9,7 +9,7 @@ def activate(c: Any) -> None:
     """Attach share_links to the hub whose configuration file is running.
 
     Args:
-        c: that file's configuration object.
+        c: that file's configuration object. Nothing is assigned to it.
     """
     from hub_groups.attach import PageService, attach, serve_pages
     from hub_groups.config import settings
@@ -18,4 +18,4 @@ def activate(c: Any) -> None:
         pages = PageService(name="launch", module="share_links.service")
         serve_pages(app, pages, settings(app).service_url)
 
-    attach(c, "share_links", apply)
+    attach("share_links", apply)

@@ -1,0 +1,147 @@
+"""Fixtures: real hubs, a real browser, the demo. Each test gets its mark from what it asks for."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from chromium import NoBrowser, open_chromium
+from hubs import Demo, Hub, make_venv
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("hub_groups", "hub_quotas", "share_links")
+
+# -- marks ------------------------------------------------------------------------------------
+
+NEEDS = {"browser": {"new_page"}, "hub": {"start_hub", "hub", "demo", "hub55", "sandbox"}}
+_ran: Counter[str] = Counter()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--each-mark-ran",
+        action="store_true",
+        help="fail unless at least one pure, one hub and one browser test ran",
+    )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        asks_for = set(getattr(item, "fixturenames", ()))
+        item.add_marker(next((mark for mark, any_of in NEEDS.items() if asks_for & any_of), "pure"))
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.when == "call" and not report.skipped:
+        _ran.update({"pure", "hub", "browser"} & set(report.keywords))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    terminalreporter.write_line(
+        "ran: " + ", ".join(f"{_ran[mark]} {mark}" for mark in ("pure", "hub", "browser"))
+    )
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if session.config.getoption("--each-mark-ran") and len(_ran) < 3:
+        print(f"\n--each-mark-ran: some mark ran no test: {dict(_ran)}", file=sys.stderr)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_configure() -> None:
+    """Tests run against the installed packages; make sure that these are the ones on disk."""
+    for name in PACKAGES:
+        spec = importlib.util.find_spec(name)
+        installed = Path(spec.origin).parent if spec and spec.origin else None
+        for source in sorted((ROOT / name).rglob("*")):
+            if source.is_file() and source.suffix != ".pyc":
+                copy = installed and installed / source.relative_to(ROOT / name)
+                if not copy or not copy.exists() or copy.read_bytes() != source.read_bytes():
+                    pytest.exit(f"{source} is not what is installed; use `make test`.", 2)
+
+
+# -- hubs -------------------------------------------------------------------------------------
+
+StartHub = Callable[..., Hub]
+
+
+@pytest.fixture(scope="session")
+def start_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartHub]:
+    """Start a real hub: `start_hub(world, python=..., **settings)`; one for equal arguments."""
+    hubs: dict[str, Hub] = {}
+
+    def start(world: str, python: str = sys.executable, fresh: bool = False, **settings) -> Hub:
+        key = repr((world, python, sorted(settings.items()), fresh and len(hubs)))
+        if key not in hubs:
+            folder = tmp_path_factory.mktemp(world)
+            hubs[key] = Hub(folder, world, python=python, **settings)
+            hubs[key].start()
+        return hubs[key]
+
+    yield start
+    for hub in hubs.values():
+        hub.stop()
+
+
+@pytest.fixture(scope="session")
+def hub55(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The Python of an otherwise empty environment with JupyterHub 5.5 and our packages."""
+    folder = tmp_path_factory.mktemp("hub55") / "venv"
+    return make_venv(folder, "jupyterhub==5.5.*", "configurable-http-proxy", str(ROOT))
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    """What `make demo` starts."""
+    running = Demo(tmp_path_factory.mktemp("demo"))
+    running.start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run a command as a newcomer would, in an empty folder."""
+
+    def run(*command: str | Path, **options) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(part) for part in command],
+            **{"cwd": tmp_path, "text": True, "capture_output": True, "timeout": 300, **options},
+        )
+
+    return run
+
+
+# -- browser ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[object]:
+    try:
+        with open_chromium() as browser:
+            yield browser
+    except NoBrowser as reason:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(str(reason))
+
+
+@pytest.fixture
+def new_page(chromium) -> Iterator[Callable]:
+    """A page of a browser of its own: `new_page()`, one for each person in a test."""
+    contexts = []
+
+    def make(**options):
+        contexts.append(chromium.new_context(**options))
+        contexts[-1].set_default_timeout(30_000)
+        return contexts[-1].new_page()
+
+    yield make
+    for context in contexts:
+        context.close()

@@ -1,0 +1,24 @@
+"""A login that says groups, and a roster that says others."""
+
+import json
+import os
+from pathlib import Path
+
+load_subconfig(str(Path(__file__).parent / "base.py"))  # noqa: F821
+c = get_config()  # noqa: F821
+world = json.loads(os.environ["WORLD"])
+
+roster = Path(world["folder"]) / "roster.csv"
+if not roster.exists():
+    roster.write_text("user,group,role\nkim,from-roster,\nprof-ada,from-roster,manager\n")
+c.HubGroups.rosters = [str(roster)]
+
+c.Authenticator.manage_groups = world.get("manage_groups", True)
+
+
+def say_groups(_authenticator, _handler, auth_model):
+    groups = ["from-login"] if auth_model["name"] == "kim" else []
+    return {**auth_model, "groups": groups} if world.get("manage_groups", True) else auth_model
+
+
+c.Authenticator.post_auth_hook = say_groups
