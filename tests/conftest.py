@@ -19,7 +19,7 @@ PACKAGES = ("hub_groups", "hub_quotas", "share_links")
 
 # -- marks ------------------------------------------------------------------------------------
 
-NEEDS = {"browser": {"new_page"}, "hub": {"start_hub", "hub", "demo", "hub55", "sandbox"}}
+NEEDS = {"browser": {"new_page"}, "hub": {"start_hub", "fresh_hub", "demo", "hub55", "sandbox"}}
 _ran: Counter[str] = Counter()
 
 
@@ -76,8 +76,8 @@ def start_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartHub]:
     """Start a real hub: `start_hub(world, python=..., **settings)`; one for equal arguments."""
     hubs: dict[str, Hub] = {}
 
-    def start(world: str, python: str = sys.executable, fresh: bool = False, **settings) -> Hub:
-        key = repr((world, python, sorted(settings.items()), fresh and len(hubs)))
+    def start(world: str, python: str = sys.executable, **settings) -> Hub:
+        key = repr((world, python, sorted(settings.items())))
         if key not in hubs:
             folder = tmp_path_factory.mktemp(world)
             hubs[key] = Hub(folder, world, python=python, **settings)
@@ -86,6 +86,21 @@ def start_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartHub]:
 
     yield start
     for hub in hubs.values():
+        hub.stop()
+
+
+@pytest.fixture
+def fresh_hub(tmp_path: Path) -> Iterator[StartHub]:
+    """The same for a test that needs a hub of its own."""
+    hubs: list[Hub] = []
+
+    def start(world: str, **settings) -> Hub:
+        hubs.append(Hub(tmp_path, world, **settings))
+        hubs[-1].start()
+        return hubs[-1]
+
+    yield start
+    for hub in hubs:
         hub.stop()
 
 

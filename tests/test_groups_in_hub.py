@@ -6,8 +6,8 @@ import pytest
 
 
 @pytest.fixture
-def hub(start_hub):
-    return start_hub("groups", fresh=True)
+def hub(fresh_hub):
+    return fresh_hub("groups")
 
 
 def test_roster_login_and_hand_come_together(hub):
@@ -50,8 +50,8 @@ def test_the_groups_page_says_where_from(hub):
     assert "kim" in hub.login("prof-ada").get("services/groups/").text
 
 
-def test_without_manage_groups_rosters_still_count(start_hub):
-    hub = start_hub("groups", fresh=True, manage_groups=False)
+def test_without_manage_groups_rosters_still_count(fresh_hub):
+    hub = fresh_hub("groups", manage_groups=False)
     hub.login("kim")
     assert hub.groups("kim") == {"from-roster"}
     hub.login("kim")

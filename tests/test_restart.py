@@ -29,8 +29,8 @@ def start_server(hub, user: str) -> None:
     wait_for(f"the server of {user}", lambda: hub.server(user))
 
 
-def test_a_killed_hub_finds_what_runs_and_what_ended(start_hub):
-    hub = start_hub("formless", fresh=True, cleanup_servers=False)
+def test_a_killed_hub_finds_what_runs_and_what_ended(fresh_hub):
+    hub = fresh_hub("formless", cleanup_servers=False)
     for user in ("survivor", "victim"):
         start_server(hub, user)
     assert hub.in_use() == {"default": 2}
@@ -53,9 +53,9 @@ def test_a_killed_hub_finds_what_runs_and_what_ended(start_hub):
         server.kill()
 
 
-def test_a_session_of_a_server_that_the_hub_never_knew_is_closed(start_hub):
+def test_a_session_of_a_server_that_the_hub_never_knew_is_closed(fresh_hub):
     """The hub was killed between the ledger's commit and the start of the server."""
-    hub = start_hub("formless", fresh=True, cleanup_servers=False)
+    hub = fresh_hub("formless", cleanup_servers=False)
     hub.kill()
     answer = hub.ledger().reserve("lost", "ghost", "", ["default"], {"memory": 2**30})
     assert answer.granted
@@ -64,9 +64,9 @@ def test_a_session_of_a_server_that_the_hub_never_knew_is_closed(start_hub):
     wait_for("the session to be closed", lambda: hub.in_use() == {})
 
 
-def test_the_pages_of_a_killed_hub_go_with_it(start_hub):
+def test_the_pages_of_a_killed_hub_go_with_it(fresh_hub):
     """One that lived on would answer the next hub's users with tokens that it does not know."""
-    hub = start_hub("formless", fresh=True)
+    hub = fresh_hub("formless")
     pages = [
         process
         for process in psutil.Process(hub.process.pid).children(recursive=True)
