@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from .limits import SERVER, Limit
+from .limits import SCOPES, SERVER, Limit, path
 from .quantities import RESOURCES
 
 Amounts = Mapping[str, int]
@@ -39,7 +39,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Decision:
-    """The answer for one charged group, with every limit that was looked at.
+    """The answer for one charged group, with every limit that was looked at, nearest first.
 
     Attributes:
         amounts: what the server gets and is charged for.
@@ -86,7 +86,10 @@ def decide(
     A server without a limit of its own gets the tightest `server` limit as its limit.
     Where there is none, a cap on that resource can't hold, and refuses it.
     """
-    limits = tuple(limits)
+    nearest = path(group)
+    limits = sorted(
+        limits, key=lambda cap: (nearest.index(cap.group), SCOPES.index(cap.scope), cap.resource)
+    )
     amounts = {"servers": 1, **request}
     for name in RESOURCES:
         tightest = min(

@@ -89,10 +89,17 @@ def _either(names: Sequence[str]) -> str:
 
 def headline(check: Check) -> str:
     """One limit and its use, for a row of a page: `1 of 2 servers`, `at most 8 GiB a server`."""
-    say = RESOURCES[check.limit.resource].say
     if check.limit.scope == SERVER:
-        return f"at most {say(check.limit.amount)} a server"
-    return f"{RESOURCES[check.limit.resource].format(check.used)} of {say(check.limit.amount)}"
+        return f"at most {RESOURCES[check.limit.resource].say(check.limit.amount)} a server"
+    return of(check.limit.resource, check.used, check.limit.amount)
+
+
+def of(resource: str, used: int, amount: int) -> str:
+    """`0.5 of 4 cores`, `512 MiB of 8 GiB`: the unit twice only where it differs."""
+    say = RESOURCES[resource].say
+    total, (number, _, unit) = say(amount), say(used).rpartition(" ")
+    same = total.rpartition(" ")[2].rstrip("s") == unit.rstrip("s")
+    return f"{number if same else say(used)} of {total}"
 
 
 SCOPE_TITLES = {SERVER: "each server", MEMBER: "each member", GROUP: "the whole group"}

@@ -16,7 +16,7 @@ from tornado.httputil import url_concat
 
 from .decision import Amounts, Decision
 from .limits import DEFAULT_GROUP, KEYS, Limit, LimitError, covers, group_name, parse_limit, path
-from .messages import SCOPE_TITLES, headline
+from .messages import SCOPE_TITLES, headline, of
 from .quantities import RESOURCES
 from .reconcile import keep_reconciling
 from .store import QuotaStore, Session, open_store
@@ -30,10 +30,6 @@ class GroupRow:
     limits: dict[str, Limit]
     use: Amounts
     managers: tuple[str, ...]
-
-    @property
-    def depth(self) -> int:
-        return self.name.count("/")
 
     @property
     def unset(self) -> list[str]:
@@ -63,8 +59,10 @@ class QuotaPage(Page):
             template,
             resources=RESOURCES,
             headline=headline,
+            of=of,
             scope_titles=SCOPE_TITLES,
             moment=_moment,
+            ago=_ago,
             **values,
         )
 
@@ -132,7 +130,10 @@ class GroupsPage(QuotaPage):
         limits = self.store.limits()
         use = self.store.group_use()
         known = {*map(group_name, in_hub), *(limit.group for limit in limits), *use, DEFAULT_GROUP}
-        names = sorted({above for name in known for above in path(name)})
+        names = sorted(
+            {above for name in known for above in path(name)},
+            key=lambda name: (name == DEFAULT_GROUP, name),  # the catch-all comes last
+        )
         managers = self.groups.managers(names)
         return [
             GroupRow(
@@ -151,6 +152,16 @@ async def _managed(page: QuotaPage) -> tuple[str, ...]:
 
 def _moment(at: int) -> datetime:
     return datetime.fromtimestamp(at // 1_000_000, timezone.utc)
+
+
+def _ago(at: int) -> str:
+    """`5 min`, `2 h 10 min`, `3 days`: how long something has gone on."""
+    minutes = int((datetime.now(timezone.utc) - _moment(at)).total_seconds() // 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    if minutes < 48 * 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes // (24 * 60)} days"
 
 
 def routes(context: Context) -> Routes:

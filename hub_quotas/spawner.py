@@ -113,13 +113,15 @@ class QuotaMixin:
         self.log.info("%s:%s is charged to %s", self.user.name, self.name, decision.group)
 
     def _refuse(self, text: str, reason: str = "quota", status: int = 403) -> Refused:
-        """The exception to raise. The choice of a group is not kept for the next plain start."""
+        """The exception to raise.
+
+        The hub has stored the options already, and would take them again for the next start that
+        gives none: who once asked for too much would be refused for ever.
+        """
         self.session_id = None
         self._refused = True
-        options = dict(self.orm_spawner.user_options or {})
-        if options.pop(CHARGED_GROUP, None) is not None:
-            self.orm_spawner.user_options = options
-            self.user.db.commit()
+        self.orm_spawner.user_options = {}
+        self.user.db.commit()
         uncount(self)
         usage = f"{self.hub.base_url.removesuffix('hub/')}services/quotas/"
         return Refused(text, (usage, "See what you use"), reason, status)

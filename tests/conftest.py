@@ -154,7 +154,7 @@ def new_page(chromium) -> Iterator[Callable]:
 
     def make(**options):
         contexts.append(chromium.new_context(**options))
-        contexts[-1].set_default_timeout(30_000)
+        contexts[-1].set_default_timeout(15_000)
         return contexts[-1].new_page()
 
     yield make

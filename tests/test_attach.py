@@ -1,0 +1,48 @@
+"""A drop-in stays attached, whatever an admin configures after it."""
+
+from __future__ import annotations
+
+
+def test_later_configuration_is_wrapped_and_still_runs(fresh_hub):
+    hub = fresh_hub("assertive", base_url="/pre/fix/")
+    hub.limits("default: {member.servers: 1}")
+    user = hub.login("user")
+
+    assert hub.api("users/user/server", "POST").is_success
+    for said in ("admin's pre_spawn_hook", "admin's own spawner", "admin's post_auth_hook"):
+        assert said in hub.log
+    refused = hub.api("users/user/servers/two", "POST")
+    assert refused.status_code == 403
+    assert "default allows each member 1 server" in refused.json()["message"]
+
+    services = hub.api("services").json()
+    assert {"tests", "mine", "groups", "quotas", "launch"} <= set(services)
+    assert user.get("services/quotas/").status_code == 200, "everybody has access to the pages"
+    assert user.get("hub/api/info").status_code == 403
+
+    hub.api("users/user/server", "DELETE")
+    assert "admin's post_stop_hook" in hub.log
+
+
+def test_spawners_that_apply_profiles_in_start_are_charged_for_the_profile(fresh_hub):
+    """As KubeSpawner does, after the pre-spawn hook."""
+    hub = fresh_hub("profiles")
+    hub.limits("default: {server.memory: 1G}")
+    hub.login("user")
+    refused = hub.api("users/user/server", "POST", json={"user_options": {"profile": "2G"}})
+    assert refused.status_code == 403
+    assert "at most 1 GiB of memory; this one asks for 2 GiB" in refused.json()["message"]
+    unknown = hub.api("users/user/server", "POST", json={"user_options": {"profile": "none"}})
+    assert unknown.status_code == 400
+    assert "No such profile: none" in unknown.json()["message"]
+    allowed = hub.api("users/user/server", "POST", json={"user_options": {"profile": "1G"}})
+    assert allowed.is_success
+    assert hub.ledger().open_sessions("user")[0].granted["memory"] == 2**30
+
+
+def test_pages_that_do_not_come_up_do_not_take_the_hub_down(fresh_hub):
+    hub = fresh_hub("brokenpages")
+    assert hub.process.poll() is None
+    hub.login("user")
+    assert hub.api("users/user/server", "POST").is_success
+    assert "Set c.HubGroups.service_url to a free port" in hub.log
