@@ -1,4 +1,4 @@
-"""Who belongs to which group, from where; synced from the login without losing what people set by hand."""
+"""Who belongs to which group, and from where; without losing what people set by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The authenticator mixin: membership is merged at each login, each refresh, and when the hub starts."""
+"""The authenticator mixin: merges memberships at each login and refresh, and at the hub's start."""
 
 from __future__ import annotations
 
@@ -99,6 +99,7 @@ class GroupsMixin:
         if groups == current:
             return
         db = object_session(user)
+        assert db is not None, "the hub hands over users of its own session"
         here = {g.name: g for g in db.query(orm.Group).filter(orm.Group.name.in_(groups))}
         for name in groups - here.keys():
             here[name] = orm.Group(name=name)

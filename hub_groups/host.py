@@ -54,7 +54,7 @@ def build(host: dict[str, Any], env: dict[str, str]) -> tuple[web.Application, l
         routes.append((f"{context.prefix}.*", NotFound, {"context": context}))
         background += getattr(module, "background", lambda _context: [])(context)
     application = web.Application(
-        routes,  # type: ignore[arg-type]
+        routes,
         cookie_secret=host["cookie_secret"],
         xsrf_cookies=True,
         hub_host=hub_host,
@@ -84,7 +84,7 @@ async def _until_orphaned() -> None:
     next hub does not know.
     """
     hub = os.getppid()
-    while os.getppid() == hub:
+    while os.getppid() == hub:  # noqa: ASYNC110 - no event tells when a parent has gone
         await asyncio.sleep(_PARENT_CHECK_SECONDS)
     log.warning("The hub is gone; stopping.")
 

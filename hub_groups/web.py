@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from jupyterhub.services.auth import HubOAuth, HubOAuthenticated, HubOAuthCallbackHandler
+from jupyterhub.services.auth import HubOAuth, HubOAuthCallbackHandler, HubOAuthenticated
 from tornado import httpclient, web
 from tornado.escape import json_decode
 from tornado.httputil import url_concat

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from hub_groups.database import default_url
 from jupyterhub.app import JupyterHub
 from traitlets import Unicode
 from traitlets.config import Configurable
+
+from hub_groups.database import default_url
 
 
 class HubQuotas(Configurable):
@@ -25,4 +26,3 @@ def settings(app: JupyterHub) -> HubQuotas:
     found = HubQuotas(config=app.config)
     found.db_url = found.db_url or default_url(app.db_url, "hub_quotas.sqlite")
     return found
-

@@ -50,9 +50,7 @@ def step(last: Point | None, at: int, change: Mapping[str, int]) -> Point:
 def pack(point: Point) -> list[int]:
     """`[total, rate, total, rate, ...]` by position."""
     return [
-        value
-        for name in POSITIONS
-        for value in (point.total.get(name, 0), point.rate.get(name, 0))
+        value for name in POSITIONS for value in (point.total.get(name, 0), point.rate.get(name, 0))
     ]
 
 

@@ -25,7 +25,7 @@ CHARGED_GROUP = "charged_group"
 
 
 class LimitError(ValueError):
-    """A limit that can't be read; the message says where, what was wrong and what would be right."""
+    """A limit that can't be read; the message says where, what is wrong and what would be right."""
 
 
 @dataclass(frozen=True, order=True)

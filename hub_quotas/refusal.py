@@ -6,8 +6,9 @@ import html
 import logging
 from typing import Any
 
-from hub_groups.attach import HUB_MAJOR
 from tornado import web
+
+from hub_groups.attach import HUB_MAJOR
 
 _Base: Any
 if HUB_MAJOR >= 6:
@@ -18,7 +19,7 @@ else:
     _Base = web.HTTPError
 
 
-class Refused(_Base):  # type: ignore[misc]
+class Refused(_Base):
     """No server, and why.
 
     The hub takes the words from different attributes on the error page, above the spawn form, in

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
+from tornado import web
+from tornado.httputil import url_concat
+
 from hub_groups.store import GroupStore
 from hub_groups.store import open_store as open_group_store
 from hub_groups.web import Context, Page, Routes
-from tornado import web
-from tornado.httputil import url_concat
 
 from .decision import Amounts, Decision
 from .limits import DEFAULT_GROUP, KEYS, Limit, LimitError, covers, group_name, parse_limit, path

@@ -9,12 +9,13 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from hub_groups.attach import HUB_MAJOR
-from hub_groups.store import open_store as open_group_store
 from jupyterhub.spawner import Spawner
 from jupyterhub.utils import maybe_future
 from sqlalchemy.exc import SQLAlchemyError
 from tornado import web
+
+from hub_groups.attach import HUB_MAJOR
+from hub_groups.store import open_store as open_group_store
 
 from .decision import Decision
 from .limits import CHARGED_GROUP, DEFAULT_GROUP, LimitError, group_name, path

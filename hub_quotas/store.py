@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
+
 from hub_groups.database import open_engine, reading, writing
 
 from .decision import Amounts, Decision, decide
@@ -186,9 +187,7 @@ class QuotaStore:
             ended = max(row.opened_at, now() if at is None else at)
             _append(db, json.loads(row.subjects), ended, negative(json.loads(row.granted)))
             db.execute(
-                sa.update(session)
-                .where(session.c.id == id)
-                .values(closed_at=ended, reason=reason)
+                sa.update(session).where(session.c.id == id).values(closed_at=ended, reason=reason)
             )
             return True
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from hub_groups.web import Context, Page, Routes
 from tornado import web
+
+from hub_groups.web import Context, Page, Routes
 
 from .launch import Launch, LaunchError, html_button, markdown_link
 

@@ -114,7 +114,7 @@ class Hub:
                 self.process.kill()
 
     def kill(self) -> None:
-        """SIGKILL to the hub alone, as the kernel would: its servers, proxy and services live on."""
+        """SIGKILL to the hub alone: its servers, proxy and services live on."""
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 
@@ -154,6 +154,7 @@ class Hub:
     def limits(self, text: str) -> None:
         """Make these all the limits that there are; YAML as in a policy's `groups`."""
         import yaml
+
         from hub_quotas.limits import parse_policy
 
         groups = {name: {"limits": limits} for name, limits in yaml.safe_load(text).items()}

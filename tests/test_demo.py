@@ -43,9 +43,11 @@ def no_servers_left(demo: Demo, new_page):
             page.request.delete(where, headers=xsrf(page, demo))
     wait_for(
         "all servers to stop",
-        lambda: not page.request.get(
-            f"{demo.url}/hub/api/users?state=active", headers=xsrf(page, demo)
-        ).json(),
+        lambda: (
+            not page.request.get(
+                f"{demo.url}/hub/api/users?state=active", headers=xsrf(page, demo)
+            ).json()
+        ),
     )
 
 
@@ -78,14 +80,18 @@ def test_a_student_is_refused_an_admin_raises_the_limit_the_student_gets_it(demo
     expect(amount).to_have_value("1")
     amount.fill("2")
     amount.press("Enter")
-    expect(admin.get_by_role("status")).to_contain_text("Saved the limits of earth-sciences/geo-101")
+    expect(admin.get_by_role("status")).to_contain_text(
+        "Saved the limits of earth-sciences/geo-101"
+    )
     expect(amount).to_have_value("2")
 
     start(sam)
     in_lab(sam)
     assert "/user/sam/second/" in sam.url
     sam.goto(f"{demo.url}/services/quotas/")
-    expect(sam.get_by_role("region", name="earth-sciences/geo-101")).to_contain_text("2 of 2 servers")
+    expect(sam.get_by_role("region", name="earth-sciences/geo-101")).to_contain_text(
+        "2 of 2 servers"
+    )
 
     amount.fill("1")
     amount.press("Enter")

@@ -189,7 +189,9 @@ def run(data: Path, port: int, lock: int) -> int:
         book.shutdown()
     if not stopping.is_set():
         tail = (data / "jupyterhub.log").read_text(errors="replace").splitlines()[-15:]
-        print("\n".join([*tail, f"The hub {'stopped' if early else 'did not come up'}; see above."]))
+        print(
+            "\n".join([*tail, f"The hub {'stopped' if early else 'did not come up'}; see above."])
+        )
         return 1
     print("Stopped. The data is kept; `make demo` goes on where this left off.")
     return 0
