@@ -14,7 +14,7 @@ else
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: help demo test lint format docs clean
+.PHONY: help demo test lint format screenshots clean
 help: ## what there is to make
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -22,7 +22,7 @@ demo: $(VENV)/.demo $(VENV)/.package ## start a hub with a sample world on this 
 	@PORT=$(PORT) $(BIN)/python examples/demo/run.py
 
 test: $(VENV)/.dev $(VENV)/.package ## run all tests (ARGS="-m pure" for the fast ones)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/pytest $(ARGS)
 
 lint: $(VENV)/.dev ## check format, style and types
 	$(BIN)/ruff format --check .
@@ -32,6 +32,9 @@ lint: $(VENV)/.dev ## check format, style and types
 format: $(VENV)/.dev ## put the code into shape
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+screenshots: $(VENV)/.dev $(VENV)/.package ## make the pictures in docs/images from the running demo
+	$(BIN)/python docs/screenshots.py
 
 clean: ## remove what was set up, and the demo's data
 	rm -rf $(VENV) .demo build *.egg-info

@@ -147,8 +147,8 @@ def _known(db: sa.Connection, user: str | None = None) -> dict[str, Known]:
         given = given.where(applied.c.user == user)
     for row in db.execute(memberships):
         found[row.user]["by_hand" if row.source == MANUAL else "sourced"].add(row.group)
-    for name, group in db.execute(given).tuples():
-        found[name]["applied"].add(group)
+    for had in db.execute(given):
+        found[had.user]["applied"].add(had.group)
     return {
         name: Known(**{what: frozenset(groups) for what, groups in sets.items()})
         for name, sets in found.items()

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
+from sqlalchemy.exc import SQLAlchemyError
 
 from .limits import LimitError, changes, parse_policy
 from .store import open_store
@@ -34,7 +35,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     apply.add_argument("--yes", action="store_true", help="write; without it, only show")
     apply.set_defaults(run=_apply)
     options = parser.parse_args(arguments)
-    code: int = options.run(options)
+    try:
+        code: int = options.run(options)
+    except SQLAlchemyError as error:
+        why = getattr(error, "orig", None) or error
+        print(f"The quota database {options.db} can't be used: {why}", file=sys.stderr)
+        return 1
     return code
 
 

@@ -49,6 +49,14 @@ def test_a_wrong_file_changes_nothing(policy, tmp_path, capsys, text, said):
     assert len(open_store(db).limits()) == 1
 
 
+def test_a_database_that_can_not_be_opened_is_named(policy, tmp_path, capsys):
+    db = f"sqlite:///{tmp_path}/no/such/folder.sqlite"
+    assert main(["apply", str(policy), "--db", db]) == 1
+    assert capsys.readouterr().err == (
+        f"The quota database {db} can't be used: unable to open database file\n"
+    )
+
+
 def test_a_file_that_is_not_there(tmp_path, capsys):
     assert main(["apply", str(tmp_path / "none.yaml")]) == 1
     assert "none.yaml" in capsys.readouterr().err

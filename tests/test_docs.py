@@ -1,0 +1,92 @@
+"""The documentation's commands and snippets do what it says."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import shlex
+import subprocess
+
+import pytest
+import yaml
+from hubs import ROOT, make_venv
+
+from hub_groups.roster import parse_roster
+from hub_quotas.cli import main as hub_quotas
+from hub_quotas.limits import parse_policy
+
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(name: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / name).read_text(), re.DOTALL)
+
+
+def test_every_link_leads_somewhere():
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+            assert target.startswith("https://") or (page.parent / target).exists(), (page, target)
+
+
+def test_the_reference_is_what_the_code_says():
+    document = runpy.run_path(str(ROOT / "docs" / "reference.py"))["document"]
+    assert (ROOT / "docs" / "reference.md").read_text() == document(), (
+        "out of date; run: .venv/bin/python docs/reference.py"
+    )
+
+
+def test_the_lines_for_any_hub_attach_everything(fresh_hub, tmp_path):
+    """README and how-to, as the only thing that a configuration says about us."""
+    snippet = blocks("README.md", "python")[0]
+    rest = blocks("docs/how-to.md", "python")
+    assert snippet in rest
+    roster = tmp_path / "geo-101.csv"
+    roster.write_text(blocks("docs/how-to.md", "text")[0])
+    other = [block for block in rest if "service_url" not in block and block != snippet]
+    assert len(other) == 1, "each block is run here, or the address of another machine"
+    config = "\n".join([snippet, *other]).replace("/srv/jupyterhub", str(tmp_path))
+    hub = fresh_hub("snippet", config=config)
+    hub.limits(yaml.safe_dump({"earth-sciences/geo-101": {"member.servers": 0}}))
+    hub.login("sam")
+    refused = hub.api("users/sam/server", "POST")
+    assert refused.status_code == 403
+    assert "ask prof-ada, who manages earth-sciences/geo-101" in refused.json()["message"]
+
+
+def test_the_policy_and_the_roster_can_be_read():
+    assert len(parse_policy(yaml.safe_load(blocks("docs/how-to.md", "yaml")[0]))) == 4
+    assert len(parse_roster(blocks("docs/how-to.md", "text")[0], "geo-101.csv")) == 2
+
+
+def commands() -> list[str]:
+    found = []
+    for page in PAGES:
+        for block in blocks(str(page.relative_to(ROOT)), "shell"):
+            found += block.strip().splitlines()
+    return sorted(set(found))
+
+
+@pytest.mark.parametrize("command", commands())
+def test_every_command_works(command, tmp_path, monkeypatch, sandbox):
+    words = shlex.split(command)
+    if words[0] == "make":  # what they do: test_demo_start.py, and this very run
+        assert sandbox("make", "--dry-run", *words[1:], cwd=ROOT).returncode == 0
+    elif words[0] == "hub-quotas":
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "quotas.yaml").write_text(blocks("docs/how-to.md", "yaml")[0])
+        words = [word.replace("/srv/jupyterhub", str(tmp_path)) for word in words]
+        assert hub_quotas(words[1:]) == 0
+    else:
+        assert words[0] == "pip", f"nothing runs this command yet: {command}"
+        python = make_venv(tmp_path / "venv", "pip", "--no-deps", str(ROOT))
+        drop_ins = tmp_path / "venv/etc/jupyterhub/jupyterhub_config.d"
+        assert len(list(drop_ins.glob("*.py"))) == 3, "pip install"
+        if words[1] == "uninstall":
+            subprocess.run([python, "-m", "pip", *words[1:]], check=True, capture_output=True)
+            assert not list(drop_ins.glob("*.py"))
+
+
+def test_the_table_of_make_targets_is_right():
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"`make (\w+)`", (ROOT / "CONTRIBUTING.md").read_text()):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target

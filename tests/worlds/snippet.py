@@ -1,0 +1,9 @@
+"""A hub whose only words about us are a snippet of the documentation."""
+
+import json
+import os
+from pathlib import Path
+
+load_subconfig(str(Path(__file__).parent / "bare.py"))  # noqa: F821
+c = get_config()  # noqa: F821
+exec(json.loads(os.environ["WORLD"])["config"])  # noqa: S102
