@@ -60,14 +60,15 @@ Users in no group are charged to the group `{DEFAULT_GROUP}`.
 
 ## The charged group
 
-The user option `{CHARGED_GROUP}` names the group to charge. It is a choice on the spawn page for members of
-several groups, `opt-{CHARGED_GROUP}=NAME` in a link, and `{{"user_options": {{"{CHARGED_GROUP}": "NAME"}}}}` in
-the REST API. Without it, the first of the user's groups by name that has room is charged.
+The user option `{CHARGED_GROUP}` names the group to charge. It is a choice on the spawn page for
+members of several groups, `opt-{CHARGED_GROUP}=NAME` in a link, and
+`{{"user_options": {{"{CHARGED_GROUP}": "NAME"}}}}` in the REST API. Without it, the first of the
+user's groups by name that has room is charged.
 
 ## What a server asks for
 
-The spawner's `cpu_limit` and `mem_limit`, as they are when the hub is about to start the server: after the
-admin's own hooks, and after profiles.
+The spawner's `cpu_limit` and `mem_limit`, as they are when the hub is about to start the server:
+after the admin's own hooks, and after profiles.
 A server without one gets the tightest `server` limit of its group as its limit.
 
 ## Settings
@@ -82,7 +83,8 @@ A server without one gets the tightest `server` limit of its group as its limit.
 
 ## Launch links
 
-`share_links.launch.Launch`, with the property `url`, and `html_button` and `markdown_link` for it:
+`share_links.launch.Launch`, with the property `url`, and `html_button` and `markdown_link` for
+it:
 
 ```text
 {inspect.cleandoc(Launch.__doc__ or "")}
