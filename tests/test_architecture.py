@@ -12,7 +12,7 @@ PACKAGES = ["hub_groups", "hub_quotas", "share_links"]
 
 
 def rooms() -> dict[str, set[str]]:
-    """Modules by room, from the table in the document: {"core": {"hub_groups.memberships", ...}}."""
+    """Modules by room, from the table in the document."""
     text = (ROOT / "docs" / "architecture.md").read_text()
     table = text.partition("## Rooms")[2].partition("## ")[0]
     found: dict[str, set[str]] = {}

@@ -52,3 +52,20 @@ def test_ctrl_c_stops_everything_and_a_second_start_keeps_the_data(tmp_path):
     assert "Setting the limits" not in demo.said
     assert httpx.get(f"{demo.url}/hub/login").status_code == 200
     demo.stop()
+
+
+def test_a_demo_whose_hub_was_killed_starts_again_at_the_same_address(tmp_path):
+    """The proxy lives on, and holds the port."""
+    demo = Demo(tmp_path)
+    demo.start()
+    hub = next(
+        process
+        for process in psutil.Process(demo.process.pid).children()
+        if "jupyterhub" in process.cmdline()
+    )
+    hub.kill()
+    assert demo.process.wait(30) == 1
+    assert "The hub stopped; see above." in demo.said
+    demo.start()
+    assert httpx.get(f"{demo.url}/hub/login").status_code == 200
+    demo.stop()

@@ -46,10 +46,22 @@ def main() -> int:
             where = (data / "address").read_text() if (data / "address").exists() else "soon"
             print(f"The demo is running already: {where}\nStop it with Ctrl-C where it runs.")
             return 1
-        port = choose_port(options.port)
+        port = options.port if left_over(data, options.port) else choose_port(options.port)
         if port is None:
             return 1
         return run(data, port, lock.fileno())
+
+
+def left_over(data: Path, port: int) -> bool:
+    """Whether the port is held by the proxy of a demo whose hub was killed.
+
+    The next hub stops that proxy itself; the servers behind it go on.
+    """
+    try:
+        os.kill(int((data / "proxy.pid").read_text()), 0)
+        return (data / "address").read_text().endswith(f":{port}")
+    except (OSError, ValueError):
+        return False
 
 
 def choose_port(wanted: int) -> int | None:
