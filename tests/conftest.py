@@ -20,6 +20,7 @@ PACKAGES = ("hub_groups", "hub_quotas", "share_links")
 # -- marks ------------------------------------------------------------------------------------
 
 NEEDS = {"browser": {"new_page"}, "hub": {"start_hub", "fresh_hub", "demo", "hub55", "sandbox"}}
+MARKS = {"pure", "hub", "browser"}
 _ran: Counter[str] = Counter()
 
 
@@ -33,13 +34,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        asks_for = set(getattr(item, "fixturenames", ()))
-        item.add_marker(next((mark for mark, any_of in NEEDS.items() if asks_for & any_of), "pure"))
+        if not MARKS & {mark.name for mark in item.iter_markers()}:
+            asks_for = set(getattr(item, "fixturenames", ()))
+            needs = (mark for mark, any_of in NEEDS.items() if asks_for & any_of)
+            item.add_marker(next(needs, "pure"))
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if report.when == "call" and not report.skipped:
-        _ran.update({"pure", "hub", "browser"} & set(report.keywords))
+        _ran.update(MARKS & set(report.keywords))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -49,7 +52,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    if session.config.getoption("--each-mark-ran") and len(_ran) < 3:
+    if session.config.getoption("--each-mark-ran") and set(_ran) != MARKS:
         print(f"\n--each-mark-ran: some mark ran no test: {dict(_ran)}", file=sys.stderr)
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

@@ -9,7 +9,10 @@ import sys
 
 import httpx
 import psutil
+import pytest
 from hubs import ROOT, Demo
+
+pytestmark = pytest.mark.hub
 
 
 def test_a_taken_port_is_named_and_the_next_free_one_offered(tmp_path):
