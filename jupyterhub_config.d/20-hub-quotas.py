@@ -1,3 +1,3 @@
 from hub_quotas import activate
 
-activate(c)  # noqa: F821
+activate(c)

@@ -1,3 +1,3 @@
 from share_links import activate
 
-activate(c)  # noqa: F821
+activate(c)

@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-c = get_config()  # noqa: F821
+c = get_config()
 
 here = Path(__file__).parent
 data = Path(os.environ["DEMO_DATA"])
@@ -15,7 +15,7 @@ data = Path(os.environ["DEMO_DATA"])
 # -- The five lines that add group quotas to any hub ------------------------------------------
 drop_ins = Path(sys.prefix) / "etc/jupyterhub/jupyterhub_config.d"
 for drop_in in sorted(drop_ins.glob("*.py")):
-    load_subconfig(str(drop_in))  # noqa: F821
+    load_subconfig(str(drop_in))
 
 c.HubGroups.rosters = [str(here / "roster.csv")]
 

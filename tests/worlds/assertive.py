@@ -7,8 +7,8 @@ from pathlib import Path
 from jupyterhub.auth import DummyAuthenticator
 from jupyterhub.spawner import SimpleLocalProcessSpawner
 
-load_subconfig(str(Path(__file__).parent / "base.py"))  # noqa: F821
-c = get_config()  # noqa: F821
+load_subconfig(str(Path(__file__).parent / "base.py"))
+c = get_config()
 world = json.loads(os.environ["WORLD"])
 
 

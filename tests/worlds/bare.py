@@ -4,7 +4,7 @@ import json
 import os
 import sys
 
-c = get_config()  # noqa: F821
+c = get_config()
 world = json.loads(os.environ["WORLD"])
 
 c.JupyterHub.bind_url = world["url"] + world.get("base_url", "/")

@@ -4,8 +4,8 @@ import json
 import os
 from pathlib import Path
 
-load_subconfig(str(Path(__file__).parent / "base.py"))  # noqa: F821
-c = get_config()  # noqa: F821
+load_subconfig(str(Path(__file__).parent / "base.py"))
+c = get_config()
 world = json.loads(os.environ["WORLD"])
 
 roster = Path(world["folder"]) / "roster.csv"

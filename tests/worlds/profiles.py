@@ -4,8 +4,8 @@ from pathlib import Path
 
 from jupyterhub.spawner import SimpleLocalProcessSpawner
 
-load_subconfig(str(Path(__file__).parent / "base.py"))  # noqa: F821
-c = get_config()  # noqa: F821
+load_subconfig(str(Path(__file__).parent / "base.py"))
+c = get_config()
 
 
 class ProfileSpawner(SimpleLocalProcessSpawner):

@@ -4,6 +4,6 @@ import json
 import os
 from pathlib import Path
 
-load_subconfig(str(Path(__file__).parent / "bare.py"))  # noqa: F821
-c = get_config()  # noqa: F821
+load_subconfig(str(Path(__file__).parent / "bare.py"))
+c = get_config()
 exec(json.loads(os.environ["WORLD"])["config"])  # noqa: S102
