@@ -14,11 +14,12 @@ def activate(c: Any) -> None:
     from .attach import PageService, attach, serve_pages
     from .authenticator import with_groups
     from .config import settings
+    from .database import without_password
 
     def apply(app: Any) -> None:
         found = settings(app)
         app.authenticator_class = with_groups(app.authenticator_class, found)
-        app.log.info("hub_groups: memberships in %s", found.db_url)
+        app.log.info("hub_groups: memberships in %s", without_password(found.db_url))
         pages = PageService(
             name="groups",
             module="hub_groups.service",

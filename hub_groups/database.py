@@ -25,6 +25,11 @@ def default_url(hub_db_url: str, name: str) -> str:
     return f"sqlite:///{(folder / name).absolute()}"
 
 
+def without_password(url: str) -> str:
+    """For logs."""
+    return make_url(url).render_as_string(hide_password=True)
+
+
 def open_engine(url: str) -> sa.Engine:
     """An engine on which `reading` and `writing` are the only ways to a connection."""
     engine = sa.create_engine(url)

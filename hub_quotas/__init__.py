@@ -13,20 +13,25 @@ def activate(c: Any) -> None:
     """
     from hub_groups.attach import PageService, attach, serve_pages
     from hub_groups.config import settings as group_settings
+    from hub_groups.database import without_password
 
     from .config import settings
     from .refusal import quiet_logs
     from .spawner import with_quotas
 
     def apply(app: Any) -> None:
-        quota_db = settings(app).db_url
-        groups = group_settings(app)
-        app.spawner_class = with_quotas(app.spawner_class, quota_db, groups.db_url)
-        app.log.info("hub_quotas: limits and ledger in %s", quota_db)
+        quotas, groups = settings(app), group_settings(app)
+        app.spawner_class = with_quotas(app.spawner_class, quotas, groups)
+        app.log.info("hub_quotas: limits and ledger in %s", without_password(quotas.db_url))
         pages = PageService(
             name="quotas",
             module="hub_quotas.service",
-            settings={"db_url": quota_db, "group_db_url": groups.db_url},
+            settings={
+                "db_url": quotas.db_url,
+                "hub_name": quotas.hub_name,
+                "time_zone": quotas.time_zone,
+                "group_db_url": groups.db_url,
+            },
             # To know which groups there are, and which servers really run.
             scopes=("list:groups", "list:users", "read:servers", "admin:server_state"),
         )

@@ -1,72 +1,333 @@
-"""The command line: `hub-quotas apply FILE`."""
+"""The command line: `hub-quotas check | apply | explain | usage | sessions | export | ...`."""
 
 from __future__ import annotations
 
 import argparse
+import csv
 import getpass
+import json
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
-import yaml
-from sqlalchemy.exc import SQLAlchemyError
+from hub_groups.database import default_url, without_password
+from hub_groups.store import open_store as open_group_store
 
-from .limits import LimitError, changes, parse_policy
-from .store import open_store
+from .files import FileError, read_policy
+from .ledger import Charge
+from .limits import PolicyError
+from .messages import explanation, headline, say_instant, title
+from .policy import DEFAULT_GROUP, differences, longest_window
+from .quantities import HOUR, TIME, QuantityError, parse_count, parse_cpu, parse_memory, resource
+from .store import QuotaStore, Session, now, open_store
+from .transaction import LedgerError
+from .windows import DAY, Calendar, WindowError, parse_window, read_zone, span
+from .windows import length as window_length
+
+DONE, UNUSABLE, USAGE, REFUSED = 0, 1, 2, 3
+"""Exit codes: done; a file or the database can't be used; wrong usage; `explain` says no."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Returns:
-        0 when all is well, 1 when the file or the database can't be used, 2 for wrong usage.
+        An exit code: DONE, UNUSABLE or REFUSED. Wrong usage exits with USAGE.
     """
-    parser = argparse.ArgumentParser(prog="hub-quotas", description="Quotas of JupyterHub groups.")
-    commands = parser.add_subparsers(required=True)
-    apply = commands.add_parser(
-        "apply", help="make the limits in a file all that there are (shows the changes first)"
-    )
-    apply.add_argument("file", type=Path, help="a YAML policy")
-    apply.add_argument(
-        "--db",
-        default="sqlite:///hub_quotas.sqlite",
-        help="c.HubQuotas.db_url of the hub (default: %(default)s)",
-    )
-    apply.add_argument("--yes", action="store_true", help="write; without it, only show")
-    apply.set_defaults(run=_apply)
-    options = parser.parse_args(arguments)
+    options = _parser().parse_args(arguments)
     try:
         code: int = options.run(options)
-    except SQLAlchemyError as error:
-        why = getattr(error, "orig", None) or error
-        print(f"The quota database {options.db} can't be used: {why}", file=sys.stderr)
-        return 1
+    except (FileError, PolicyError, QuantityError, WindowError) as error:
+        print(error, file=sys.stderr)
+        return UNUSABLE
+    except LedgerError as error:
+        print(
+            f"The quota database {without_password(options.db)} can't be used: {error}",
+            file=sys.stderr,
+        )
+        return UNUSABLE
     return code
 
 
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="hub-quotas",
+        description="Quotas of JupyterHub groups.",
+        epilog="Exit codes: 0 done, 1 a file or the database can't be used, 2 wrong usage, "
+        "3 the answer of `explain` is no.",
+    )
+    everywhere = argparse.ArgumentParser(add_help=False)
+    everywhere.add_argument(
+        "--db",
+        default=os.environ.get("HUB_QUOTAS_DB", "sqlite:///hub_quotas.sqlite"),
+        help="c.HubQuotas.db_url of the hub (default: $HUB_QUOTAS_DB, or hub_quotas.sqlite here)",
+    )
+    everywhere.add_argument(
+        "--time-zone", default="UTC", help="c.HubQuotas.time_zone of the hub (default: UTC)"
+    )
+    everywhere.add_argument("--json", action="store_true", help="for programs")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run: Any, text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, parents=[everywhere], help=text, description=text)
+        added.set_defaults(run=run)
+        return added
+
+    check = command("check", _check, "say whether a policy file can be used")
+    check.add_argument("file", type=Path, help="a policy in YAML or JSON")
+    apply = command("apply", _apply, "make a policy file all that holds; shows the changes first")
+    apply.add_argument("file", type=Path, help="a policy in YAML or JSON")
+    apply.add_argument("--yes", action="store_true", help="write; without it, only show")
+    explain = command("explain", _explain, "say whether a user could start a server, and why")
+    explain.add_argument("user")
+    explain.add_argument("--group", action="append", help="the group to charge (default: theirs)")
+    explain.add_argument("--cpu", type=parse_cpu, help="cores: 2, 0.5, 500m")
+    explain.add_argument("--memory", type=parse_memory, help="8G, 512M")
+    explain.add_argument("--gpu", type=parse_count, help="how many")
+    usage = command("usage", _usage, "what is in use now, by group")
+    usage.add_argument("--group", help="only this group")
+    sessions = command("sessions", _sessions, "the servers that are charged for")
+    sessions.add_argument("--user", help="only this user's")
+    sessions.add_argument("--since", default="", help="also those that ended since: 7d, 12h")
+    export = command("export", _export, "all sessions with what they used, as CSV or JSON lines")
+    export.add_argument("--since", default="400d", help="that ended since (default: 400d)")
+    adjust = command("adjust", _adjust, "give back some of what was used, for a reason")
+    adjust.add_argument("group")
+    adjust.add_argument("resource", help="cpu-hours, memory-hours, gpu-hours or cost")
+    adjust.add_argument("amount", help="how much to give back")
+    adjust.add_argument("--user", default="", help="to a member (default: to the group itself)")
+    adjust.add_argument("--why", required=True, help="for the record")
+    prune = command("prune", _prune, "drop points that no window and no monthly report needs")
+    prune.add_argument("--keep", default="400d", help="at least this long (default: 400d)")
+    return parser
+
+
+def _store(options: argparse.Namespace) -> QuotaStore:
+    return open_store(options.db, read_zone(options.time_zone))
+
+
+def _check(options: argparse.Namespace) -> int:
+    policy = read_policy(options.file)
+    count = sum(len(group.limits) for group in policy.groups.values())
+    counted = {"groups": len(policy.groups), "plans": len(policy.plans), "limits": count}
+    if options.json:
+        print(json.dumps(counted))
+    else:
+        print(", ".join(f"{n} {what}" for what, n in counted.items()) + ": this can be used.")
+    return DONE
+
+
 def _apply(options: argparse.Namespace) -> int:
-    try:
-        limits = parse_policy(yaml.safe_load(options.file.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, LimitError) as error:
-        print(f"{options.file}: {error}", file=sys.stderr)
-        return 1
-    store = open_store(options.db)
-    todo = changes(store.limits(), limits)
-    for before, after in todo:
+    policy, store = read_policy(options.file), _store(options)
+    todo = differences(store.policy(), policy)
+    if options.yes and todo:
+        store.apply(policy, getpass.getuser(), "cli")
+    if options.json:
+        keys = ("place", "before", "after")
+        changes = [dict(zip(keys, change, strict=True)) for change in todo]
+        print(json.dumps({"changes": changes, "written": bool(options.yes and todo)}))
+        return DONE
+    for place, before, after in todo:
         if after is None:
-            print(f"- {before.group}  {before.key}: {before.text}")  # type: ignore[union-attr]
+            print(f"- {place}: {before}")
         elif before is None:
-            print(f"+ {after.group}  {after.key}: {after.text}")
+            print(f"+ {place}: {after}")
         else:
-            print(f"~ {after.group}  {after.key}: {before.text} -> {after.text}")
+            print(f"~ {place}: {before} -> {after}")
     if not todo:
         print("Nothing to change.")
     elif options.yes:
-        store.apply(limits, getpass.getuser(), "cli")
         print(f"Written: {len(todo)} {'change' if len(todo) == 1 else 'changes'}.")
     else:
         print("Nothing is written yet; add --yes to write.")
-    return 0
+    return DONE
+
+
+def _explain(options: argparse.Namespace) -> int:
+    store = _store(options)
+    groups = options.group or _groups_of(options) or [DEFAULT_GROUP]
+    asked = {"cpu": options.cpu, "memory": options.memory, "gpu": options.gpu}
+    request = {name: amount for name, amount in asked.items() if amount is not None}
+    decisions = store.explain(options.user, store.policy().in_order(groups), request)
+    allowed = any(decision.allowed for decision in decisions)
+    again = {d.group: store.again(options.user, d) for d in decisions if not d.allowed}
+    if options.json:
+        print(json.dumps([_decision(decision, again) for decision in decisions]))
+        return DONE if allowed else REFUSED
+    for decision in decisions:
+        print(explanation(decision))
+        if at := again.get(decision.group):
+            print(f"It could start again {say_instant(at, now(), store.zone)}.")
+    return DONE if allowed else REFUSED
+
+
+def _groups_of(options: argparse.Namespace) -> list[str]:
+    """The user's groups, where hub_groups has its database beside ours."""
+    beside = default_url(options.db, "hub_groups.sqlite")
+    if not Path(beside.removeprefix("sqlite:///")).exists():
+        return []
+    standings = open_group_store(beside).standings(options.user)
+    return sorted({standing.membership.group for standing in standings})
+
+
+def _decision(decision: Any, again: dict[str, int | None]) -> dict[str, Any]:
+    at = again.get(decision.group)
+    return {
+        "group": decision.group,
+        "allowed": decision.allowed,
+        "lasts_seconds": decision.lasts // 10**6 if decision.lasts is not None else None,
+        "again_at": _iso(at) if at else None,
+        "checks": [
+            {
+                "group": check.limit.group,
+                "limit": check.limit.key,
+                "amount": check.limit.text,
+                "plan": check.limit.plan,
+                "used": check.limit.kind.format(check.used),
+                "passed": check.passed,
+            }
+            for check in decision.checks
+        ],
+    }
+
+
+def _usage(options: argparse.Namespace) -> int:
+    store = _store(options)
+    use, policy = store.group_use(), store.policy()
+    names = sorted({*use, *policy.groups} if not options.group else {options.group})
+    found = []
+    for name in names:
+        # What nobody in particular would be checked against: the limits of the whole group.
+        (decision,) = store.explain("", [name], {})
+        own = [c for c in decision.checks if c.limit.group == name and c.limit.scope == "group"]
+        found.append((name, use.get(name, {}), own))
+    if options.json:
+        print(json.dumps({name: dict(amounts) for name, amounts, _ in found}))
+        return DONE
+    rows = [["group", "servers", "cpu", "memory", "limits"]]
+    for name, amounts, checks in found:
+        shown = [_said(what, amounts.get(what, 0)) for what in ("servers", "cpu", "memory")]
+        limits = "; ".join(f"{headline(c)} ({title(c).partition(',')[0]})" for c in checks)
+        rows.append([name, *shown, limits])
+    _table(rows)
+    return DONE
+
+
+def _sessions(options: argparse.Namespace) -> int:
+    store = _store(options)
+    found = store.sessions(_ago(options.since)) if options.since else store.open_sessions()
+    chosen = [s for s in found if options.user in (None, s.user)]
+    if options.json:
+        print(json.dumps([_line(session) for session in chosen]))
+        return DONE
+    rows = [["user", "server", "group", "state", "since", "until", "cpu", "memory"]]
+    for s in chosen:
+        held = [_said(name, s.granted.get(name, 0)) for name in ("cpu", "memory")]
+        until = _iso(s.closed_at) if s.closed_at else ""
+        rows.append([s.user, s.server or "-", s.group, s.state, _iso(s.reserved_at), until, *held])
+    _table(rows)
+    return DONE
+
+
+def _export(options: argparse.Namespace) -> int:
+    lines = [_line(session) for session in _store(options).sessions(_ago(options.since))]
+    if options.json:
+        for line in lines:
+            print(json.dumps(line))
+    elif lines:
+        writer = csv.DictWriter(sys.stdout, list(lines[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(lines)
+    return DONE
+
+
+def _adjust(options: argparse.Namespace) -> int:
+    found = resource(options.resource)
+    if found is None or found.kind != TIME:
+        raise QuantityError(
+            f"'{options.resource}' can't be given back; give cpu-hours, memory-hours, gpu-hours "
+            "or cost."
+        )
+    amount = found.parse(options.amount)
+    who = getpass.getuser()
+    _store(options).adjust(options.group, options.user, found.curve, amount, who, options.why)
+    whom = f"{options.user} in {options.group}" if options.user else options.group
+    print(f"Given back to {whom}: {found.say(amount)}.")
+    return DONE
+
+
+def _prune(options: argparse.Namespace) -> int:
+    store = _store(options)
+    kept = max(window_length(parse_window(options.keep)), longest_window(store.policy()) + DAY)
+    exact_since = now() - kept
+    months, at = [], exact_since
+    for _ in range(12 * 20):  # as far back as anybody will ask
+        held = span(Calendar("month"), at, store.zone)
+        assert held
+        months.append(held[0])
+        at = held[0] - 1
+    count = store.prune(exact_since, [*months, exact_since])
+    print(f"Dropped {count} points; answers are exact since {_iso(exact_since)}, and by month.")
+    return DONE
+
+
+def _line(session: Session) -> dict[str, Any]:
+    """One session for a spreadsheet."""
+    used = _used(session.charges, session.closed_at or now())
+    hours = (session.closed_at or now()) - session.reserved_at
+    return {
+        "id": session.id,
+        "hub": session.hub,
+        "user": session.user,
+        "server": session.server,
+        "group": session.group,
+        "state": session.state,
+        "reserved_at": _iso(session.reserved_at),
+        "closed_at": _iso(session.closed_at) if session.closed_at else "",
+        "reason": session.reason or "",
+        "hours": round(hours / HOUR, 4),
+        "cpu_hours": round(used.get("cpu", 0) / (1000 * HOUR), 4),
+        "memory_gib_hours": round(used.get("memory", 0) / (2**30 * HOUR), 4),
+        "gpu_hours": round(used.get("gpu", 0) / HOUR, 4),
+        "cost": round(used.get("cost", 0) / (10**6 * HOUR), 4),
+    }
+
+
+def _used(charges: Sequence[Charge], end: int) -> dict[str, int]:
+    """Amount x microseconds by resource."""
+    found: dict[str, int] = {}
+    ends = [charge.since for charge in charges[1:]] + [end]
+    for charge, until in zip(charges, ends, strict=True):
+        for name, amount in charge.amounts.items():
+            found[name] = found.get(name, 0) + amount * max(0, until - charge.since)
+    return found
+
+
+def _said(name: str, amount: int) -> str:
+    found = resource(name)
+    assert found
+    return found.say(amount)
+
+
+def _ago(text: str) -> int:
+    return now() - window_length(parse_window(text))
+
+
+def _iso(at: int) -> str:
+    return datetime.fromtimestamp(at // 10**6, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _table(rows: Iterable[list[str]]) -> None:
+    rows = list(rows)
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for number, row in enumerate(rows):
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        print(line.rstrip())
+        if number == 0:
+            print("  ".join("─" * width for width in widths))
 
 
 if __name__ == "__main__":

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from jupyterhub.app import JupyterHub
-from traitlets import Unicode
+from traitlets import TraitError, Unicode, validate
 from traitlets.config import Configurable
 
 from hub_groups.database import default_url
+
+from .store import QuotaStore, open_store
+from .windows import WindowError, read_zone
 
 
 class HubQuotas(Configurable):
@@ -14,11 +17,38 @@ class HubQuotas(Configurable):
 
     db_url = Unicode(
         help="""
-        Database for limits and the ledger, as an SQLAlchemy URL.
+        Database for limits and the ledger, as an SQLAlchemy URL: SQLite, or PostgreSQL as
+        `postgresql+psycopg://...` (install `jupyterhub-group-quotas[postgres]`).
 
         Default: the SQLite file `hub_quotas.sqlite` beside the hub's own database.
         """
     ).tag(config=True)
+
+    hub_name = Unicode(
+        "hub",
+        help="""
+        The name of this hub in the ledger. Hubs that share a ledger need different names.
+        """,
+    ).tag(config=True)
+
+    time_zone = Unicode(
+        "UTC",
+        help="""
+        The time zone in which days, weeks, months and quarters begin, such as `Europe/Berlin`.
+        """,
+    ).tag(config=True)
+
+    @validate("time_zone")
+    def _known_zone(self, proposal):  # type: ignore[no-untyped-def]
+        try:
+            read_zone(proposal["value"])
+        except WindowError as error:
+            raise TraitError(f"c.HubQuotas.time_zone: {error}") from None
+        return proposal["value"]
+
+    def store(self) -> QuotaStore:
+        """The one store of this process."""
+        return open_store(self.db_url, read_zone(self.time_zone), self.hub_name)
 
 
 def settings(app: JupyterHub) -> HubQuotas:

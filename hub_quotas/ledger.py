@@ -7,11 +7,12 @@ the `rate`, the amount in use from there on. Python's integers hold both exactly
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
-POSITIONS = ("cpu", "memory", "servers")
-"""Where each resource stands in a stored point. For ever: new resources are added at the end."""
+POSITIONS = ("cpu", "memory", "servers", "gpu", "cost")
+"""Where the first resources stand in a stored point. For ever; others follow in a table."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,33 @@ class Point:
         return self.total.get(resource, 0) + self.rate.get(resource, 0) * (at - self.at)
 
 
+@dataclass(frozen=True)
+class Segment:
+    """A correction: from `since` until `until`, a subject used `rates` more than its points say.
+
+    A server that ended at one instant, which became known at a later one, leaves a segment with
+    its amounts taken off.
+    """
+
+    since: int
+    until: int
+    rates: Mapping[str, int]
+
+    def total_between(self, resource: str, begin: int, end: int) -> int:
+        """What it adds within a span; amount x microseconds."""
+        overlap = min(self.until, end) - max(self.since, begin)
+        return self.rates.get(resource, 0) * max(0, overlap)
+
+
+@dataclass(frozen=True)
+class Charge:
+    """What a session was charged for, and to which subjects, from one instant on."""
+
+    since: int
+    subjects: tuple[int, ...]
+    amounts: Mapping[str, int]
+
+
 def step(last: Point | None, at: int, change: Mapping[str, int]) -> Point:
     """The next point, at which the amounts in use change by `change`.
 
@@ -44,26 +72,69 @@ def step(last: Point | None, at: int, change: Mapping[str, int]) -> Point:
     names = dict.fromkeys((*last.rate, *change))
     rate = {name: last.rate.get(name, 0) + change.get(name, 0) for name in names}
     assert all(amount >= 0 for amount in rate.values()), f"more closed than opened: {rate}"
-    return Point(at, {name: last.total_at(name, at) for name in last.rate}, rate)
+    return Point(at, {name: last.total_at(name, at) for name in (*last.total, *last.rate)}, rate)
 
 
-def pack(point: Point) -> list[int]:
+def credited(last: Point, at: int, resource: str, amount: int) -> Point:
+    """The next point, at which `amount` (x microseconds) of what was used is taken off again."""
+    after = step(last, at, {})
+    total = {**after.total, resource: after.total.get(resource, 0) - amount}
+    return Point(after.at, total, after.rate)
+
+
+def late(charges: Sequence[Charge], ended: int, known: int) -> dict[int, list[Segment]]:
+    """The corrections, by subject, for a session that ended before it was known to have.
+
+    Args:
+        charges: all of the session's, oldest first.
+        ended: when it ended.
+        known: the instant of the points that end it.
+    """
+    found: dict[int, list[Segment]] = {}
+    until = [charge.since for charge in charges[1:]] + [known]
+    for charge, end in zip(charges, until, strict=True):
+        since, end = max(charge.since, ended), min(end, known)
+        if since < end:
+            for subject in charge.subjects:
+                segment = Segment(since, end, negative(charge.amounts))
+                found.setdefault(subject, []).append(segment)
+    return found
+
+
+def pack(point: Point, names: Sequence[str]) -> list[int]:
     """`[total, rate, total, rate, ...]` by position."""
-    return [
-        value for name in POSITIONS for value in (point.total.get(name, 0), point.rate.get(name, 0))
-    ]
+    return [v for name in names for v in (point.total.get(name, 0), point.rate.get(name, 0))]
 
 
-def unpack(at: int, state: Sequence[int]) -> Point:
+def unpack(at: int, state: Sequence[int], names: Sequence[str]) -> Point:
     """The point that `pack` made; an older, shorter one reads as zeros."""
-    known = POSITIONS[: len(state) // 2]
-    return Point(
-        at,
-        {name: state[2 * position] for position, name in enumerate(known)},
-        {name: state[2 * position + 1] for position, name in enumerate(known)},
-    )
+    known = names[: len(state) // 2]
+    total = dict(zip(known, state[::2], strict=True))
+    return Point(at, total, dict(zip(known, state[1::2], strict=True)))
 
 
 def negative(amounts: Mapping[str, int]) -> dict[str, int]:
     """The change that takes `amounts` back."""
     return {name: -amount for name, amount in amounts.items()}
+
+
+def difference(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:
+    """The change that makes `before` into `after`."""
+    names = dict.fromkeys((*before, *after))
+    return {name: after.get(name, 0) - before.get(name, 0) for name in names}
+
+
+def droppable(instants: Sequence[int], exact_since: int, boundaries: Iterable[int]) -> list[int]:
+    """The points of a subject that can go without changing any answer that is still asked for.
+
+    Args:
+        instants: of all its points, in order.
+        exact_since: no question goes back further, but for
+        boundaries: instants at which earlier totals stay exact (the ends of reports).
+    """
+    kept = sorted(boundaries)
+    gone = []
+    for at, following in pairwise(instants):
+        if following <= exact_since and not any(at <= edge < following for edge in kept):
+            gone.append(at)
+    return gone

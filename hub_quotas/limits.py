@@ -1,12 +1,21 @@
-"""Limits on groups, and the tree that groups form. Pure."""
+"""One limit: `SCOPE.RESOURCE = AMOUNT [per WINDOW]`. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
-from .quantities import RESOURCES, QuantityError, did_you_mean
+from .quantities import (
+    AMOUNT,
+    DURATION,
+    RESOURCES,
+    TIME,
+    QuantityError,
+    Resource,
+    did_you_mean,
+    resource,
+)
+from .windows import Window, WindowError, format_window, parse_window
 
 SERVER = "server"
 """Any one server."""
@@ -16,30 +25,42 @@ GROUP = "group"
 """Everything charged to the group or below it."""
 SCOPES = (SERVER, MEMBER, GROUP)
 
-DEFAULT_GROUP = "default"
-"""Charged for users who are in no group."""
-
-
 CHARGED_GROUP = "charged_group"
 """The spawn option that names the group to charge: in the spawn form, a link, or the API."""
 
 
-class LimitError(ValueError):
-    """A limit that can't be read; the message says where, what is wrong and what would be right."""
-
-
-@dataclass(frozen=True, order=True)
-class Limit:
-    """A cap: `group` allows each `scope` at most `amount` of `resource` at once.
+class PolicyError(ValueError):
+    """A policy that can't be read.
 
     Attributes:
-        amount: in the smallest unit of the resource (see `quantities.py`).
+        place: the keys that lead to what is wrong, outermost first.
+        why: what is wrong there, and what would be right.
+    """
+
+    def __init__(self, place: Iterable[str], why: str) -> None:
+        self.place = tuple(place)
+        self.why = why
+        super().__init__(f"{' · '.join(self.place)}: {why}" if self.place else why)
+
+
+@dataclass(frozen=True)
+class Limit:
+    """`group` allows each `scope` at most `amount` of `resource`, at once or within a window.
+
+    Attributes:
+        group: the group that sets it; empty in a plan.
+        resource: a name that `quantities.resource` knows.
+        amount: in the smallest unit of the resource.
+        window: None for a cap on what runs at once, else the span of a budget.
+        plan: the plan that it comes from; empty where the group sets it itself.
     """
 
     group: str
     scope: str
     resource: str
     amount: int
+    window: Window | None = None
+    plan: str = ""
 
     @property
     def key(self) -> str:
@@ -48,100 +69,86 @@ class Limit:
 
     @property
     def text(self) -> str:
-        """The amount as written in a policy: `8G`."""
-        return RESOURCES[self.resource].format(self.amount)
+        """The amount as written in a policy: `8G`, `40 per 7d`."""
+        amount = self.kind.format(self.amount)
+        return f"{amount} per {format_window(self.window)}" if self.window else amount
+
+    @property
+    def kind(self) -> Resource:
+        found = resource(self.resource)
+        assert found, f"no limit is made for a resource that does not exist: {self.resource}"
+        return found
 
 
+_OF_SERVERS = ("cpu", "memory", "gpu", "lifetime", "idle")
+_OF_OTHERS = tuple(name for name, known in RESOURCES.items() if known.kind != DURATION)
 KEYS = tuple(
-    f"{scope}.{resource}"
+    f"{scope}.{name}"
     for scope in SCOPES
-    for resource in RESOURCES
-    if (scope, resource) != (SERVER, "servers")  # one server is one server
+    for name in (_OF_SERVERS if scope == SERVER else _OF_OTHERS)
 )
+"""All limits there are, but for those of Kubernetes extended resources (`group.nvidia.com/gpu`)."""
 
 
-def parse_limit(group: str, key: str, amount: object) -> Limit:
-    """One limit of `group` from its key and amount, as in `member.servers: 2`.
+def parse_limit(group: str, key: str, value: object, place: Iterable[str] = ()) -> Limit:
+    """One limit from its key and value, as in `member.cpu-hours: 40 per 7d`.
+
+    Args:
+        place: where it stands, for error messages; the group and key if not given.
 
     Raises:
-        LimitError: for an unknown key or an amount that can't be read.
+        PolicyError: for an unknown key, an amount or window that can't be read, a budget without
+            a window or a cap with one.
     """
-    where = f"{group} · {key}"
-    if key not in KEYS:
-        raise LimitError(
-            f"{where}: there is no limit of that name.{did_you_mean(key, list(KEYS))} "
-            f"Limits are {', '.join(KEYS)}."
+    place = tuple(place) or (group, key)
+    scope, _, name = key.partition(".")
+    found = resource(name) if name else None
+    if scope not in SCOPES or found is None:
+        hint = did_you_mean(key, list(KEYS))
+        raise PolicyError(place, f"there is no limit of that name.{hint} {_known()}")
+    if key not in KEYS and name in RESOURCES:
+        raise PolicyError(place, _wrong_scope(scope, found))
+    if scope == SERVER and found.kind == TIME:
+        raise PolicyError(place, _wrong_scope(scope, found))
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)) or value == "":
+        raise PolicyError(
+            place, f"the amount is missing; write, for example, {key}: {_like(found)}"
         )
-    if isinstance(amount, bool) or not isinstance(amount, (str, int, float)):
-        raise LimitError(f"{where}: the amount is missing; write, for example, {key}: 2.")
-    scope, _, resource = key.partition(".")
+    text, per, window_text = str(value).strip().partition(" per ")
+    if found.kind == TIME and not per:
+        raise PolicyError(place, f"a budget needs a window; write, for example, {text} per month.")
+    if found.kind != TIME and per:
+        raise PolicyError(place, _cap_with_window(scope, found, text))
     try:
-        return Limit(group, scope, resource, RESOURCES[resource].parse(str(amount)))
-    except QuantityError as error:
-        raise LimitError(f"{where}: {error}") from None
+        window = parse_window(window_text.strip()) if per else None
+        return Limit(group, scope, name, found.parse(text), window)
+    except (QuantityError, WindowError) as error:
+        raise PolicyError(place, str(error)) from None
 
 
-def parse_policy(document: Any) -> tuple[Limit, ...]:
-    """All limits of a policy document: `{groups: {NAME: {limits: {KEY: AMOUNT}}}}`.
-
-    Raises:
-        LimitError: for the first thing that is wrong; nothing is half-read.
-    """
-    groups = _mapping(_mapping(document, "the policy", ("groups",)).get("groups", {}), "groups")
-    limits: dict[tuple[str, str], Limit] = {}
-    for name, spec in groups.items():
-        group = group_name(name)
-        values = _mapping(spec, group, ("limits",)).get("limits", {})
-        for key, amount in _mapping(values, f"{group} · limits").items():
-            limits[group, str(key)] = parse_limit(group, str(key), amount)
-    return tuple(sorted(limits.values()))
+def _known() -> str:
+    return f"Limits are {', '.join(KEYS)}."
 
 
-def _mapping(value: Any, where: str, keys: tuple[str, ...] = ()) -> Mapping[Any, Any]:
-    if value is None:
-        return {}
-    if not isinstance(value, Mapping):
-        raise LimitError(f"{where}: expected 'key: value' lines, found {value!r}.")
-    for key in value:
-        if keys and key not in keys:
-            raise LimitError(
-                f"{where}: there is nothing called '{key}' here."
-                f"{did_you_mean(str(key), list(keys))} Known: {', '.join(keys)}."
-            )
-    return value
+def _like(found: Resource) -> str:
+    examples = {"memory": "8G", "storage": "10G", AMOUNT: "2", TIME: "40 per 7d", DURATION: "8h"}
+    return examples.get(found.name) or examples[found.kind]
 
 
-def group_name(name: object) -> str:
-    """A group's name as the hub has it, without the leading slash that some providers send.
-
-    Raises:
-        LimitError: for an empty name or an empty part between slashes.
-    """
-    text = str(name).strip().strip("/")
-    if not text or "//" in text:
-        raise LimitError(f"'{name}' is not the name of a group.")
-    return text
+def _wrong_scope(scope: str, found: Resource) -> str:
+    if scope == SERVER and found.kind == TIME:
+        return (
+            f"a budget is for a member or a group; write member.{found.name} or group.{found.name}."
+        )
+    if scope == SERVER:
+        return f"this is counted by member or group; write member.{found.name}."
+    return f"a {found.name} is for a server; write server.{found.name}."
 
 
-def path(group: str) -> tuple[str, ...]:
-    """The group and its ancestors, nearest first: `a/b` is under `a`."""
-    parts = group.split("/")
-    return tuple("/".join(parts[:length]) for length in range(len(parts), 0, -1))
-
-
-def covers(ancestor: str, group: str) -> bool:
-    """Whether what is charged to `group` counts for `ancestor`."""
-    return group == ancestor or group.startswith(f"{ancestor}/")
-
-
-def changes(
-    before: Iterable[Limit], after: Iterable[Limit]
-) -> list[tuple[Limit | None, Limit | None]]:
-    """What is to change, limit by limit, as (before, after); None for one that is not there."""
-    old = {(limit.group, limit.key): limit for limit in before}
-    new = {(limit.group, limit.key): limit for limit in after}
-    return [
-        (old.get(key), new.get(key))
-        for key in sorted(old.keys() | new.keys())
-        if old.get(key) != new.get(key)
-    ]
+def _cap_with_window(scope: str, found: Resource, text: str) -> str:
+    hours = f"{found.name}-hours"
+    if found.kind == AMOUNT and resource(hours):
+        other = f" For a budget, write {scope if scope != SERVER else MEMBER}.{hours}: 40 per 7d."
+    else:
+        other = ""
+    return f"a cap on what runs at once has no window; write {text} alone.{other}"

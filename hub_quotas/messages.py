@@ -1,76 +1,102 @@
-"""What people are told: which limit, how much is in use, what fits, whom to ask. Pure."""
+"""What people are told: which limit, how much is used, what fits, whom to ask. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone, tzinfo
 
-from .decision import Check, Decision
+from .decision import MEASURED, Check, Decision
 from .limits import GROUP, MEMBER, SERVER
-from .quantities import RESOURCES
+from .quantities import AMOUNT, resource, say_duration
+from .windows import say_window
 
 Managers = Mapping[str, Sequence[str]]
 """User names of managers, by group."""
 
+SCOPE_TITLES = {SERVER: "each server", MEMBER: "each member", GROUP: "the whole group"}
 
-def refusal(decisions: Sequence[Decision], managers: Managers) -> str:
+
+def refusal(decisions: Sequence[Decision], managers: Managers, again: str = "") -> str:
     """Why no server starts, in sentences that name the limit, its use, what fits, and whom to ask.
 
     Args:
         decisions: the refusal of each group that was tried; at least one.
+        again: when the first of them would admit it, if that is known: `on Tue 24 Nov at 08:00`.
     """
     parts = [" ".join(_why(check) for check in decision.refusals) for decision in decisions]
-    first = decisions[0]
-    return " ".join([*parts, _what_fits(decisions), _whom_to_ask(first, managers)])
+    parts.append(f"You can start it {again}." if again else "")
+    parts += [_what_fits(decisions), _whom_to_ask(decisions[0], managers)]
+    return " ".join(part for part in parts if part)
 
 
 def _why(check: Check) -> str:
-    limit = check.limit
-    say = RESOURCES[limit.resource].say
-    allowed = say(limit.amount)
-    of = "" if limit.resource == "servers" else f" of {limit.resource}"
+    limit, kind = check.limit, check.limit.kind
+    allowed = kind.say(limit.amount)
     if check.asked is None:
         return (
-            f"{limit.group} limits {limit.resource}, and this server has no {limit.resource} limit "
-            f"of its own; an admin of the hub has to set one (server.{limit.resource} of the group "
-            f"is enough)."
+            f"{limit.group} limits {kind.curve}, and this server has no {kind.curve} limit of its "
+            f"own; an admin of the hub has to set one (server.{kind.curve} of the group is enough)."
         )
     if limit.scope == SERVER:
         return (
-            f"{limit.group} allows each server at most {allowed}{of}; "
-            f"this one asks for {say(check.asked)}."
+            f"{limit.group} allows each server at most {allowed}{_of(kind.name)}; "
+            f"this one asks for {kind.say(check.asked)}."
         )
-    whom = f"{limit.group} allows each member" if limit.scope == MEMBER else f"{limit.group} has"
     whose = "you have" if limit.scope == MEMBER else "all its members together have"
+    if limit.window:
+        whom = f"{limit.group} gives each member" if limit.scope == MEMBER else f"{limit.group} has"
+        what = f"a budget of {allowed}" if kind.name == "cost" else allowed
+        return f"{whom} {what} {say_window(limit.window)}, and {whose} used {kind.say(check.used)}."
+    whom = f"{limit.group} allows each member" if limit.scope == MEMBER else f"{limit.group} has"
     if limit.resource == "servers":
         return f"{whom} {allowed} at once, and {whose} {check.used} running."
-    by = RESOURCES["servers"].say(check.servers)
+    by = _say("servers", check.use.servers)
     return (
-        f"{whom} {allowed}{of} at once; {whose} {say(check.used)} in use by {by}, "
-        f"and this one asks for {say(check.asked)}."
+        f"{whom} {allowed}{_of(kind.name)} at once; {whose} {kind.say(check.used)} in use by {by}, "
+        f"and this one asks for {kind.say(check.asked)}."
     )
+
+
+def _of(name: str) -> str:
+    """Bytes and cores need saying of what; `4 GPUs` do not."""
+    return f" of {name}" if name in MEASURED else ""
+
+
+def _say(name: str, amount: int) -> str:
+    found = resource(name)
+    assert found
+    return found.say(amount)
 
 
 def _what_fits(decisions: Sequence[Decision]) -> str:
     fits = []
     for decision in decisions:
-        room = {name: amount for name, amount in decision.room.items() if name != "servers"}
         unknown = any(check.asked is None for check in decision.refusals)
-        if unknown or not all(decision.room.values()):
+        spent = any(check.limit.resource == "cost" for check in decision.refusals)
+        needed = [decision.room.get(name, 1) for name in ("servers", *MEASURED)]
+        if unknown or spent or not all(needed):
             continue
+        room = {name: a for name, a in decision.room.items() if name not in ("servers", "cost")}
+        without = [name for name, amount in room.items() if not amount]
         size = " and ".join(
-            f"{RESOURCES[name].say(amount)} of {name}" for name, amount in sorted(room.items())
+            f"{_say(name, amount)}{_of(name)}" for name, amount in sorted(room.items()) if amount
         )
+        size = f"at most {size}" if size else "any size"
+        size += "".join(f", without {_say(name, 2).partition(' ')[2]}" for name in without)
         fits.append(f"{size} in {decision.group}" if len(decisions) > 1 else size)
     if fits:
-        return f"A server with at most {', or '.join(fits)} would start now."
+        return f"A server with {', or '.join(fits)} would start now."
     if any(_waits_for_me(decision) for decision in decisions):
         return "Stop a server that you don't need, and this one can start."
-    return "Nothing more fits until a server in the group stops."
+    if any(check.limit.window is None for d in decisions for check in d.refusals):
+        return "Nothing more fits until a server in the group stops."
+    return ""
 
 
 def _waits_for_me(decision: Decision) -> bool:
     return bool(decision.refusals) and all(
-        check.limit.scope == MEMBER and check.used for check in decision.refusals
+        check.limit.scope == MEMBER and check.limit.window is None and check.used
+        for check in decision.refusals
     )
 
 
@@ -87,19 +113,75 @@ def _either(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
 
 
+def say_instant(at: int, present: int, zone: tzinfo) -> str:
+    """`at 15:10`, `on Tue 24 Nov at 08:00`: an instant (microseconds), to the next full minute."""
+    when, here = (
+        datetime.fromtimestamp(instant, timezone.utc).astimezone(zone)
+        for instant in (-(-at // 60_000_000) * 60, present // 10**6)
+    )
+    day = "" if when.date() == here.date() else f"on {when:%a} {when.day} {when:%b} "
+    return f"{day}at {when:%H:%M} ({when:%Z})"
+
+
+def title(check: Check) -> str:
+    """What a limit is about, for a row: `CPU, me`, `GPU-hours, the whole group, a month`."""
+    whom = "me" if check.limit.scope == MEMBER else SCOPE_TITLES[check.limit.scope]
+    window = f", {say_window(check.limit.window)}" if check.limit.window else ""
+    return f"{resource_title(check.limit.resource)}, {whom}{window}"
+
+
+def resource_title(name: str) -> str:
+    """`CPU`, `GPU-hours`, `Memory`: at the start of a line."""
+    words = {"cpu": "CPU", "gpu": "GPUs", "cpu-hours": "CPU-hours", "gpu-hours": "GPU-hours"}
+    return words.get(name, name[:1].upper() + name[1:])
+
+
 def headline(check: Check) -> str:
     """One limit and its use, for a row of a page: `1 of 2 servers`, `at most 8 GiB a server`."""
     if check.limit.scope == SERVER:
-        return f"at most {RESOURCES[check.limit.resource].say(check.limit.amount)} a server"
+        return f"at most {check.limit.kind.say(check.limit.amount)} a server"
+    if check.use.used is None:
+        return f"{check.limit.kind.say(check.limit.amount)}, not now"
     return of(check.limit.resource, check.used, check.limit.amount)
 
 
-def of(resource: str, used: int, amount: int) -> str:
+def of(name: str, used: int, amount: int) -> str:
     """`0.5 of 4 cores`, `512 MiB of 8 GiB`: the unit twice only where it differs."""
-    say = RESOURCES[resource].say
-    total, (number, _, unit) = say(amount), say(used).rpartition(" ")
+    found = resource(name)
+    assert found
+    total, (number, _, unit) = found.say(amount), found.say(used).rpartition(" ")
     same = total.rpartition(" ")[2].rstrip("s") == unit.rstrip("s")
-    return f"{number if same else say(used)} of {total}"
+    return f"{number if same and number else found.say(used)} of {total}"
 
 
-SCOPE_TITLES = {SERVER: "each server", MEMBER: "each member", GROUP: "the whole group"}
+def explanation(decision: Decision) -> str:
+    """Every limit that was looked at, line by line, to paste into an answer to a user."""
+    asked = ", ".join(
+        f"{_say(name, amount)}{_of(name)}"
+        for name, amount in sorted(decision.amounts.items())
+        if (found := resource(name)) and found.kind == AMOUNT and name != "servers" and amount
+    )
+    verdict = "would start" if decision.allowed else "would be refused"
+    lines = [f"A server with {asked or 'no limits'} charged to {decision.group} {verdict}."]
+    for check in decision.checks:
+        mark = "ok " if check.passed else "NO "
+        source = f"plan {check.limit.plan}" if check.limit.plan else "set there"
+        lines.append(
+            f"  {mark} {check.limit.group} · {check.limit.key}: {check.limit.text} ({source}); "
+            f"{headline(check)}{_asks(check)}{_lasting(check)}"
+        )
+    if not decision.checks:
+        lines.append("  No limit holds there.")
+    if decision.allowed and decision.lasts is not None:
+        lines.append(f"It could run for {say_duration(decision.lasts)} at least.")
+    return "\n".join(lines)
+
+
+def _asks(check: Check) -> str:
+    if check.limit.window or check.asked is None:
+        return "" if check.asked is not None else "; the server has no limit of its own"
+    return f"; asks for {check.limit.kind.say(check.asked)}"
+
+
+def _lasting(check: Check) -> str:
+    return f"; lasts {say_duration(check.lasts)} at least" if check.lasts is not None else ""

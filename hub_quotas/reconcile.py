@@ -32,15 +32,14 @@ def ended(open_sessions: Iterable[Session], running: set[str]) -> list[Session]:
 
 async def reconcile(store: QuotaStore, context: Context) -> None:
     """One comparison: sessions of servers that are gone are closed, the others were seen."""
-    sessions = await asyncio.to_thread(store.open_sessions)
-    if not sessions:
+    ours = [s for s in await asyncio.to_thread(store.open_sessions) if s.hub == store.hub]
+    if not ours:
         return
     running = _sessions_of(await context.hub_list("users", state="active"))
-    gone = ended(sessions, running)
+    gone = ended(ours, running)
     for session in gone:
         # Nobody saw it end: it is charged for as long as it was known to run.
-        at = await asyncio.to_thread(store.last_seen, session.id)
-        if await asyncio.to_thread(store.close_session, session.id, "gone", at):
+        if await asyncio.to_thread(store.close_session, session.id, "gone", session.seen_at):
             log.info("Closed session %s of %s, which is gone", session.id, session.user)
     await asyncio.to_thread(store.seen, running)
 

@@ -16,11 +16,13 @@ from hub_groups.store import open_store as open_group_store
 from hub_groups.web import Context, Page, Routes
 
 from .decision import Amounts, Decision
-from .limits import DEFAULT_GROUP, KEYS, Limit, LimitError, covers, group_name, parse_limit, path
-from .messages import SCOPE_TITLES, headline, of
-from .quantities import RESOURCES
+from .limits import GROUP, KEYS, Limit, PolicyError
+from .messages import SCOPE_TITLES, headline, of, resource_title, title
+from .policy import DEFAULT_GROUP, Policy, group_name
+from .quantities import AMOUNT, RESOURCES, say_duration
 from .reconcile import keep_reconciling
-from .store import QuotaStore, Session, open_store
+from .store import QuotaStore, Session, now, open_store
+from .windows import read_zone
 
 
 @dataclass(frozen=True)
@@ -28,13 +30,18 @@ class GroupRow:
     """One group as the admin page shows it."""
 
     name: str
-    limits: dict[str, Limit]
+    limits: tuple[Limit, ...]
     use: Amounts
     managers: tuple[str, ...]
 
     @property
     def unset(self) -> list[str]:
-        return [key for key in KEYS if key not in self.limits]
+        return [key for key in KEYS if key not in {limit.key for limit in self.limits}]
+
+    def bar(self, limit: Limit) -> int | None:
+        """What of a limit is in use now, where that makes a picture."""
+        now = limit.scope == GROUP and limit.kind.kind == AMOUNT and limit.resource != "storage"
+        return self.use.get(limit.resource, 0) if now else None
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,9 @@ class QuotaPage(Page):
             resources=RESOURCES,
             headline=headline,
             of=of,
+            title=title,
+            name=resource_title,
+            duration=say_duration,
             scope_titles=SCOPE_TITLES,
             moment=_moment,
             ago=_ago,
@@ -75,9 +85,7 @@ class UsagePage(QuotaPage):
     async def get(self) -> None:
         mine = sorted(group_name(name) for name in self.current_user.get("groups", []))
         decisions, sessions = await asyncio.to_thread(self._standing, mine or [DEFAULT_GROUP])
-        managers = await asyncio.to_thread(
-            self.groups.managers, {name for group in mine for name in path(group)}
-        )
+        managers = await asyncio.to_thread(self.groups.managers, mine)
         self.show(
             "usage.html",
             decisions=decisions,
@@ -87,8 +95,7 @@ class UsagePage(QuotaPage):
         )
 
     def _standing(self, groups: list[str]) -> tuple[list[Decision], list[Session]]:
-        decisions = [self.store.explain(self.user, group, {}) for group in groups]
-        return decisions, self.store.open_sessions(self.user)
+        return self.store.explain(self.user, groups, {}), self.store.open_sessions(self.user)
 
 
 class GroupsPage(QuotaPage):
@@ -107,14 +114,13 @@ class GroupsPage(QuotaPage):
         amount = self.get_body_argument("amount", "").strip()
         try:
             group = group_name(group)
-            limit = parse_limit(group, key, amount or 0)
-        except LimitError as error:
+            await asyncio.to_thread(
+                self.store.set_limit, group, key, amount or None, self.user, "page"
+            )
+        except PolicyError as error:
             self.set_status(400)
-            await self._show_groups(rejected=Rejected(group, key, amount, str(error)))
+            await self._show_groups(rejected=Rejected(group, key, amount, error.why))
             return
-        await asyncio.to_thread(
-            self.store.set_limit, group, key, limit if amount else None, self.user, "page"
-        )
         self.redirect(url_concat(self.request.path, {"changed": group}))
 
     async def _show_groups(self, changed: str = "", rejected: Rejected | None = None) -> None:
@@ -122,24 +128,24 @@ class GroupsPage(QuotaPage):
         if not (self.is_admin or managed):
             raise web.HTTPError(403, "Only admins of this hub and managers of groups see this.")
         in_hub = [group["name"] for group in await self.context.hub_list("groups")]
-        rows = await asyncio.to_thread(self._rows, in_hub)
+        policy = await asyncio.to_thread(self.store.policy)
+        rows = await asyncio.to_thread(self._rows, policy, in_hub)
         if not self.is_admin:
-            rows = [row for row in rows if any(covers(group, row.name) for group in managed)]
+            rows = [row for row in rows if set(managed) & set(policy.path(row.name))]
         self.show("limits.html", rows=rows, keys=KEYS, changed=changed, rejected=rejected)
 
-    def _rows(self, in_hub: Iterable[str]) -> list[GroupRow]:
-        limits = self.store.limits()
+    def _rows(self, policy: Policy, in_hub: Iterable[str]) -> list[GroupRow]:
         use = self.store.group_use()
-        known = {*map(group_name, in_hub), *(limit.group for limit in limits), *use, DEFAULT_GROUP}
+        known = {*map(group_name, in_hub), *policy.groups, *use, DEFAULT_GROUP}
         names = sorted(
-            {above for name in known for above in path(name)},
+            {above for name in known for above in policy.path(name)},
             key=lambda name: (name == DEFAULT_GROUP, name),  # the catch-all comes last
         )
         managers = self.groups.managers(names)
         return [
             GroupRow(
                 name=name,
-                limits={limit.key: limit for limit in limits if limit.group == name},
+                limits=policy.limits_of(name),
                 use=use.get(name, {}),
                 managers=managers.get(name, ()),
             )
@@ -151,25 +157,24 @@ async def _managed(page: QuotaPage) -> tuple[str, ...]:
     return await asyncio.to_thread(page.groups.managed_by, page.user)
 
 
+def _store(context: Context) -> QuotaStore:
+    found = context.settings
+    return open_store(found["db_url"], read_zone(found["time_zone"]), found["hub_name"])
+
+
 def _moment(at: int) -> datetime:
     return datetime.fromtimestamp(at // 1_000_000, timezone.utc)
 
 
 def _ago(at: int) -> str:
-    """`5 min`, `2 h 10 min`, `3 days`: how long something has gone on."""
-    minutes = int((datetime.now(timezone.utc) - _moment(at)).total_seconds() // 60)
-    if minutes < 60:
-        return f"{minutes} min"
-    if minutes < 48 * 60:
-        return f"{minutes // 60} h {minutes % 60} min"
-    return f"{minutes // (24 * 60)} days"
+    return say_duration(max(0, now() - at))
 
 
 def routes(context: Context) -> Routes:
     """The handlers of these pages."""
     shared = {
         "context": context,
-        "store": open_store(context.settings["db_url"]),
+        "store": _store(context),
         "groups": open_group_store(context.settings["group_db_url"]),
     }
     return [
@@ -180,4 +185,4 @@ def routes(context: Context) -> Routes:
 
 def background(context: Context) -> list[Coroutine[Any, Any, None]]:
     """What runs beside the pages."""
-    return [keep_reconciling(open_store(context.settings["db_url"]), context)]
+    return [keep_reconciling(_store(context), context)]

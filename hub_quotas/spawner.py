@@ -5,23 +5,25 @@ from __future__ import annotations
 import asyncio
 import html
 import logging
-import uuid
 from collections.abc import Mapping
 from typing import Any
 
 from jupyterhub.spawner import Spawner
 from jupyterhub.utils import maybe_future
-from sqlalchemy.exc import SQLAlchemyError
 from tornado import web
 
 from hub_groups.attach import HUB_MAJOR
+from hub_groups.config import HubGroups
 from hub_groups.store import open_store as open_group_store
 
+from .config import HubQuotas
 from .decision import Decision
-from .limits import CHARGED_GROUP, DEFAULT_GROUP, LimitError, group_name, path
-from .messages import refusal
+from .limits import CHARGED_GROUP, PolicyError
+from .messages import refusal, say_instant
+from .policy import DEFAULT_GROUP, Policy, group_name
 from .refusal import Refused, uncount
-from .store import Answer, open_store
+from .store import Answer, new_id, now
+from .transaction import LedgerError
 
 _STATE_KEY = "quota_session"
 
@@ -33,8 +35,8 @@ class QuotaMixin:
     the methods that run them, and runs them first.
     """
 
-    quota_db: str  # these three are set by `with_quotas`
-    group_db: str
+    quota_settings: HubQuotas  # these three are set by `with_quotas`
+    group_settings: HubGroups
     base_query: bool
 
     # What this uses of the class below.
@@ -66,14 +68,14 @@ class QuotaMixin:
         no server of the hub names has ended, however the hub died (see `reconcile.py`).
         """
         groups = self._groups_to_try()
-        self.session_id = uuid.uuid4().hex
+        self.session_id = new_id(now())
         self.orm_spawner.state = self.get_state()
         self.user.db.commit()
         try:
-            answer, managers = await asyncio.to_thread(
+            granted, why = await asyncio.to_thread(
                 self._reserve, self.session_id, self.user.name, groups, self.requested()
             )
-        except (SQLAlchemyError, LimitError):
+        except (LedgerError, PolicyError):
             self.log.exception("The quota ledger can't be used; %s refused", self.user.name)
             raise self._refuse(
                 "Quotas can't be checked at the moment, so no server can start. "
@@ -81,20 +83,34 @@ class QuotaMixin:
                 reason="quota-ledger",
                 status=503,
             ) from None
-        if answer.granted is None:
-            raise self._refuse(refusal(answer.decisions, managers))
-        self._take(answer.granted)
+        if granted is None:
+            raise self._refuse(why)
+        self._take(granted)
 
     def _reserve(
         self, id: str, user: str, groups: list[str], request: Mapping[str, int]
-    ) -> tuple[Answer, dict[str, tuple[str, ...]]]:
-        """In a thread: nothing here may touch the hub's own database."""
-        answer = open_store(self.quota_db).reserve(id, user, self.name, groups, request)
-        managers: dict[str, tuple[str, ...]] = {}
-        if answer.granted is None:
-            tried = {name for decision in answer.decisions for name in path(decision.group)}
-            managers = open_group_store(self.group_db).managers(tried)
-        return answer, managers
+    ) -> tuple[Decision | None, str]:
+        """What is granted, or the words of a refusal.
+
+        In a thread: nothing here may touch the hub's own database.
+        """
+        store = self.quota_settings.store()
+        policy = store.policy()
+        answer = store.reserve(id, user, self.name, policy.in_order(groups), request)
+        if answer.granted:
+            return answer.granted, ""
+        again = store.again(user, answer.decisions[0])
+        when = say_instant(again, now(), store.zone) if again else ""
+        return None, refusal(answer.decisions, self._managers(policy, answer), when)
+
+    def _managers(self, policy: Policy, answer: Answer) -> dict[str, tuple[str, ...]]:
+        """Of each group whose limits were looked at: by its memberships, and by the policy."""
+        tried = {name for d in answer.decisions for name in policy.path(d.group)}
+        members = open_group_store(self.group_settings.db_url).managers(tried)
+        return {
+            name: tuple(dict.fromkeys([*members.get(name, ()), *policy.managers(name)]))
+            for name in tried
+        }
 
     def requested(self) -> dict[str, int]:
         """What this server asks for, by resource; a resource without a limit is missing."""
@@ -132,9 +148,9 @@ class QuotaMixin:
         session, self.session_id = self.session_id, None
         if session:
             try:
-                store = open_store(self.quota_db)
+                store = self.quota_settings.store()
                 await asyncio.to_thread(store.close_session, session, "stopped")
-            except SQLAlchemyError:
+            except LedgerError:
                 self.log.exception("Session %s not closed; the reconciler will", session)
         await maybe_future(super().run_post_stop_hook())  # type: ignore[misc]
 
@@ -243,10 +259,10 @@ class ProfilesQuotaMixin(QuotaMixin):
         await self._charge()
 
 
-def with_quotas(spawner: type, quota_db: str, group_db: str) -> type:
+def with_quotas(spawner: type, quotas: HubQuotas, groups: HubGroups) -> type:
     """`spawner` with the mixin over it; the same class again where it is there already."""
     if issubclass(spawner, QuotaMixin):
-        spawner.quota_db, spawner.group_db = quota_db, group_db
+        spawner.quota_settings, spawner.group_settings = quotas, groups
         return spawner
     mixin = ProfilesQuotaMixin if hasattr(spawner, "load_user_options") else QuotaMixin
     # Another name than the wrapped class, or traitlets would apply that class's section twice.
@@ -256,8 +272,8 @@ def with_quotas(spawner: type, quota_db: str, group_db: str) -> type:
         {
             "__module__": spawner.__module__,
             "__doc__": spawner.__doc__,
-            "quota_db": quota_db,
-            "group_db": group_db,
+            "quota_settings": quotas,
+            "group_settings": groups,
             "base_query": spawner.options_from_query is Spawner.options_from_query,  # type: ignore[attr-defined]
         },
     )

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from chromium import NoBrowser, open_chromium
 from hubs import Demo, Hub, make_venv
+from postgres import NoPostgres, open_postgres
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("hub_groups", "hub_quotas", "share_links")
@@ -134,6 +135,18 @@ def sandbox(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real PostgreSQL server; `postgres.fresh_database` makes a database on it for a test."""
+    try:
+        with open_postgres(tmp_path_factory.mktemp("postgres")) as url:
+            yield url
+    except NoPostgres as reason:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(str(reason))
 
 
 # -- browser ----------------------------------------------------------------------------------

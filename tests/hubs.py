@@ -155,7 +155,7 @@ class Hub:
         """Make these all the limits that there are; YAML as in a policy's `groups`."""
         import yaml
 
-        from hub_quotas.limits import parse_policy
+        from hub_quotas.policy import parse_policy
 
         groups = {name: {"limits": limits} for name, limits in yaml.safe_load(text).items()}
         self.ledger().apply(parse_policy({"groups": groups}), "tests", "tests")

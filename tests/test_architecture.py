@@ -72,8 +72,11 @@ def test_imports_go_one_way():
 
 
 def test_only_stores_speak_sql():
-    speakers = {module for module in modules() if "sqlalchemy" in imports(module)}
-    assert speakers == rooms()["store"]
+    stores = rooms()["store"]
+    for module in modules():
+        names = {name for name in imports(module) if name.startswith("sqlalchemy")}
+        # The hub's own database, of which it hands us objects, is not ours to query.
+        assert module in stores or names <= {"sqlalchemy.orm"}, module
 
 
 def test_files_read_in_one_sitting():

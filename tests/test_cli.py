@@ -1,62 +1,155 @@
-"""`hub-quotas apply FILE`."""
+"""`hub-quotas`, as an admin or a support person uses it."""
 
 from __future__ import annotations
 
-import pytest
+import csv
+import io
+import json
 
-from hub_quotas.cli import main
+import pytest
+from hubs import ROOT
+
+from hub_groups.memberships import Membership
+from hub_groups.store import open_store as open_group_store
+from hub_quotas.cli import DONE, REFUSED, UNUSABLE, USAGE, main
 from hub_quotas.store import open_store
+
+SAMPLE = str(ROOT / "examples" / "demo" / "quotas.yaml")
 
 
 @pytest.fixture
-def policy(tmp_path):
+def db(tmp_path) -> str:
+    return f"sqlite:///{tmp_path}/quotas.sqlite"
+
+
+@pytest.fixture
+def cli(db, capsys):
+    """Run a command; returns its exit code and what it printed."""
+
+    def run(*words: str) -> tuple[int, str]:
+        code = main([*words, "--db", db])
+        printed = capsys.readouterr()
+        return code, printed.out + printed.err
+
+    return run
+
+
+@pytest.fixture
+def file(tmp_path):
     file = tmp_path / "quotas.yaml"
     file.write_text("groups: {a: {limits: {member.servers: 2}}}")
     return file
 
 
-def test_changes_are_shown_first_and_written_with_yes(policy, tmp_path, capsys):
-    db = f"sqlite:///{tmp_path}/quotas.sqlite"
-    assert main(["apply", str(policy), "--db", db]) == 0
-    assert "+ a  member.servers: 2\nNothing is written yet" in capsys.readouterr().out
-    assert open_store(db).limits() == []
-
-    assert main(["apply", str(policy), "--db", db, "--yes"]) == 0
-    assert "Written: 1 change." in capsys.readouterr().out
-    policy.write_text("groups: {a: {limits: {member.servers: 3}}}")
-    assert main(["apply", str(policy), "--db", db, "--yes"]) == 0
-    assert "~ a  member.servers: 2 -> 3" in capsys.readouterr().out
-    assert main(["apply", str(policy), "--db", db]) == 0
-    assert "Nothing to change." in capsys.readouterr().out
-    policy.write_text("")
-    assert main(["apply", str(policy), "--db", db, "--yes"]) == 0
-    assert "- a  member.servers: 3" in capsys.readouterr().out
+def test_changes_are_shown_first_and_written_with_yes(cli, file, db):
+    code, said = cli("apply", str(file))
+    assert (code, said) == (
+        DONE,
+        "+ a · member.servers: 2\nNothing is written yet; add --yes to write.\n",
+    )
+    assert open_store(db).policy().groups == {}
+    assert cli("apply", str(file), "--yes")[1].endswith("Written: 1 change.\n")
+    file.write_text("groups: {a: {limits: {member.servers: 3}}}")
+    assert "~ a · member.servers: 2 -> 3" in cli("apply", str(file), "--yes")[1]
+    assert cli("apply", str(file)) == (DONE, "Nothing to change.\n")
+    changes = json.loads(cli("apply", str(file), "--json")[1])
+    assert changes == {"changes": [], "written": False}
+    file.write_text("")
+    assert "- a · member.servers: 3" in cli("apply", str(file), "--yes")[1]
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("groups: {a: {limits: {member.server: 2}}}", "Did you mean 'member.servers'?"),
-        ("groups: [", "quotas.yaml: "),
+        (
+            "groups:\n  a:\n    limits:\n      member.server: 2\n",
+            "quotas.yaml, line 4: groups · a · limits · member.server: there is no limit",
+        ),
+        ("groups:\n  a: {}\n  a: {}\n", "line 3: 'a' stands here a second time; the first is in l"),
+        ("groups: [", "line 1: this is not YAML: "),
+        (
+            "prices:\n  - {since: 2026-01-01}\n  - {since: x}\n",
+            "line 3: prices · 2 · since: 'x' is",
+        ),
     ],
 )
-def test_a_wrong_file_changes_nothing(policy, tmp_path, capsys, text, said):
-    db = f"sqlite:///{tmp_path}/quotas.sqlite"
-    main(["apply", str(policy), "--db", db, "--yes"])
-    policy.write_text(text)
-    assert main(["apply", str(policy), "--db", db, "--yes"]) == 1
-    assert said in capsys.readouterr().err
-    assert len(open_store(db).limits()) == 1
+def test_a_wrong_file_is_named_with_its_line_and_changes_nothing(cli, file, db, text, said):
+    cli("apply", str(file), "--yes")
+    file.write_text(text)
+    for command in ("check", "apply"):
+        code, printed = cli(command, str(file))
+        assert code == UNUSABLE
+        assert said in printed
+        assert printed.count("\n") == 1
+    assert len(open_store(db).policy().groups) == 1
 
 
-def test_a_database_that_can_not_be_opened_is_named(policy, tmp_path, capsys):
+def test_check(cli):
+    assert cli("check", SAMPLE) == (DONE, "3 groups, 0 plans, 8 limits: this can be used.\n")
+    assert json.loads(cli("check", SAMPLE, "--json")[1])["limits"] == 8
+
+
+def test_what_can_not_be_opened_is_named(file, tmp_path, capsys):
     db = f"sqlite:///{tmp_path}/no/such/folder.sqlite"
-    assert main(["apply", str(policy), "--db", db]) == 1
-    assert capsys.readouterr().err == (
-        f"The quota database {db} can't be used: unable to open database file\n"
-    )
+    assert main(["apply", str(file), "--db", db]) == UNUSABLE
+    said = f"The quota database {db} can't be used: unable to open database file\n"
+    assert capsys.readouterr().err == said
+    assert main(["check", str(tmp_path / "none.yaml")]) == UNUSABLE
+    assert "none.yaml: No such file or directory." in capsys.readouterr().err
+    with pytest.raises(SystemExit) as wrong:
+        main(["explane"])
+    assert wrong.value.code == USAGE
 
 
-def test_a_file_that_is_not_there(tmp_path, capsys):
-    assert main(["apply", str(tmp_path / "none.yaml")]) == 1
-    assert "none.yaml" in capsys.readouterr().err
+def test_explain_answers_for_the_sample_world(cli, db, tmp_path):
+    cli("apply", SAMPLE, "--yes")
+    geo = "earth-sciences/geo-101"
+    groups = open_group_store(f"sqlite:///{tmp_path}/hub_groups.sqlite")
+    groups.replace_source("roster:r", [Membership("sam", geo, "roster:r")])
+    code, said = cli("explain", "sam", "--cpu", "0.5", "--memory", "512M")
+    assert code == DONE
+    assert said.startswith(f"A server with 0.5 cores of cpu, 512 MiB of memory charged to {geo} wo")
+    open_store(db).reserve("1", "sam", "", [geo], {"cpu": 500, "memory": 2**29})
+    code, said = cli("explain", "sam", "--cpu", "0.5", "--memory", "512M")
+    assert code == REFUSED
+    assert f"NO  {geo} · member.servers: 1 (set there); 1 of 1 server; asks for 1 server" in said
+    (answer,) = json.loads(cli("explain", "sam", "--cpu", "1", "--memory", "1G", "--json")[1])
+    assert answer["allowed"] is False
+    assert [c["limit"] for c in answer["checks"] if not c["passed"]] == ["member.servers"]
+
+
+def test_usage_sessions_and_export(cli, db):
+    cli("apply", SAMPLE, "--yes")
+    store = open_store(db)
+    store.reserve("1", "sam", "", ["earth-sciences/geo-101"], {"cpu": 500, "memory": 2**29})
+    said = cli("usage")[1].splitlines()
+    assert said[0].split() == ["group", "servers", "cpu", "memory", "limits"]
+    assert "512 MiB of 4 GiB (Memory)" in next(line for line in said if "geo-101" in line)
+    use = json.loads(cli("usage", "--json")[1])
+    assert use["earth-sciences"]["memory"] == 2**29
+    assert "sam" in cli("sessions")[1]
+    assert json.loads(cli("sessions", "--user", "kim", "--json")[1]) == []
+    opened = store.session("1").reserved_at
+    store.close_session("1", "stopped")
+    assert "sam" not in cli("sessions")[1]
+    assert "sam" in cli("sessions", "--since", "1d")[1]
+    (row,) = csv.DictReader(io.StringIO(cli("export")[1]))
+    hours = (store.session("1").closed_at - opened) / 3.6e9
+    assert float(row["cpu_hours"]) == pytest.approx(hours / 2, abs=1e-4)
+    assert json.loads(cli("export", "--json")[1])["user"] == "sam"
+
+
+def test_adjust(cli, db):
+    code, said = cli("adjust", "a", "cpu-hours", "2.5", "--user", "sam", "--why", "a broken node")
+    assert (code, said) == (DONE, "Given back to sam in a: 2.5 CPU-hours.\n")
+    code, said = cli("adjust", "a", "cpu", "2", "--why", "x")
+    assert code == UNUSABLE
+    assert "'cpu' can't be given back; give cpu-hours" in said
+
+
+def test_prune(cli, db):
+    store = open_store(db)
+    store.reserve("1", "sam", "", ["a"], {})
+    store.close_session("1", "stopped")
+    assert "Dropped 0 points" in cli("prune")[1]
+    assert "line" not in cli("prune", "--keep", "soon")[1]

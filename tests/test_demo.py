@@ -120,7 +120,7 @@ def test_a_wrong_amount_is_refused_where_it_was_typed(demo, new_page):
     amount = course.get_by_label("Memory, each server")
     amount.fill("8 potatoes")
     amount.press("Enter")
-    expect(course.get_by_role("alert")).to_contain_text("'8 potatoes' is not an amount of memory")
+    expect(course.get_by_role("alert")).to_contain_text("'8 potatoes' is not an amount of bytes")
     expect(amount).to_have_value("8 potatoes")
     expect(amount).to_have_attribute("aria-invalid", "true")
     admin.goto(f"{demo.url}/services/quotas/groups")

@@ -2,56 +2,228 @@
 
 from __future__ import annotations
 
+import json
+from datetime import date
+
 import pytest
 import yaml
 from hubs import ROOT
+from hypothesis import given
+from hypothesis import strategies as st
 
-from hub_quotas.limits import Limit, LimitError, changes, covers, parse_limit, parse_policy, path
+from hub_quotas.limits import KEYS, Limit, PolicyError, parse_limit
+from hub_quotas.policy import Policy, differences, edited, parse_policy, print_policy
+from hub_quotas.quantities import HOUR, RESOURCES
+from hub_quotas.windows import Calendar, Fixed, Rolling
+
+G, DAY = 2**30, 24 * HOUR
+
+# As in the design document.
+EXAMPLE = """
+plans:
+  course-small:
+    limits: {server.cpu: 2, member.servers: 1, member.cpu-hours: 20 per 7d, server.lifetime: 8h}
+prices:
+  - {since: 2026-01-01, cpu: 0.04, memory: 0.005, gpu: 1.2}
+groups:
+  earth-sciences: {limits: {group.cost: 2000 per month}}
+  earth-sciences/geo-101:
+    plan: course-small
+    managers: [prof-ada]
+    limits:
+      server.memory: 8Gi
+      member.servers: 2
+      member.storage: 10Gi
+      member.cpu-hours: 40 per 7d
+      group.gpu: 4
+      group.gpu-hours: 200 per 2026-09-01..2026-12-20
+"""
 
 
-def test_a_policy():
-    text = "groups: {/geo/101/: {limits: {member.servers: 2, server.memory: 8G, group.cpu: 0.5}}}"
-    assert parse_policy(yaml.safe_load(text)) == (
-        Limit("geo/101", "group", "cpu", 500),
-        Limit("geo/101", "member", "servers", 2),
-        Limit("geo/101", "server", "memory", 8 * 2**30),
+def read(text: str) -> Policy:
+    return parse_policy(yaml.safe_load(text))
+
+
+def test_the_example_of_the_design():
+    policy = read(EXAMPLE)
+    name = "earth-sciences/geo-101"
+    own = {limit.key: limit for limit in policy.groups[name].limits}
+    assert own["server.memory"] == Limit(name, "server", "memory", 8 * G)
+    assert own["member.cpu-hours"] == Limit(
+        name, "member", "cpu-hours", 40 * 1000 * HOUR, Rolling(7 * DAY)
     )
-    assert parse_policy(None) == ()
-    assert len(parse_policy(yaml.safe_load((ROOT / "examples/demo/quotas.yaml").read_text()))) == 8
+    assert own["group.gpu-hours"].window == Fixed(date(2026, 9, 1), date(2026, 12, 20))
+    assert policy.groups["earth-sciences"].limits == (
+        Limit("earth-sciences", "group", "cost", 2000 * 10**6 * HOUR, Calendar("month")),
+    )
+    assert policy.path(name) == (name, "earth-sciences")
+    held = {limit.key: limit for limit in policy.limits_of(name)}
+    assert held["member.servers"].amount == 2, "what the group sets wins over its plan"
+    assert held["server.cpu"].plan == "course-small"
+    assert held["server.lifetime"].amount == 8 * HOUR
 
 
-@pytest.mark.parametrize(
-    ("document", "said"),
-    [
-        ({"group": {}}, "nothing called 'group' here. Did you mean 'groups'?"),
-        ({"groups": ["a"]}, "groups: expected 'key: value' lines"),
-        ({"groups": {"a": {"limit": {}}}}, "a: there is nothing called 'limit' here."),
-        ({"groups": {"": {}}}, "'' is not the name of a group"),
-        ({"groups": {"a//b": {}}}, "'a//b' is not the name of a group"),
-        (
-            {"groups": {"a": {"limits": {"member.server": 1}}}},
-            "a · member.server: there is no limit of that name. Did you mean 'member.servers'?",
-        ),
-        ({"groups": {"a": {"limits": {"server.servers": 1}}}}, "no limit of that name"),
-        ({"groups": {"a": {"limits": {"member.cpu": None}}}}, "a · member.cpu: the amount is mis"),
-        ({"groups": {"a": {"limits": {"member.cpu": True}}}}, "the amount is missing"),
-        ({"groups": {"a": {"limits": {"member.cpu": "lots"}}}}, "a · member.cpu: 'lots' is not"),
-    ],
-)
+@pytest.mark.parametrize("text", [EXAMPLE, (ROOT / "examples/demo/quotas.yaml").read_text(), "{}"])
+def test_a_policy_prints_back_the_same(text):
+    policy = read(text)
+    assert parse_policy(print_policy(policy)) == policy
+    assert parse_policy(json.loads(json.dumps(print_policy(policy)))) == policy
+    assert parse_policy(yaml.safe_load(yaml.safe_dump(print_policy(policy)))) == policy
+    assert differences(policy, policy) == []
+
+
+values = {
+    "amount": st.integers(0, 2**40),
+    "time": st.integers(0, 10**9),
+    "duration": st.integers(1, 10**6),
+}
+windows = st.sampled_from([Rolling(7 * DAY), Calendar("month"), Fixed(date(2026, 9, 1), date.max)])
+
+
+@given(st.data())
+def test_any_limit_prints_back_the_same(data):
+    key = data.draw(st.sampled_from([*KEYS, "group.nvidia.com/gpu", "member.amd.com/gpu-hours"]))
+    scope, _, name = key.partition(".")
+    kind = RESOURCES[name].kind if name in RESOURCES else "amount"
+    kind = "time" if name.endswith("-hours") else kind
+    amount = data.draw(values[kind]) * (3_600_000_000 if kind == "time" else 1)
+    window = data.draw(st.sampled_from([Rolling(7 * DAY), Calendar("month")]))
+    limit = Limit("a", scope, name, amount, window if kind == "time" else None)
+    assert parse_limit("a", limit.key, limit.text) == limit
+
+
+def group(**spec: object) -> dict:
+    return {"groups": {"a": spec}}
+
+
+def limit(key: str, value: object) -> dict:
+    return group(limits={key: value})
+
+
+WRONG = [
+    ({"group": {}}, "group: there is nothing of that name here. Did you mean 'groups'?"),
+    ([], "policy: expected 'key: value' lines, found []"),
+    ({"groups": ["a"]}, "groups: expected 'key: value' lines"),
+    ({"groups": {"": {}}}, "'' is not the name of a group"),
+    ({"groups": {"a//b": {}}}, "'a//b' is not the name of a group"),
+    ({"groups": {"a": {}, "/a/": {}}}, "this group stands here twice"),
+    (group(limit={}), "groups · a · limit: there is nothing of that name here. Did you mean 'limi"),
+    (group(plan="small"), "groups · a · plan: there is no plan called 'small'."),
+    (
+        {"plans": {"small": {}}, **group(plan="smal")},
+        "there is no plan called 'smal'. Did you mean 'small'?",
+    ),
+    (group(plan=["x"]), "groups · a · plan: '['x']' is not a name."),
+    (group(parent="b"), "groups · a · parent: there is no group called 'b' here."),
+    (group(parent="a"), "a group is above itself: a → a."),
+    (
+        {"groups": {"a": {"parent": "b"}, "b": {"parent": "a"}}},
+        "a group is above itself: a → b → a.",
+    ),
+    ({"groups": {"a": {"parent": "a/b"}, "a/b": {}}}, "a group is above itself: a → a/b → a."),
+    (group(managers="ada"), "groups · a · managers: write a list of user names"),
+    (group(managers=[1]), "groups · a · managers: write a list of user names"),
+    (group(priority="high"), "groups · a · priority: 'high' is not a whole number."),
+    (limit("member.server", 1), "Did you mean 'member.servers'?"),
+    (limit("members.servers", 1), "there is no limit of that name. Did you mean 'member.servers'?"),
+    (limit("servers", 1), "there is no limit of that name."),
+    (limit("member.ram", "1G"), "there is no limit of that name."),
+    (limit("server.servers", 1), "this is counted by member or group; write member.servers."),
+    (limit("server.storage", "1G"), "this is counted by member or group; write member.storage."),
+    (
+        limit("server.cpu-hours", "4 per 7d"),
+        "a budget is for a member or a group; write member.cpu",
+    ),
+    (limit("member.lifetime", "8h"), "a lifetime is for a server; write server.lifetime."),
+    (limit("member.cpu", None), "groups · a · limits · member.cpu: the amount is missing; write"),
+    (limit("member.cpu", True), "the amount is missing"),
+    (limit("member.cpu", ""), "the amount is missing"),
+    (limit("member.cpu", []), "the amount is missing"),
+    (limit("member.cpu", "lots"), "'lots' is not an amount of CPU; write cores: 2, 0.5 or 500m."),
+    (limit("member.cpu", -1), "'-1' is not an amount of CPU"),
+    (limit("member.cpu", 0.0001), "'0.0001' is too fine"),
+    (limit("member.memory", "8 potatoes"), "'8 potatoes' is not an amount of bytes"),
+    (limit("member.memory", "-8G"), "is not an amount of bytes"),
+    (limit("member.memory", "9" * 30), "is too large"),
+    (limit("member.servers", 1.5), "'1.5' is not a whole number"),
+    (limit("group.gpu", "-1"), "'-1' is not a whole number"),
+    (limit("server.lifetime", "8"), "'8' is not a duration; write 30m, 8h or 2d."),
+    (limit("group.cost", "2000"), "a budget needs a window; write, for example, 2000 per month."),
+    (limit("group.cost", "2000 € per month"), "'2000 €' is not an amount of money"),
+    (limit("member.cpu-hours", 40), "a budget needs a window; write, for example, 40 per month."),
+    (limit("member.cpu-hours", "-40 per 7d"), "'-40' is not a number of CPU-hours"),
+    (
+        limit("member.cpu", "4 per 7d"),
+        "a cap on what runs at once has no window; write 4 alone. For a budget, write "
+        "member.cpu-hours: 40 per 7d.",
+    ),
+    (limit("member.servers", "4 per day"), "a cap on what runs at once has no window"),
+    (limit("member.cpu-hours", "40 per monht"), "Did you mean 'month'?"),
+    (limit("member.cpu-hours", "40 per 7"), "member.cpu-hours: "),
+    (limit("member.cpu-hours", "40 per 0d"), "member.cpu-hours: "),
+    (limit("group.gpu-hours", "4 per 2026-12-20..2026-09-01"), "ends before it starts"),
+    (limit("group.gpu-hours", "4 per 2026-02-30..2026-09-01"), "2026-02-30"),
+    (limit("group.cost", ["1 per day", "2 per day"]), "the same window stands here twice."),
+    ({"plans": {"p": {"limit": {}}}}, "plans · p · limit: there is nothing of that name here."),
+    (
+        {"plans": {"p": {"limits": {"group.gpus": 1}}}},
+        "plans · p · limits · group.gpus: there is no",
+    ),
+    ({"prices": {"cpu": 1}}, "prices: write a list"),
+    ({"prices": [{"cpu": 1}]}, "prices · 1 · since: 'None' is not a day; write 2026-01-01."),
+    ({"prices": [{"since": "soon"}]}, "prices · 1 · since: 'soon' is not a day"),
+    ({"prices": [{"since": "2026-01-01", "cup": 1}]}, "no price for that. Did you mean 'cpu'?"),
+    ({"prices": [{"since": "2026-01-01", "cpu-hours": 1}]}, "there is no price for that."),
+    ({"prices": [{"since": "2026-01-01", "cpu": "free"}]}, "'free' is not an amount of money"),
+    ({"prices": [{"since": "2026-01-01"}] * 2}, "there are prices from 2026-01-01 on already."),
+]
+
+
+@pytest.mark.parametrize(("document", "said"), WRONG)
 def test_a_wrong_policy_is_refused_with_its_place(document, said):
-    with pytest.raises(LimitError) as error:
+    with pytest.raises(PolicyError) as error:
         parse_policy(document)
     assert said in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_there_are_at_least_forty_documented_mistakes():
+    assert len(WRONG) >= 40
 
 
 def test_the_tree():
-    assert path("a/b/c") == ("a/b/c", "a/b", "a")
-    assert covers("a", "a/b") and covers("a", "a") and not covers("a", "ab")
+    policy = read("groups: {a: {}, x/y: {parent: a}, x/y/z: {}}")
+    assert policy.path("a/b/c") == ("a/b/c", "a/b", "a")
+    assert policy.path("x/y/z") == ("x/y/z", "x/y", "a"), "a parent wins over the path"
+    assert policy.path("unheard-of") == ("unheard-of",)
 
 
-def test_changes():
-    one, two = parse_limit("a", "member.servers", 1), parse_limit("a", "member.servers", 2)
-    other = parse_limit("b", "group.cpu", 1)
-    assert changes([one], [one]) == []
-    assert changes([one], [two, other]) == [(one, two), (None, other)]
-    assert changes([one], []) == [(one, None)]
+def test_groups_are_tried_by_priority_and_then_by_name():
+    policy = read("groups: {a: {}, b: {priority: 5}, c: {priority: -1}}")
+    assert policy.in_order(["c", "z", "a", "b"]) == ["b", "a", "z", "c"]
+
+
+def test_several_windows_for_one_budget():
+    policy = read("groups: {a: {limits: {member.cpu-hours: [8 per day, 40 per 7d]}}}")
+    assert [limit.text for limit in policy.limits_of("a")] == ["40 per 7d", "8 per day"]
+    assert parse_policy(print_policy(policy)) == policy
+
+
+def test_prices_hold_from_their_day_on():
+    policy = read(
+        "prices: [{since: 2026-01-01, cpu: 0.04, memory: 0.005}, {since: 2026-07-01, cpu: 1}]"
+    )
+    size = {"cpu": 1500, "memory": 2 * G, "servers": 1}
+    assert policy.cost_rate(size, date(2025, 12, 31)) == 0
+    assert policy.cost_rate(size, date(2026, 6, 30)) == 60_000 + 10_000
+    assert policy.cost_rate(size, date(2026, 7, 1)) == 1_500_000
+
+
+def test_editing_one_limit():
+    policy = read(EXAMPLE)
+    changed = edited(policy, "new/group", "member.servers", 3)
+    assert differences(policy, changed) == [("new/group · member.servers", None, "3")]
+    again = edited(changed, "new/group", "member.servers", None)
+    assert again.limits_of("new/group") == ()
+    with pytest.raises(PolicyError, match="is not a whole number"):
+        edited(policy, "a", "member.servers", "many")

@@ -50,8 +50,8 @@ def test_memory(text, amount):
         (parse_cpu, "-1", "not an amount of CPU"),
         (parse_cpu, "0.5m", "too fine"),
         (parse_cpu, "0.0001", "too fine"),
-        (parse_memory, "8 potatoes", "'8 potatoes' is not an amount of memory"),
-        (parse_memory, "-8G", "not an amount of memory"),
+        (parse_memory, "8 potatoes", "'8 potatoes' is not an amount of bytes"),
+        (parse_memory, "-8G", "not an amount of bytes"),
         (parse_memory, "0.3", "too fine"),
         (parse_memory, "9" * 30, "too large"),
         (parse_count, "1.5", "'1.5' is not a whole number"),
@@ -69,4 +69,5 @@ def test_what_is_formatted_reads_back_the_same(amount):
     assert parse_cpu(format_cpu(amount)) == amount
     assert parse_memory(format_memory(amount)) == amount
     for resource in RESOURCES.values():
-        assert resource.parse(resource.format(amount)) == amount
+        small = amount if resource.kind != "time" else amount * 1000 * 3_600_000
+        assert resource.parse(resource.format(small)) == small

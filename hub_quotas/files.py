@@ -1,0 +1,71 @@
+"""Policy files: YAML (and so JSON), with the line of what is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .limits import PolicyError
+from .policy import Policy, parse_policy
+
+
+class FileError(ValueError):
+    """A file that can't be used; the message names it, the line, and what would be right."""
+
+
+def read_policy(file: Path) -> Policy:
+    """The policy in a file.
+
+    Raises:
+        FileError: the file can't be read, is not YAML, has a key twice, or is no policy.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        _refuse_twins(file, root)
+        return parse_policy(yaml.safe_load(text))
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise FileError(f"{file}: {why}.") from None
+    except yaml.MarkedYAMLError as error:
+        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise FileError(f"{file}{line}: this is not YAML: {error.problem}.") from None
+    except PolicyError as error:
+        raise FileError(f"{file}{_line(root, error.place)}: {error}") from None
+
+
+def _line(node: Any, place: tuple[str, ...]) -> str:
+    """`, line 7`: of the innermost key of `place` that is there."""
+    line = None
+    for key in place:
+        if isinstance(node, yaml.SequenceNode) and key.isdigit():
+            node = node.value[int(key) - 1]
+            line = node.start_mark.line
+            continue
+        pairs = node.value if isinstance(node, yaml.MappingNode) else []
+        found = next((pair for pair in pairs if str(pair[0].value) == key), None)
+        if found is None:
+            break
+        line, node = found[0].start_mark.line, found[1]
+    return "" if line is None else f", line {line + 1}"
+
+
+def _refuse_twins(file: Path, node: Any) -> None:
+    """YAML's readers take the last of two equal keys and say nothing."""
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _refuse_twins(file, item)
+    if isinstance(node, yaml.MappingNode):
+        seen: dict[str, int] = {}
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if str(key.value) in seen:
+                first = seen[str(key.value)]
+                raise FileError(
+                    f"{file}, line {line}: '{key.value}' stands here a second time; the first is "
+                    f"in line {first}."
+                )
+            seen[str(key.value)] = line
+            _refuse_twins(file, value)

@@ -1,0 +1,376 @@
+"""A whole policy: groups in a tree, plans, and the price book. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date
+from typing import Any
+
+from .decision import Amounts
+from .limits import Limit, PolicyError, parse_limit
+from .quantities import AMOUNT, HOUR, QuantityError, did_you_mean, parse_money, resource
+from .windows import length
+
+DEFAULT_GROUP = "default"
+"""Charged for users who are in no group."""
+
+PRICED = {"cpu": 1000, "memory": 2**30}
+"""How many of the smallest unit a price is for: a core, a GiB; one of anything else."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A named set of limits that groups refer to."""
+
+    name: str
+    limits: tuple[Limit, ...] = ()
+
+
+@dataclass(frozen=True)
+class Group:
+    """What a policy says of one group.
+
+    Attributes:
+        parent: the group above it, where that is not what its path says.
+        plan: the name of its plan, or empty.
+        managers: user names.
+        priority: groups with a higher one are tried first for a user who does not choose.
+        limits: what it sets itself; wins over its plan, key by key.
+    """
+
+    name: str
+    parent: str = ""
+    plan: str = ""
+    managers: tuple[str, ...] = ()
+    priority: int = 0
+    limits: tuple[Limit, ...] = ()
+
+
+@dataclass(frozen=True)
+class Price:
+    """Prices from a day on.
+
+    Attributes:
+        since: the first day, in the hub's time zone.
+        per_hour: micro-currency for an hour of a core, of a GiB, of one of anything else.
+    """
+
+    since: date
+    per_hour: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Policy:
+    """All that limits anything. Made by `parse_policy` and `edited`, which check it as a whole."""
+
+    groups: Mapping[str, Group] = field(default_factory=dict)
+    plans: Mapping[str, Plan] = field(default_factory=dict)
+    prices: tuple[Price, ...] = ()
+
+    def path(self, group: str) -> tuple[str, ...]:
+        """The group and its ancestors, nearest first: `a/b` is under `a`."""
+        found = [group]
+        while above := self._above(found[-1]):
+            found.append(above)
+        return tuple(found)
+
+    def _above(self, group: str) -> str:
+        known = self.groups.get(group)
+        return (known and known.parent) or group.rpartition("/")[0]
+
+    def limits_of(self, group: str) -> tuple[Limit, ...]:
+        """What holds for a group by itself: its own limits, and its plan's for other keys."""
+        known = self.groups.get(group)
+        if known is None:
+            return ()
+        own = {limit.key for limit in known.limits}
+        plan = self.plans[known.plan].limits if known.plan else ()
+        inherited = (
+            replace(limit, group=group, plan=known.plan) for limit in plan if limit.key not in own
+        )
+        return (*known.limits, *inherited)
+
+    def limits(self, group: str) -> tuple[Limit, ...]:
+        """All limits that hold for what is charged to a group: its own and its ancestors'."""
+        return tuple(limit for name in self.path(group) for limit in self.limits_of(name))
+
+    def managers(self, group: str) -> tuple[str, ...]:
+        """Whom the policy names as a group's managers."""
+        known = self.groups.get(group)
+        return known.managers if known else ()
+
+    def in_order(self, groups: Iterable[str]) -> list[str]:
+        """Groups in the order in which they are tried: by priority, then by name."""
+
+        def rank(name: str) -> tuple[int, str]:
+            known = self.groups.get(name)
+            return (-known.priority if known else 0, name)
+
+        return sorted(groups, key=rank)
+
+    def cost_rate(self, amounts: Amounts, on: date) -> int:
+        """What `amounts` cost on a day, in micro-currency per hour, rounded to the nearest."""
+        book = max((p for p in self.prices if p.since <= on), key=lambda p: p.since, default=None)
+        if book is None:
+            return 0
+        total = 0
+        for name, price in book.per_hour.items():
+            unit = PRICED.get(name, 1)
+            total += (2 * price * amounts.get(name, 0) + unit) // (2 * unit)
+        return total
+
+
+def parse_policy(document: Any) -> Policy:
+    """A policy from a mapping, as YAML or JSON gives it.
+
+    Raises:
+        PolicyError: for the first thing that is wrong; nothing is half-read.
+    """
+    top = _mapping(document, (), ("groups", "plans", "prices"))
+    groups = {}
+    for name, spec in _mapping(top.get("groups"), ("groups",)).items():
+        group = parse_group(name, spec)
+        if group.name in groups:
+            raise PolicyError(("groups", str(name)), "this group stands here twice.")
+        groups[group.name] = group
+    plans = {
+        str(name): parse_plan(str(name), spec)
+        for name, spec in _mapping(top.get("plans"), ("plans",)).items()
+    }
+    return checked(Policy(groups, plans, parse_prices(top.get("prices"))))
+
+
+def print_policy(policy: Policy) -> dict[str, Any]:
+    """The mapping that `parse_policy` reads back to an equal policy."""
+    document: dict[str, Any] = {}
+    if policy.plans:
+        document["plans"] = {name: print_plan(plan) for name, plan in sorted(policy.plans.items())}
+    if policy.prices:
+        document["prices"] = print_prices(policy.prices)
+    if policy.groups:
+        groups = sorted(policy.groups.items())
+        document["groups"] = {name: print_group(group) for name, group in groups}
+    return document
+
+
+def edited(policy: Policy, group: str, key: str, value: object) -> Policy:
+    """`policy` with one limit of one group set, or removed (None).
+
+    Raises:
+        PolicyError: for a limit that can't be read.
+    """
+    known = policy.groups.get(group, Group(group))
+    kept = tuple(limit for limit in known.limits if limit.key != key)
+    added = () if value is None else _limits_of_key(group, key, value, (group, key))
+    changed = replace(known, limits=_sorted((*kept, *added)))
+    return checked(replace(policy, groups={**policy.groups, group: changed}))
+
+
+def differences(before: Policy, after: Policy) -> list[tuple[str, str | None, str | None]]:
+    """What is to change, as (place, before, after); None for what is not there."""
+    old, new = (_flat(print_policy(policy)) for policy in (before, after))
+    places = sorted(old.keys() | new.keys())
+    return [(p, old.get(p), new.get(p)) for p in places if old.get(p) != new.get(p)]
+
+
+def _flat(document: Any, place: tuple[str, ...] = ()) -> dict[str, str]:
+    if not isinstance(document, dict):
+        return {" · ".join(place): str(document)}
+    found: dict[str, str] = {}
+    for key, value in document.items():
+        found |= _flat(value, place if key in ("groups", "limits") else (*place, str(key)))
+    return found
+
+
+def longest_window(policy: Policy) -> int:
+    """The length of the longest window that some limit names, in microseconds; 0 for none."""
+    every: list[Group | Plan] = [*policy.groups.values(), *policy.plans.values()]
+    windows = [limit.window for entry in every for limit in entry.limits if limit.window]
+    return max((length(window) for window in windows), default=0)
+
+
+def group_name(name: object) -> str:
+    """A group's name as the hub has it, without the leading slash that some providers send.
+
+    Raises:
+        PolicyError: for an empty name or an empty part between slashes.
+    """
+    text = str(name).strip().strip("/")
+    if not text or "//" in text:
+        raise PolicyError((), f"'{name}' is not the name of a group.")
+    return text
+
+
+def parse_group(name: object, spec: Any) -> Group:
+    """One group from its entry in a policy. Raises PolicyError."""
+    group = group_name(name)
+    place = ("groups", str(name))
+    entry = _mapping(spec, place, ("parent", "plan", "managers", "priority", "limits"))
+    managers = entry.get("managers") or []
+    if not isinstance(managers, list) or not all(isinstance(who, str) and who for who in managers):
+        raise PolicyError((*place, "managers"), "write a list of user names: [prof-ada, prof-bo].")
+    priority = entry.get("priority") or 0
+    if isinstance(priority, bool) or not isinstance(priority, int):
+        raise PolicyError((*place, "priority"), f"'{priority}' is not a whole number.")
+    parent = entry.get("parent")
+    return Group(
+        name=group,
+        parent=group_name(parent) if parent else "",
+        plan=_word(entry.get("plan"), (*place, "plan")),
+        managers=tuple(managers),
+        priority=priority,
+        limits=_limits(group, entry.get("limits"), (*place, "limits")),
+    )
+
+
+def print_group(group: Group) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "parent": group.parent,
+        "plan": group.plan,
+        "managers": list(group.managers),
+        "priority": group.priority,
+        "limits": _print_limits(group.limits),
+    }
+    return {key: value for key, value in entry.items() if value}
+
+
+def parse_plan(name: str, spec: Any) -> Plan:
+    """One plan from its entry in a policy. Raises PolicyError."""
+    entry = _mapping(spec, ("plans", name), ("limits",))
+    return Plan(name, _limits("", entry.get("limits"), ("plans", name, "limits")))
+
+
+def print_plan(plan: Plan) -> dict[str, Any]:
+    return {"limits": _print_limits(plan.limits)}
+
+
+def parse_prices(entries: Any) -> tuple[Price, ...]:
+    """The price book: a list of `{since: DAY, RESOURCE: PRICE}`. Raises PolicyError."""
+    if entries is None:
+        return ()
+    if not isinstance(entries, list):
+        raise PolicyError(("prices",), "write a list: - {since: 2026-01-01, cpu: 0.04}")
+    prices: dict[date, Price] = {}
+    for number, entry in enumerate(entries, 1):
+        place = ("prices", str(number))
+        values = dict(_mapping(entry, place))
+        since = _day(values.pop("since", None), (*place, "since"))
+        if since in prices:
+            raise PolicyError((*place, "since"), f"there are prices from {since} on already.")
+        per_hour = {str(n): _price(str(n), value, place) for n, value in values.items()}
+        prices[since] = Price(since, per_hour)
+    return tuple(price for _, price in sorted(prices.items()))
+
+
+def print_prices(prices: Iterable[Price]) -> list[dict[str, Any]]:
+    cost = resource("cost")
+    assert cost
+    return [
+        {
+            "since": price.since.isoformat(),
+            **{name: cost.format(amount * HOUR) for name, amount in price.per_hour.items()},
+        }
+        for price in prices
+    ]
+
+
+def _price(name: str, value: object, place: tuple[str, ...]) -> int:
+    known = resource(name)
+    if known is None or known.kind != AMOUNT:
+        hint = did_you_mean(name, ["cpu", "memory", "gpu", "servers", "since"])
+        raise PolicyError((*place, name), f"there is no price for that.{hint}")
+    try:
+        return parse_money(str(value)) // HOUR
+    except QuantityError as error:
+        raise PolicyError((*place, name), str(error)) from None
+
+
+def _day(value: object, place: tuple[str, ...]) -> date:
+    if isinstance(value, date):
+        return value
+    try:
+        return date.fromisoformat(str(value))
+    except ValueError:
+        raise PolicyError(place, f"'{value}' is not a day; write 2026-01-01.") from None
+
+
+def checked(policy: Policy) -> Policy:
+    """`policy`, if what its parts say of each other is right. Raises PolicyError."""
+    for name, group in policy.groups.items():
+        if group.plan and group.plan not in policy.plans:
+            hint = did_you_mean(group.plan, list(policy.plans))
+            raise PolicyError(
+                ("groups", name, "plan"), f"there is no plan called '{group.plan}'.{hint}"
+            )
+        if group.parent and group.parent not in policy.groups:
+            hint = did_you_mean(group.parent, list(policy.groups))
+            raise PolicyError(
+                ("groups", name, "parent"), f"there is no group called '{group.parent}' here.{hint}"
+            )
+    for name, group in policy.groups.items():
+        if group.parent:
+            _refuse_cycle(policy, name)
+    return policy
+
+
+def _refuse_cycle(policy: Policy, start: str) -> None:
+    seen = [start]
+    while above := policy._above(seen[-1]):
+        if above in seen:
+            circle = " → ".join([*seen, above])
+            raise PolicyError(("groups", start, "parent"), f"a group is above itself: {circle}.")
+        seen.append(above)
+
+
+def _limits(group: str, spec: Any, place: tuple[str, ...]) -> tuple[Limit, ...]:
+    found: list[Limit] = []
+    for key, value in _mapping(spec, place).items():
+        found += _limits_of_key(group, str(key), value, (*place, str(key)))
+    return _sorted(found)
+
+
+def _limits_of_key(
+    group: str, key: str, value: object, place: tuple[str, ...]
+) -> tuple[Limit, ...]:
+    """One limit, or several windows of one budget as a list."""
+    values = value if isinstance(value, list) and value else [value]
+    limits = tuple(parse_limit(group, key, one, place) for one in values)
+    if len({limit.window for limit in limits}) < len(limits):
+        raise PolicyError(place, "the same window stands here twice.")
+    return limits
+
+
+def _print_limits(limits: Iterable[Limit]) -> dict[str, Any]:
+    texts: dict[str, list[str]] = {}
+    for limit in limits:
+        texts.setdefault(limit.key, []).append(limit.text)
+    return {key: values[0] if len(values) == 1 else values for key, values in texts.items()}
+
+
+def _sorted(limits: Iterable[Limit]) -> tuple[Limit, ...]:
+    return tuple(sorted(limits, key=lambda limit: (limit.key, limit.text)))
+
+
+def _word(value: object, place: tuple[str, ...]) -> str:
+    if value is None or isinstance(value, str):
+        return value or ""
+    raise PolicyError(place, f"'{value}' is not a name.")
+
+
+def _mapping(value: Any, place: tuple[str, ...], keys: tuple[str, ...] = ()) -> Mapping[Any, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise PolicyError(place or ("policy",), f"expected 'key: value' lines, found {value!r}.")
+    for key in value:
+        if keys and key not in keys:
+            hint = did_you_mean(str(key), list(keys))
+            raise PolicyError(
+                (*place, str(key)), f"there is nothing of that name here.{hint} {_list(keys)}"
+            )
+    return value
+
+
+def _list(keys: tuple[str, ...]) -> str:
+    return f"Known: {', '.join(keys)}."

@@ -1,0 +1,101 @@
+"""The tables. Times are microseconds since 1970, UTC."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData()
+
+# What limits anything, entry by entry; the last one of a kind and name holds. Append-only, so it
+# is the audit log too.
+policy_entry = sa.Table(
+    "policy_entry",
+    metadata,
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("kind", sa.Text, nullable=False),  # group, plan, prices
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("document", sa.Text),  # JSON; NULL where it was removed
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("who", sa.Text, nullable=False),
+    sa.Column("via", sa.Text, nullable=False),  # page, cli
+    sa.Column("why", sa.Text, nullable=False, server_default=""),
+    sqlite_autoincrement=True,
+)
+
+# Where each resource stands in a point's state. For ever.
+resource = sa.Table(
+    "resource",
+    metadata,
+    sa.Column("position", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("name", sa.Text, nullable=False, unique=True),
+)
+
+subject = sa.Table(
+    "subject",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("user_name", sa.Text, nullable=False),  # '' for a group itself, else a member of it
+    sa.Column("group_name", sa.Text, nullable=False),
+    sa.UniqueConstraint("user_name", "group_name"),
+)
+
+point = sa.Table(
+    "point",
+    metadata,
+    sa.Column("subject", sa.Integer, sa.ForeignKey("subject.id"), primary_key=True),
+    sa.Column("at", sa.BigInteger, primary_key=True),
+    sa.Column("state", sa.Text, nullable=False),  # see ledger.pack
+    sqlite_with_rowid=False,
+)
+
+overlay = sa.Table(
+    "overlay",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("subject", sa.Integer, sa.ForeignKey("subject.id"), nullable=False),
+    sa.Column("since", sa.BigInteger, nullable=False),
+    sa.Column("until", sa.BigInteger, nullable=False),
+    sa.Column("rates", sa.Text, nullable=False),
+    sa.Column("session", sa.Text, nullable=False),
+)
+sa.Index("overlay_by_subject", overlay.c.subject, overlay.c.until)
+
+session = sa.Table(
+    "session",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("hub", sa.Text, nullable=False),
+    sa.Column("user_name", sa.Text, nullable=False),
+    sa.Column("server_name", sa.Text, nullable=False),  # '' is the default server
+    sa.Column("group_name", sa.Text, nullable=False),
+    sa.Column("path", sa.Text, nullable=False),  # of the group at the time
+    sa.Column("state", sa.Text, nullable=False),  # reserved, running, closed, voided
+    sa.Column("charges", sa.Text, nullable=False),  # see ledger.Charge
+    sa.Column("reserved_at", sa.BigInteger, nullable=False),
+    sa.Column("started_at", sa.BigInteger),
+    sa.Column("seen_at", sa.BigInteger, nullable=False),
+    sa.Column("closed_at", sa.BigInteger),
+    sa.Column("reason", sa.Text),
+    sqlite_with_rowid=False,
+)
+_open = session.c.closed_at.is_(None)
+sa.Index("session_open", session.c.user_name, sqlite_where=_open, postgresql_where=_open)
+
+correction = sa.Table(
+    "correction",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("subject", sa.Integer, sa.ForeignKey("subject.id"), nullable=False),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("resource", sa.Text, nullable=False),
+    sa.Column("amount", sa.Text, nullable=False),  # amount x microseconds; outgrows 64 bits
+    sa.Column("who", sa.Text, nullable=False),
+    sa.Column("why", sa.Text, nullable=False),
+)
+
+meta = sa.Table(
+    "meta",
+    metadata,
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
+)
