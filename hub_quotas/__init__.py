@@ -16,12 +16,15 @@ def activate(c: Any) -> None:
     from hub_groups.database import without_password
 
     from .config import settings
+    from .policy import parse_policy
     from .refusal import quiet_logs
     from .spawner import with_quotas
 
     def apply(app: Any) -> None:
         quotas, groups = settings(app), group_settings(app)
         app.spawner_class = with_quotas(app.spawner_class, quotas, groups)
+        if quotas.policy:
+            quotas.store().apply(parse_policy(quotas.policy), "jupyterhub_config", "config")
         app.log.info("hub_quotas: limits and ledger in %s", without_password(quotas.db_url))
         pages = PageService(
             name="quotas",

@@ -20,11 +20,12 @@ from .files import FileError, read_policy
 from .ledger import Charge
 from .limits import PolicyError
 from .messages import explanation, headline, say_instant, title
-from .policy import DEFAULT_GROUP, differences, longest_window
+from .policy import DEFAULT_GROUP, differences
 from .quantities import HOUR, TIME, QuantityError, parse_count, parse_cpu, parse_memory, resource
-from .store import QuotaStore, Session, now, open_store
+from .sessions import Session
+from .store import QuotaStore, now, open_store
 from .transaction import LedgerError
-from .windows import DAY, Calendar, WindowError, parse_window, read_zone, span
+from .windows import WindowError, parse_window, read_zone
 from .windows import length as window_length
 
 DONE, UNUSABLE, USAGE, REFUSED = 0, 1, 2, 3
@@ -260,16 +261,7 @@ def _adjust(options: argparse.Namespace) -> int:
 
 
 def _prune(options: argparse.Namespace) -> int:
-    store = _store(options)
-    kept = max(window_length(parse_window(options.keep)), longest_window(store.policy()) + DAY)
-    exact_since = now() - kept
-    months, at = [], exact_since
-    for _ in range(12 * 20):  # as far back as anybody will ask
-        held = span(Calendar("month"), at, store.zone)
-        assert held
-        months.append(held[0])
-        at = held[0] - 1
-    count = store.prune(exact_since, [*months, exact_since])
+    count, exact_since = _store(options).prune(window_length(parse_window(options.keep)))
     print(f"Dropped {count} points; answers are exact since {_iso(exact_since)}, and by month.")
     return DONE
 

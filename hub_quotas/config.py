@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from jupyterhub.app import JupyterHub
-from traitlets import TraitError, Unicode, validate
+from traitlets import Dict, TraitError, Unicode, validate
 from traitlets.config import Configurable
 
 from hub_groups.database import default_url
 
+from .limits import PolicyError
+from .policy import parse_policy
 from .store import QuotaStore, open_store
 from .windows import WindowError, read_zone
 
@@ -21,6 +23,15 @@ class HubQuotas(Configurable):
         `postgresql+psycopg://...` (install `jupyterhub-group-quotas[postgres]`).
 
         Default: the SQLite file `hub_quotas.sqlite` beside the hub's own database.
+        """
+    ).tag(config=True)
+
+    policy = Dict(
+        help="""
+        A policy (groups, plans, prices) that becomes all that holds each time the hub starts.
+
+        The same keys as in a policy file. A policy that can't be read stops the hub with a
+        sentence that says what is wrong. Leave it out to set limits in the browser.
         """
     ).tag(config=True)
 
@@ -44,6 +55,14 @@ class HubQuotas(Configurable):
             read_zone(proposal["value"])
         except WindowError as error:
             raise TraitError(f"c.HubQuotas.time_zone: {error}") from None
+        return proposal["value"]
+
+    @validate("policy")
+    def _readable_policy(self, proposal):  # type: ignore[no-untyped-def]
+        try:
+            parse_policy(proposal["value"])
+        except PolicyError as error:
+            raise TraitError(f"c.HubQuotas.policy: {error}") from None
         return proposal["value"]
 
     def store(self) -> QuotaStore:

@@ -190,6 +190,18 @@ def longest_window(policy: Policy) -> int:
     return max((length(window) for window in windows), default=0)
 
 
+def renamed(policy: Policy, old: str, new: str) -> Policy:
+    """`policy` with one group by another name, also where others have it as their parent."""
+    groups = {}
+    for name, group in policy.groups.items():
+        group = replace(group, parent=new if group.parent == old else group.parent)
+        if name == old:
+            limits = tuple(replace(limit, group=new) for limit in group.limits)
+            group = replace(group, name=new, limits=limits)
+        groups[group.name] = group
+    return checked(replace(policy, groups=groups))
+
+
 def group_name(name: object) -> str:
     """A group's name as the hub has it, without the leading slash that some providers send.
 

@@ -13,11 +13,14 @@ from typing import Any
 
 from hub_groups.web import Context
 
-from .store import QuotaStore, Session
+from .sessions import Session
+from .store import QuotaStore
+from .transaction import LedgerError
 
 log = logging.getLogger("group-quotas")
 
 HEARTBEAT_SECONDS = 30
+PRUNE_SECONDS = 24 * 3600
 _RETRY_SECONDS = 1
 
 
@@ -52,6 +55,17 @@ def _sessions_of(users: Iterable[dict[str, Any]]) -> set[str]:
             if session:
                 found.add(session)
     return found
+
+
+async def keep_pruning(store: QuotaStore) -> None:
+    """Until cancelled: once a day, points that nobody asks for any more go."""
+    while True:
+        await asyncio.sleep(PRUNE_SECONDS)
+        try:
+            dropped, _ = await asyncio.to_thread(store.prune)
+            log.info("Dropped %d old points of the ledger", dropped)
+        except LedgerError as error:
+            log.warning("Ledger not pruned, trying again tomorrow: %s", error)
 
 
 async def keep_reconciling(store: QuotaStore, context: Context) -> None:

@@ -20,8 +20,9 @@ from .limits import GROUP, KEYS, Limit, PolicyError
 from .messages import SCOPE_TITLES, headline, of, resource_title, title
 from .policy import DEFAULT_GROUP, Policy, group_name
 from .quantities import AMOUNT, RESOURCES, say_duration
-from .reconcile import keep_reconciling
-from .store import QuotaStore, Session, now, open_store
+from .reconcile import keep_pruning, keep_reconciling
+from .sessions import Session
+from .store import QuotaStore, now, open_store
 from .windows import read_zone
 
 
@@ -185,4 +186,5 @@ def routes(context: Context) -> Routes:
 
 def background(context: Context) -> list[Coroutine[Any, Any, None]]:
     """What runs beside the pages."""
-    return [keep_reconciling(_store(context), context)]
+    store = _store(context)
+    return [keep_reconciling(store, context), keep_pruning(store)]

@@ -129,6 +129,20 @@ class QuotaMixin:
             self.mem_limit = decision.amounts["memory"]
         self.log.info("%s:%s is charged to %s", self.user.name, self.name, decision.group)
 
+    async def start(self) -> Any:
+        """The server is up: what was reserved for it is in use."""
+        address = await maybe_future(super().start())  # type: ignore[misc]
+        if self.session_id:
+            await self._tell_ledger("start", self.session_id)
+        return address
+
+    async def _tell_ledger(self, what: str, *values: str) -> None:
+        """What has happened anyway: a ledger that can't be reached hears of it another time."""
+        try:
+            await asyncio.to_thread(getattr(self.quota_settings.store(), what), *values)
+        except LedgerError:
+            self.log.exception("Ledger not told (%s); the reconciler will", what)
+
     def _refuse(self, text: str, reason: str = "quota", status: int = 403) -> Refused:
         """The exception to raise.
 
@@ -147,11 +161,7 @@ class QuotaMixin:
         """The end of a server, however it came, also of one that never came up."""
         session, self.session_id = self.session_id, None
         if session:
-            try:
-                store = self.quota_settings.store()
-                await asyncio.to_thread(store.close_session, session, "stopped")
-            except LedgerError:
-                self.log.exception("Session %s not closed; the reconciler will", session)
+            await self._tell_ledger("close_session", session, "stopped")
         await maybe_future(super().run_post_stop_hook())  # type: ignore[misc]
 
     # Not tied to clear_state: local spawners call that when the process is gone, before the

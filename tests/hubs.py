@@ -39,14 +39,14 @@ def wait_for(what: str, check, seconds: float = PATIENCE):
     raise AssertionError(f"Waited {seconds} s for {what}.")
 
 
-def make_venv(folder: Path, *requirements: str) -> str:
+def make_venv(folder: Path, *requirements: str, base: str = sys.executable) -> str:
     """An environment of its own with these packages; returns its Python."""
     python = str(folder / "bin" / "python")
     if uv := shutil.which("uv"):
-        create = [uv, "venv", "--quiet", "--python", sys.executable, str(folder)]
+        create = [uv, "venv", "--quiet", "--python", base, str(folder)]
         install = [uv, "pip", "install", "--quiet", "--python", python]
     else:
-        create = [sys.executable, "-m", "venv", str(folder)]
+        create = [base, "-m", "venv", str(folder)]
         install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     subprocess.run(create, check=True)
     subprocess.run([*install, *requirements], check=True)

@@ -11,8 +11,10 @@ import pytest
 import yaml
 from hubs import ROOT, make_venv
 
+from hub_groups.config import HubGroups
 from hub_groups.roster import parse_roster
 from hub_quotas.cli import main as hub_quotas
+from hub_quotas.config import HubQuotas
 from hub_quotas.policy import parse_policy
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -42,8 +44,9 @@ def test_the_lines_for_any_hub_attach_everything(fresh_hub, tmp_path):
     assert snippet in rest
     roster = tmp_path / "geo-101.csv"
     roster.write_text(blocks("docs/how-to.md", "text")[0])
-    other = [block for block in rest if "service_url" not in block and block != snippet]
-    assert len(other) == 1, "each block is run here, or the address of another machine"
+    elsewhere = ("service_url", "db.example.org", "HubQuotas.policy")
+    other = [block for block in rest if block != snippet and not any(w in block for w in elsewhere)]
+    assert len(rest) == 2 + len(elsewhere), "each block is run here, or there"
     config = "\n".join([snippet, *other]).replace("/srv/jupyterhub", str(tmp_path))
     hub = fresh_hub("snippet", config=config)
     hub.limits(yaml.safe_dump({"earth-sciences/geo-101": {"member.servers": 0}}))
@@ -53,9 +56,23 @@ def test_the_lines_for_any_hub_attach_everything(fresh_hub, tmp_path):
     assert "ask prof-ada, who manages earth-sciences/geo-101" in refused.json()["message"]
 
 
-def test_the_policy_and_the_roster_can_be_read():
-    policy = parse_policy(yaml.safe_load(blocks("docs/how-to.md", "yaml")[0]))
-    assert len(policy.groups) == 2
+def test_the_settings_of_the_how_to_hold(fresh_hub):
+    (settings,) = (b for b in blocks("docs/how-to.md", "python") if "HubQuotas.policy" in b)
+    hub = fresh_hub("snippet", config=blocks("README.md", "python")[0] + settings)
+    (limit,) = hub.ledger().policy().limits_of("earth-sciences")
+    assert (limit.key, limit.amount) == ("group.servers", 50)
+
+
+def test_settings_for_another_machine_are_settings_that_there_are():
+    for block in blocks("docs/how-to.md", "python"):
+        for cls, name in re.findall(r"^c\.(Hub\w+)\.(\w+) =", block, re.MULTILINE):
+            assert name in {"HubGroups": HubGroups, "HubQuotas": HubQuotas}[cls].class_trait_names()
+
+
+def test_the_policies_and_the_roster_can_be_read():
+    pages = ("docs/how-to.md", "docs/reference.md")
+    policies = [yaml.safe_load(block) for page in pages for block in blocks(page, "yaml")]
+    assert [len(parse_policy(policy).groups) for policy in policies] == [2, 2, 3]
     assert len(parse_roster(blocks("docs/how-to.md", "text")[0], "geo-101.csv")) == 2
 
 

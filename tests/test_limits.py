@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from datetime import date
+from pathlib import Path
 
 import pytest
 import yaml
-from hubs import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +16,7 @@ from hub_quotas.policy import Policy, differences, edited, parse_policy, print_p
 from hub_quotas.quantities import HOUR, RESOURCES
 from hub_quotas.windows import Calendar, Fixed, Rolling
 
+ROOT = Path(__file__).parent.parent
 G, DAY = 2**30, 24 * HOUR
 
 # As in the design document.

@@ -284,9 +284,40 @@ def test_pruning_changes_no_answer_that_is_still_asked_for(store, clock):
     exact, month = START + 20 * HOUR, START + 10 * HOUR
     spans = [(exact, clock.now), (exact + HOUR // 3, clock.now), (month, exact)]
     before = [store.used("a", "", "cpu", *span) for span in spans]
-    assert store.prune(exact, [month, exact]) > 50
+    assert store.thin(exact, [month, exact]) > 50
     assert [store.used("a", "", "cpu", *span) for span in spans] == before
-    assert store.prune(exact, [month, exact]) == 0
+    assert store.thin(exact, [month, exact]) == 0
+
+
+def test_pruning_keeps_what_the_longest_window_needs(store, clock):
+    day = 24 * HOUR
+    for number in range(100):
+        start(store, f"{number:03}", cpu=1000)
+        clock.now += HOUR
+        store.close_session(f"{number:03}", "stopped")
+        clock.now += 10 * day - HOUR
+    allow(store, "a: {limits: {group.cpu-hours: 1000 per 600d}}")
+    dropped, exact_since = store.prune()
+    assert clock.now - exact_since == 601 * day
+    assert dropped > 0
+    assert store.used("a", "", "cpu", 0, clock.now) == 100 * 1000 * HOUR
+    assert store.used("a", "", "cpu", exact_since, clock.now) == 60 * 1000 * HOUR
+
+
+def test_a_user_and_a_group_keep_their_history_under_another_name(store, clock):
+    allow(store, "a: {limits: {member.cpu-hours: 1 per 7d}}, b: {}, sub: {parent: a}")
+    start(store, "1", group="a", cpu=1000)
+    clock.now += HOUR
+    store.rename("sam", "samantha")
+    store.rename("a", "alpha", group=True)
+    assert not start(store, "2", user="samantha", group="alpha", cpu=1000)
+    assert start(store, "3", user="sam", group="alpha", cpu=1000)
+    assert store.policy().path("sub") == ("sub", "alpha")
+    store.close_session("1", "stopped")
+    assert store.used("alpha", "samantha", "cpu", 0, clock.now) == 1000 * HOUR
+    start(store, "4", group="b")
+    with pytest.raises(LedgerError, match="'alpha' has a history of its own"):
+        store.rename("b", "alpha", group=True)
 
 
 def test_the_schema_goes_forward_and_back(url, clock):

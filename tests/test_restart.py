@@ -34,7 +34,8 @@ def test_a_killed_hub_finds_what_runs_and_what_ended(fresh_hub):
     for user in ("survivor", "victim"):
         start_server(hub, user)
     assert hub.in_use() == {"default": 2}
-    session = hub.ledger().open_sessions("survivor")[0]
+    (session,) = hub.ledger().open_sessions("survivor")
+    assert session.state == "running"
 
     hub.kill()
     victim = next(s for s in servers_of(hub) if s.environ()["JUPYTERHUB_USER"] == "victim")
@@ -44,7 +45,7 @@ def test_a_killed_hub_finds_what_runs_and_what_ended(fresh_hub):
 
     wait_for("the ledger to agree", lambda: hub.in_use() == {"default": 1})
     assert len(servers_of(hub)) == 1
-    assert hub.ledger().open_sessions() == [session], "the same session goes on"
+    assert [s.id for s in hub.ledger().open_sessions()] == [session.id], "the same session goes on"
     assert hub.server("survivor")
 
     assert hub.api("users/survivor/server", "DELETE").is_success

@@ -1,0 +1,210 @@
+"""Subjects and their curves in the database."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import tzinfo
+
+from .decision import Use
+from .forecast import Budget, merged
+from .ledger import POSITIONS, Point, Segment, pack, step, unpack
+from .limits import GROUP, SERVER, Limit
+from .policy import Policy
+from .transaction import Database, LedgerError, Row, Transaction
+from .windows import span
+
+CLOCK_AHEAD = 10 * 60 * 10**6
+"""Microseconds by which the ledger may be ahead of the clock; beyond it, the clock is wrong."""
+
+FOR_EVER = 2**62
+"""Later than any instant."""
+
+encode = json.JSONEncoder(separators=(",", ":")).encode  # json.dumps builds one at each call
+
+
+class Points:
+    """Reads and appends points. Remembers what is for ever: ids, and the places of resources."""
+
+    def __init__(self) -> None:
+        self.ids: dict[tuple[str, str], int] = {}
+        self._names: list[str] = list(POSITIONS)
+
+    def stamp(self, at: int, last: Iterable[Point]) -> int:
+        stamp = max([at, *(point.at for point in last)])
+        if stamp - at > CLOCK_AHEAD:
+            raise LedgerError(
+                f"The clock is {(stamp - at) // 10**6} seconds behind the ledger. Nothing can be "
+                "charged until it is right again."
+            )
+        return stamp
+
+    def append(
+        self,
+        tx: Transaction,
+        subjects: Iterable[int],
+        at: int,
+        change: Mapping[str, int],
+        known: Callable[[int], Point] | int = 0,
+    ) -> int:
+        """A new point for each subject, all at one instant, which is returned.
+
+        It is no earlier than the last point of any of them.
+
+        Args:
+            known: the last points where they were read already, or an instant not to go before.
+        """
+        read = known if callable(known) else lambda id: self.last(tx, id)
+        last = {id: read(id) for id in subjects}
+        stamp = self.stamp(at, last.values())
+        if not callable(known):
+            stamp = max(stamp, known)
+        for id, before in last.items():
+            self.write(tx, id, before, step(before, stamp, change))
+        return stamp
+
+    def write(self, tx: Transaction, id: int, before: Point, after: Point) -> None:
+        """Two events at one instant leave one point: the piece between them has no length."""
+        state = encode(pack(after, self._positions(tx, after.rate)))
+        tx.run(
+            "INSERT INTO point (subject, at, state) VALUES (?, ?, ?)"
+            " ON CONFLICT (subject, at) DO UPDATE SET state = excluded.state",
+            *(id, after.at, state),
+        )
+
+    def _positions(self, tx: Transaction, names: Iterable[str]) -> list[str]:
+        """The names of resources by position, with these among them."""
+        if not set(names) <= set(self._names):
+            self._read_positions(tx)
+            for name in sorted(set(names) - set(self._names)):
+                tx.run(
+                    "INSERT INTO resource (position, name) VALUES (?, ?)", len(self._names), name
+                )
+                self._names.append(name)
+        return self._names
+
+    def _read_positions(self, tx: Transaction) -> None:
+        self._names = [row[0] for row in tx.all("SELECT name FROM resource ORDER BY position")]
+
+    def point(self, at: int, state: str) -> Point:
+        return unpack(at, json.loads(state), self._names)
+
+    def last(self, tx: Transaction, id: int, at: int = FOR_EVER) -> Point:
+        """The last point of a subject at or before an instant; one of zeros where there is none."""
+        row = tx.one(
+            "SELECT at, state FROM point WHERE subject = ? AND at <= ? ORDER BY at DESC LIMIT 1",
+            *(id, at),
+        )
+        if row is None:
+            return Point(0)
+        values = json.loads(row[1])
+        if len(values) > 2 * len(self._names):  # another hub has a resource that is new to us
+            self._read_positions(tx)
+        return unpack(row[0], values, self._names)
+
+    def make_subjects(self, db: Database, names: Sequence[tuple[str, str]]) -> None:
+        """In a transaction of its own: within a reservation it would be a second order of locks."""
+        missing = sorted({name for name in names if name not in self.ids})
+        if not missing:
+            return
+        with db.write() as tx:
+            for user, group in missing:
+                tx.run(
+                    "INSERT INTO subject (user_name, group_name) VALUES (?, ?)"
+                    " ON CONFLICT DO NOTHING",
+                    *(user, group),
+                )
+
+    def subjects(self, tx: Transaction, names: Sequence[tuple[str, str]]) -> list[int]:
+        """The ids of subjects that `_make_subjects` has made."""
+        for name in names:
+            if name not in self.ids:
+                row = tx.one("SELECT id FROM subject WHERE user_name = ? AND group_name = ?", *name)
+                if row is None:
+                    tx.run("INSERT INTO subject (user_name, group_name) VALUES (?, ?)", *name)
+                    return self.subjects(tx, names)
+                self.ids[name] = row[0]
+        return [self.ids[name] for name in names]
+
+
+class View:
+    """What one transaction has read of the ledger, at one instant."""
+
+    def __init__(self, points: Points, zone: tzinfo, tx: Transaction, at: int) -> None:
+        self._points, self._zone, self._tx = points, zone, tx
+        self._read: dict[tuple[int, int], Point] = {}
+        self._mine: list[Row] | None = None
+        self.at = at
+
+    def last(self, id: int, at: int = FOR_EVER) -> Point:
+        if (id, at) not in self._read:
+            self._read[id, at] = self._points.last(self._tx, id, at)
+        return self._read[id, at]
+
+    def between(self, id: int, resource: str, begin: int, end: int) -> int:
+        """Amount x microseconds within a span, late closings taken off."""
+        total = self.last(id, end).total_at(resource, end)
+        total -= self.last(id, begin).total_at(resource, begin)
+        for since, until, rates in self._tx.all(
+            "SELECT since, until, rates FROM overlay WHERE subject = ? AND until > ?", id, begin
+        ):
+            segment = Segment(since, until, json.loads(rates))
+            total += segment.total_between(resource, begin, end)
+        return total
+
+    def use(self, policy: Policy, limit: Limit, user: str) -> Use:
+        """What counts for a limit: the group's use, or the member's in it and below it."""
+        if limit.scope == SERVER:
+            return Use()
+        ids = self._ids(policy, limit, user)
+        curve = limit.kind.curve
+        rate = sum(self.last(id).rate.get(curve, 0) for id in ids)
+        servers = sum(self.last(id).rate.get("servers", 0) for id in ids)
+        if limit.window is None:
+            return Use(rate, rate, servers)
+        held = span(limit.window, self.at, self._zone)
+        if held is None:
+            return Use(None, rate, servers)
+        used = sum(self.between(id, curve, held[0], self.at) for id in ids)
+        return Use(used, rate, servers)
+
+    def budget(self, policy: Policy, limit: Limit, user: str) -> Budget:
+        """A budget with the curve that counts for it, late closings merged in."""
+        assert limit.window
+        held = span(limit.window, self.at, self._zone)
+        begin, name = (held or (self.at, self.at))[0], limit.kind.curve
+        points: list[tuple[int, int, int]] = []
+        segments: list[tuple[int, int, int]] = []
+        for id in self._ids(policy, limit, user):
+            rows = self._tx.all(
+                "SELECT at, state FROM point WHERE subject = ? AND at > ? ORDER BY at", id, begin
+            )
+            first = self.last(id, begin)
+            curve = [first, *(self._points.point(at, state) for at, state in rows)]
+            line = [(p.at, p.total.get(name, 0), p.rate.get(name, 0)) for p in curve]
+            if not points:
+                points = line
+            else:  # a member of several groups below the limit's: laid over the first curve
+                ends = [at for at, _, _ in line[1:]] + [FOR_EVER]
+                segments += [(at, end, r) for (at, _, r), end in zip(line, ends, strict=True)]
+            for since, until, rates in self._tx.all(
+                "SELECT since, until, rates FROM overlay WHERE subject = ? AND until > ?", id, begin
+            ):
+                segments.append((since, until, json.loads(rates).get(name, 0)))
+        return Budget(merged(points, segments) if segments else points, limit.window, limit.amount)
+
+    def _ids(self, policy: Policy, limit: Limit, user: str) -> list[int]:
+        if limit.scope == GROUP:
+            name = ("", limit.group)
+            known = self._points.ids.get(name)
+            if known is None:
+                row = self._tx.one(
+                    "SELECT id FROM subject WHERE user_name = ? AND group_name = ?", *name
+                )
+                known = row[0] if row else None
+            return [] if known is None else [known]
+        if self._mine is None:
+            self._mine = self._tx.all(
+                "SELECT id, group_name FROM subject WHERE user_name = ?", user
+            )
+        return [id for id, group in self._mine if limit.group in policy.path(group)]

@@ -1,0 +1,83 @@
+"""Sessions in the database."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from .decision import Amounts
+from .ledger import Charge
+from .points import encode
+from .transaction import Row, Transaction
+
+RESERVED, RUNNING, CLOSED, VOIDED = "reserved", "running", "closed", "voided"
+
+_SESSIONS = (
+    "SELECT id, hub, user_name, server_name, group_name, path, state, charges, reserved_at,"
+    " started_at, seen_at, closed_at, reason FROM session"
+)
+
+
+@dataclass(frozen=True)
+class Session:
+    """A server that is or was charged for.
+
+    Attributes:
+        id: its own, as users and servers can be renamed.
+        path: the charged group and its ancestors, when it was reserved.
+        charges: what it was charged for, and to which subjects, over time.
+        reserved_at, started_at, seen_at, closed_at: microseconds since 1970, UTC.
+    """
+
+    id: str
+    hub: str
+    user: str
+    server: str
+    group: str
+    path: tuple[str, ...]
+    state: str
+    charges: tuple[Charge, ...]
+    reserved_at: int
+    started_at: int | None
+    seen_at: int
+    closed_at: int | None
+    reason: str | None
+
+    @property
+    def granted(self) -> Amounts:
+        """What it holds, or held last."""
+        return self.charges[-1].amounts
+
+
+def find(tx: Transaction, where: str, *values: object) -> list[Session]:
+    """The sessions for which a condition holds, oldest first."""
+    rows = tx.all(f"{_SESSIONS} WHERE {where} ORDER BY reserved_at, id", *values)
+    return [_session(row) for row in rows]
+
+
+def print_charges(charges: Iterable[Charge]) -> str:
+    return encode([[c.since, c.subjects, dict(c.amounts)] for c in charges])
+
+
+def read_charges(text: str) -> tuple[Charge, ...]:
+    return tuple(Charge(since, tuple(ids), amounts) for since, ids, amounts in json.loads(text))
+
+
+def _session(row: Row) -> Session:
+    id, hub, user, server, group, path, state, charges, reserved, started, seen, closed, why = row
+    return Session(
+        id=id,
+        hub=hub,
+        user=user,
+        server=server,
+        group=group,
+        path=tuple(json.loads(path)),
+        state=state,
+        charges=read_charges(charges),
+        reserved_at=reserved,
+        started_at=started,
+        seen_at=seen,
+        closed_at=closed,
+        reason=why,
+    )
