@@ -106,6 +106,11 @@ class Decision:
         return room
 
     @property
+    def full(self) -> bool:
+        """Whether no server at all could start now, however small."""
+        return not all(self.room.get(name, 1) for name in ("servers", "cost", *MEASURED))
+
+    @property
     def lasts(self) -> int | None:
         """How long the server could run before a budget is used up, at least; microseconds."""
         return min((c.lasts for c in self.checks if c.lasts is not None), default=None)

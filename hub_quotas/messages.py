@@ -71,10 +71,7 @@ def _say(name: str, amount: int) -> str:
 def _what_fits(decisions: Sequence[Decision]) -> str:
     fits = []
     for decision in decisions:
-        unknown = any(check.asked is None for check in decision.refusals)
-        spent = any(check.limit.resource == "cost" for check in decision.refusals)
-        needed = [decision.room.get(name, 1) for name in ("servers", *MEASURED)]
-        if unknown or spent or not all(needed):
+        if decision.full or any(check.asked is None for check in decision.refusals):
             continue
         room = {name: a for name, a in decision.room.items() if name not in ("servers", "cost")}
         without = [name for name, amount in room.items() if not amount]

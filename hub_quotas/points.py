@@ -27,6 +27,10 @@ class Points:
     """Reads and appends points. Remembers what is for ever: ids, and the places of resources."""
 
     def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """For ever holds for what was committed."""
         self.ids: dict[tuple[str, str], int] = {}
         self._names: list[str] = list(POSITIONS)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -48,6 +49,14 @@ class Session:
     def granted(self) -> Amounts:
         """What it holds, or held last."""
         return self.charges[-1].amounts
+
+
+def new_id(at: int) -> str:
+    """A session id: UUID version 7 (RFC 9562), so that later ones sort behind earlier ones."""
+    random = int.from_bytes(os.urandom(10), "big")
+    high = (at // 1000) << 16 | 0x7000 | random >> 68
+    low = 0x8000000000000000 | random & 0x3FFFFFFFFFFFFFFF
+    return f"{high << 64 | low:032x}"
 
 
 def find(tx: Transaction, where: str, *values: object) -> list[Session]:

@@ -22,7 +22,8 @@ from .limits import CHARGED_GROUP, PolicyError
 from .messages import refusal, say_instant
 from .policy import DEFAULT_GROUP, Policy, group_name
 from .refusal import Refused, uncount
-from .store import Answer, new_id, now
+from .sessions import new_id
+from .store import Answer, now
 from .transaction import LedgerError
 
 _STATE_KEY = "quota_session"

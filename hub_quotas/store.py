@@ -6,9 +6,9 @@ hubs that share a ledger. Points are only ever appended.
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone, tzinfo
 from functools import lru_cache
@@ -54,14 +54,6 @@ def now() -> int:
     return time.time_ns() // 1000
 
 
-def new_id(at: int) -> str:
-    """A session id: UUID version 7 (RFC 9562), so that later ones sort behind earlier ones."""
-    random = int.from_bytes(os.urandom(10), "big")
-    high = (at // 1000) << 16 | 0x7000 | random >> 68
-    low = 0x8000000000000000 | random & 0x3FFFFFFFFFFFFFFF
-    return f"{high << 64 | low:032x}"
-
-
 class QuotaStore:
     """Limits and the ledger.
 
@@ -89,6 +81,16 @@ class QuotaStore:
     def close(self) -> None:
         self._db.close()
 
+    @contextmanager
+    def _write(self) -> Iterator[Transaction]:
+        """One atomic change; what is remembered of one that was not made is forgotten."""
+        try:
+            with self._db.write() as tx:
+                yield tx
+        except BaseException:
+            self._points.forget()
+            raise
+
     # -- the policy --------------------------------------------------------------------------
 
     def policy(self) -> Policy:
@@ -107,13 +109,13 @@ class QuotaStore:
         Raises:
             PolicyError: for a limit that can't be read; nothing is written.
         """
-        with self._db.write() as tx:
+        with self._write() as tx:
             self._replace(tx, edited(self._policies.read(tx), group, key, value), who, via)
 
     def apply(self, policy: Policy, who: str, via: str) -> None:
         """Make `policy` all that holds. Open sessions of a group that moves in the tree are charged
         to its new ancestors from now on."""
-        with self._db.write() as tx:
+        with self._write() as tx:
             self._replace(tx, policy, who, via)
 
     def audit(self, group: str | None = None) -> list[dict[str, Any]]:
@@ -156,7 +158,7 @@ class QuotaStore:
         self._points.make_subjects(
             self._db, [("", name) for path in paths.values() for name in path]
         )
-        with self._db.write() as tx:
+        with self._write() as tx:
             policy = self._policies.read(tx)
             known = tx.one("SELECT group_name, charges FROM session WHERE id = ?", id)
             if known:
@@ -219,7 +221,7 @@ class QuotaStore:
 
     def start(self, id: str) -> bool:
         """The server of a reserved session is up; False where it was known, or is over."""
-        with self._db.write() as tx:
+        with self._write() as tx:
             count = tx.run(
                 "UPDATE session SET state = ?, started_at = ? WHERE id = ? AND state = ?",
                 *(RUNNING, self._now(tx), id, RESERVED),
@@ -240,7 +242,7 @@ class QuotaStore:
         return self._end(id, reason, VOIDED, 0)
 
     def _end(self, id: str, reason: str, state: str, at: int | None) -> bool:
-        with self._db.write() as tx:
+        with self._write() as tx:
             session = next(iter(find(tx, "id = ? AND closed_at IS NULL", id)), None)
             if session is None:
                 return False
@@ -268,7 +270,7 @@ class QuotaStore:
 
         It has been decided elsewhere: this does not look at limits.
         """
-        with self._db.write() as tx:
+        with self._write() as tx:
             session = next(iter(find(tx, "id = ? AND closed_at IS NULL", id)), None)
             if session is None:
                 return False
@@ -302,7 +304,7 @@ class QuotaStore:
             amount: amount x microseconds; negative to add. Counts in the windows that hold now.
         """
         self._points.make_subjects(self._db, [(user, group)])
-        with self._db.write() as tx:
+        with self._write() as tx:
             (id,) = self._points.subjects(tx, [(user, group)])
             tx.lock([id])
             last = self._points.last(tx, id)
@@ -321,7 +323,7 @@ class QuotaStore:
             LedgerError: the new name has a history of its own.
         """
         column = "group_name" if group else "user_name"
-        with self._db.write() as tx:
+        with self._write() as tx:
             if tx.one(f"SELECT id FROM subject WHERE {column} = ?", new):  # noqa: S608
                 raise LedgerError(f"'{new}' has a history of its own; '{old}' can't take its name.")
             tx.run(f"UPDATE subject SET {column} = ? WHERE {column} = ?", new, old)  # noqa: S608
@@ -331,11 +333,11 @@ class QuotaStore:
             )
             if group:
                 self._replace(tx, renamed(self._policies.read(tx), old, new), "rename", "ledger")
-        self._points.ids.clear()
+        self._points.forget()
 
     def seen(self, ids: Iterable[str]) -> None:
         """These sessions run at this moment."""
-        with self._db.write() as tx:
+        with self._write() as tx:
             at = self._now(tx)
             for id in sorted(ids):
                 tx.run("UPDATE session SET seen_at = ? WHERE id = ? AND closed_at IS NULL", at, id)
@@ -385,7 +387,7 @@ class QuotaStore:
             subjects = [row[0] for row in tx.all("SELECT id FROM subject ORDER BY id")]
         dropped = 0
         for id in subjects:
-            with self._db.write() as tx:
+            with self._write() as tx:
                 tx.lock([id])
                 rows = tx.all("SELECT at FROM point WHERE subject = ? ORDER BY at", id)
                 for at in droppable([row[0] for row in rows], exact_since, kept):

@@ -92,6 +92,14 @@ def test_how_long_a_budget_lasts():
     assert answer("a", {"cpu": 1000}, {}).lasts is None
 
 
+def test_full_is_when_not_even_the_smallest_server_would_start():
+    rules = {"a": {"group.memory": "8G", "group.gpu": 1}}
+    assert not answer("a", {}, rules).full, "one with a memory limit would start"
+    gpus = {("a", "group", "gpu"): Use(1, 1, 1)}
+    assert not answer("a", {}, rules, gpus).full, "one without a GPU would start"
+    assert answer("a", {}, rules, {("a", "group", "memory"): Use(8 * G, 8 * G, 1)}).full
+
+
 def test_the_words_of_a_refusal():
     rules = {"geo": {"group.memory": "8G"}, "geo/101": {"member.servers": 1, "group.cpu": 4}}
     use = {

@@ -16,7 +16,8 @@ from postgres import fresh_database
 from hub_quotas import migrate, schema
 from hub_quotas.policy import parse_policy
 from hub_quotas.quantities import HOUR
-from hub_quotas.store import QuotaStore, new_id
+from hub_quotas.sessions import new_id
+from hub_quotas.store import QuotaStore
 from hub_quotas.transaction import LedgerError
 
 G, MINUTE = 2**30, HOUR // 60
