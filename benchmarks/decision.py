@@ -25,8 +25,11 @@ import prometheus
 
 from hub_quotas.ledger import POSITIONS, Charge, Point, negative, pack, step
 from hub_quotas.policy import Policy, parse_policy
-from hub_quotas.sessions import CLOSED, RUNNING, encode, print_charges
-from hub_quotas.store import QuotaStore, new_id, now
+from hub_quotas.points import encode
+from hub_quotas.sessions import CLOSED, RUNNING, new_id, print_charges
+from hub_quotas.points import encode
+from hub_quotas.sessions import CLOSED, RUNNING, new_id, print_charges
+from hub_quotas.store import QuotaStore, now
 
 SIZES = (100_000, 1_000_000)
 """Measured beside a larger ledger, for how the time grows."""

@@ -39,6 +39,15 @@ class GroupRow:
     def unset(self) -> list[str]:
         return [key for key in KEYS if key not in {limit.key for limit in self.limits}]
 
+    @property
+    def entries(self) -> list[tuple[Limit, str]]:
+        """A limit of each key, and its text: several windows of one budget stand in one field."""
+        texts: dict[str, list[str]] = {}
+        for limit in self.limits:
+            texts.setdefault(limit.key, []).append(limit.text)
+        first = {limit.key: limit for limit in reversed(self.limits)}
+        return [(first[key], ", ".join(values)) for key, values in texts.items()]
+
     def bar(self, limit: Limit) -> int | None:
         """What of a limit is in use now, where that makes a picture."""
         now = limit.scope == GROUP and limit.kind.kind == AMOUNT and limit.resource != "storage"
@@ -115,8 +124,9 @@ class GroupsPage(QuotaPage):
         amount = self.get_body_argument("amount", "").strip()
         try:
             group = group_name(group)
+            value = [part.strip() for part in amount.split(",")] if "," in amount else amount
             await asyncio.to_thread(
-                self.store.set_limit, group, key, amount or None, self.user, "page"
+                self.store.set_limit, group, key, value or None, self.user, "page"
             )
         except PolicyError as error:
             self.set_status(400)

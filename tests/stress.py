@@ -23,7 +23,8 @@ from pathlib import Path
 
 from hub_quotas.ledger import POSITIONS
 from hub_quotas.policy import parse_policy
-from hub_quotas.store import QuotaStore, Session, new_id, now
+from hub_quotas.sessions import Session, new_id
+from hub_quotas.store import QuotaStore, now
 
 G = 2**30
 CAPS = {"servers": 6, "memory": 12 * G}

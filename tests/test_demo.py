@@ -141,6 +141,19 @@ def test_a_limit_is_added_and_removed(demo, new_page):
     cpu.press("Enter")
     expect(cpu).to_have_count(0)
 
+    lab.get_by_text("Add a limit").click()
+    lab.get_by_label("Limit", exact=True).select_option("member.cpu-hours")
+    lab.get_by_label("Amount").fill("8 per day, 40 per 7d")
+    lab.get_by_role("button", name="Add a limit").click()
+    budget = lab.get_by_label("CPU-hours, each member")
+    expect(budget).to_have_value("40 per 7d, 8 per day")
+    budget.fill("40 per fortnight")
+    budget.press("Enter")
+    expect(lab.get_by_role("alert")).to_contain_text("'fortnight'")
+    budget.fill("")
+    budget.press("Enter")
+    expect(budget).to_have_count(0)
+
 
 def test_a_manager_sees_their_groups_and_changes_nothing(demo, new_page):
     ada = log_in(new_page(), demo, "prof-ada")
