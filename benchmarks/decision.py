@@ -24,10 +24,8 @@ from pathlib import Path
 import prometheus
 
 from hub_quotas.ledger import POSITIONS, Charge, Point, negative, pack, step
+from hub_quotas.points import encode
 from hub_quotas.policy import Policy, parse_policy
-from hub_quotas.points import encode
-from hub_quotas.sessions import CLOSED, RUNNING, new_id, print_charges
-from hub_quotas.points import encode
 from hub_quotas.sessions import CLOSED, RUNNING, new_id, print_charges
 from hub_quotas.store import QuotaStore, now
 

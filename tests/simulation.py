@@ -39,7 +39,7 @@ CLOCK_OFF = 4 * MINUTE
 """At most: two clocks may then differ by 8 minutes, and the ledger refuses 10."""
 
 FAULTS = {"reply lost": 3, "breaks inside": 3, "refused": 1}
-"""What can happen to a transaction, by how often: of 1,000 of each 100."""
+"""What can happen to a transaction, and to how many of a hundred."""
 
 
 class Gone(OSError):

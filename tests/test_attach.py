@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+from hubs import ROOT, Hub
+
 
 def test_later_configuration_is_wrapped_and_still_runs(fresh_hub):
     hub = fresh_hub("assertive", base_url="/pre/fix/")
@@ -46,3 +49,23 @@ def test_pages_that_do_not_come_up_do_not_take_the_hub_down(fresh_hub):
     hub.login("user")
     assert hub.api("users/user/server", "POST").is_success
     assert "Set c.HubGroups.service_url to a free port" in hub.log
+
+
+@pytest.mark.hub
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        (
+            'c.HubQuotas.policy = {"groups": {"a": {"limits": {"member.server": 1}}}}',
+            "c.HubQuotas.policy: groups · a · limits · member.server: there is no limit of that name.",
+        ),
+        ('c.HubQuotas.time_zone = "Europe/Berlni"', "Did you mean 'Europe/Berlin'?"),
+    ],
+)
+def test_a_setting_that_can_not_be_read_stops_the_hub_with_a_sentence(tmp_path, setting, said):
+    """Configuration errors never open the gate."""
+    drop_ins = (ROOT / "tests" / "worlds" / "base.py").read_text().partition("# Where pip")[2]
+    hub = Hub(tmp_path, "snippet", config=f"import sys\n# Where pip{drop_ins}\n{setting}")
+    with pytest.raises(AssertionError, match="The hub stopped"):
+        hub.start()
+    assert said in hub.log
