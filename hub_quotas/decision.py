@@ -116,6 +116,18 @@ class Decision:
         return min((c.lasts for c in self.checks if c.lasts is not None), default=None)
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What `reserve` came to: the decision that admits, or those that refuse, in their order."""
+
+    decisions: tuple[Decision, ...]
+
+    @property
+    def granted(self) -> Decision | None:
+        last = self.decisions[-1]
+        return last if last.allowed else None
+
+
 def decide(
     group: str,
     request: Amounts,

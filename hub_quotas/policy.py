@@ -75,6 +75,11 @@ class Policy:
             found.append(above)
         return tuple(found)
 
+    @property
+    def parents(self) -> dict[str, str]:
+        """What makes paths differ from names."""
+        return {name: group.parent for name, group in self.groups.items() if group.parent}
+
     def _above(self, group: str) -> str:
         known = self.groups.get(group)
         return (known and known.parent) or group.rpartition("/")[0]

@@ -59,9 +59,14 @@ def new_id(at: int) -> str:
     return f"{high << 64 | low:032x}"
 
 
-def find(tx: Transaction, where: str, *values: object) -> list[Session]:
-    """The sessions for which a condition holds, oldest first."""
-    rows = tx.all(f"{_SESSIONS} WHERE {where} ORDER BY reserved_at, id", *values)
+def find(tx: Transaction, where: str, *values: object, change: bool = False) -> list[Session]:
+    """The sessions for which a condition holds, oldest first.
+
+    Args:
+        change: they are going to be changed; until this transaction ends, by nobody else.
+    """
+    alone = " FOR UPDATE" if change and tx.postgres else ""
+    rows = tx.all(f"{_SESSIONS} WHERE {where} ORDER BY reserved_at, id{alone}", *values)
     return [_session(row) for row in rows]
 
 

@@ -17,13 +17,13 @@ from hub_groups.config import HubGroups
 from hub_groups.store import open_store as open_group_store
 
 from .config import HubQuotas
-from .decision import Decision
+from .decision import Answer, Decision
 from .limits import CHARGED_GROUP, PolicyError
 from .messages import refusal, say_instant
 from .policy import DEFAULT_GROUP, Policy, group_name
 from .refusal import Refused, uncount
 from .sessions import new_id
-from .store import Answer, now
+from .store import now
 from .transaction import LedgerError
 
 _STATE_KEY = "quota_session"

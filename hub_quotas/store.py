@@ -9,13 +9,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime, timezone, tzinfo
 from functools import lru_cache
 from typing import Any
 
 from . import migrate
-from .decision import Amounts, Decision, decide
+from .decision import Amounts, Answer, Decision, decide
 from .forecast import fits
 from .ledger import (
     Charge,
@@ -34,19 +33,8 @@ from .windows import DAY, Calendar, span
 
 KEEP = 400 * DAY
 """Microseconds for which every answer stays exact: a year and a month."""
+_OPEN = "id = ? AND closed_at IS NULL"
 _A_YEAR = 366 * 24 * 3_600_000_000
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What `reserve` came to: the decision that admits, or those that refuse, in their order."""
-
-    decisions: tuple[Decision, ...]
-
-    @property
-    def granted(self) -> Decision | None:
-        last = self.decisions[-1]
-        return last if last.allowed else None
 
 
 def now() -> int:
@@ -110,12 +98,14 @@ class QuotaStore:
             PolicyError: for a limit that can't be read; nothing is written.
         """
         with self._write() as tx:
+            tx.hold_policy(change=True)
             self._replace(tx, edited(self._policies.read(tx), group, key, value), who, via)
 
     def apply(self, policy: Policy, who: str, via: str) -> None:
         """Make `policy` all that holds. Open sessions of a group that moves in the tree are charged
         to its new ancestors from now on."""
         with self._write() as tx:
+            tx.hold_policy(change=True)
             self._replace(tx, policy, who, via)
 
     def audit(self, group: str | None = None) -> list[dict[str, Any]]:
@@ -131,12 +121,18 @@ class QuotaStore:
 
     def _move_sessions(self, tx: Transaction, before: Policy, after: Policy, at: int) -> None:
         """Charge what runs to the ancestors that its group has now."""
-        for session in find(tx, "closed_at IS NULL"):
+        if before.parents == after.parents:
+            return
+        moved: list[tuple[Session, list[int]]] = []
+        for session in find(tx, "closed_at IS NULL", change=True):
             path = after.path(session.group)
             if path != before.path(session.group):
                 names = [(session.user, session.group), *(("", group) for group in path)]
-                ids = self._points.subjects(tx, names)
-                self._recharge(tx, session, ids, session.granted, at)
+                moved.append((session, self._points.subjects(tx, names)))
+        # All at once: one by one would be a second order of locks.
+        tx.lock(id for s, ids in moved for id in (*s.charges[-1].subjects, *ids))
+        for session, ids in moved:
+            self._recharge(tx, session, ids, session.granted, at)
 
     # -- the life of a session -----------------------------------------------------------------
 
@@ -159,11 +155,12 @@ class QuotaStore:
             self._db, [("", name) for path in paths.values() for name in path]
         )
         with self._write() as tx:
+            tx.hold_policy()
             policy = self._policies.read(tx)
+            view = self._lock(tx, policy, user, groups)
             known = tx.one("SELECT group_name, charges FROM session WHERE id = ?", id)
             if known:
                 return Answer((Decision(known[0], read_charges(known[1])[0].amounts, ()),))
-            view = self._lock(tx, policy, user, groups)
             decisions = []
             for group in groups:
                 decision = self._decide(view, policy, user, group, request)
@@ -243,7 +240,7 @@ class QuotaStore:
 
     def _end(self, id: str, reason: str, state: str, at: int | None) -> bool:
         with self._write() as tx:
-            session = next(iter(find(tx, "id = ? AND closed_at IS NULL", id)), None)
+            session = next(iter(find(tx, _OPEN, id, change=True)), None)
             if session is None:
                 return False
             charge = session.charges[-1]
@@ -271,7 +268,7 @@ class QuotaStore:
         It has been decided elsewhere: this does not look at limits.
         """
         with self._write() as tx:
-            session = next(iter(find(tx, "id = ? AND closed_at IS NULL", id)), None)
+            session = next(iter(find(tx, _OPEN, id, change=True)), None)
             if session is None:
                 return False
             subjects = session.charges[-1].subjects
@@ -324,6 +321,7 @@ class QuotaStore:
         """
         column = "group_name" if group else "user_name"
         with self._write() as tx:
+            tx.hold_policy(change=True)
             if tx.one(f"SELECT id FROM subject WHERE {column} = ?", new):  # noqa: S608
                 raise LedgerError(f"'{new}' has a history of its own; '{old}' can't take its name.")
             tx.run(f"UPDATE subject SET {column} = ? WHERE {column} = ?", new, old)  # noqa: S608

@@ -19,6 +19,8 @@ from hub_groups.database import open_engine
 
 Row = Sequence[Any]
 
+_POLICY_LOCK = 7_240_632  # any number that nobody else locks on
+
 
 class LedgerError(RuntimeError):
     """The ledger can't be used as it is; the message says why."""
@@ -45,6 +47,13 @@ class Transaction:
         """Returns how many rows were touched."""
         count: int = self._connection.execute(_for_driver(sql, self.postgres), values).rowcount
         return count
+
+    def hold_policy(self, change: bool = False) -> None:
+        """Nobody changes the policy until this transaction ends; nobody else reads it to act on it,
+        where this one changes it."""
+        if self.postgres:
+            shared = "" if change else "_shared"
+            self.all(f"SELECT pg_advisory_xact_lock{shared}(?)", _POLICY_LOCK)
 
     def lock(self, subjects: Iterable[int]) -> None:
         """Nobody else appends to these subjects until this transaction ends.

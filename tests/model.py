@@ -503,6 +503,12 @@ class History:
                 self._same(f"{resource} of {group}", found, self.model.rate(("", group), resource))
         for _ in range(4):
             self._used()
+        if self.model.sessions:
+            id = self.random.choice(list(self.model.sessions))
+            found, right = self.store.session(id), self.model.sessions[id]
+            assert found is not None
+            times = (found.reserved_at, found.closed_at)
+            self._same(f"times of {id}", times, (right.reserved, right.end))
 
 
 STEPS = {

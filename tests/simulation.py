@@ -22,7 +22,7 @@ from random import Random
 from hub_quotas.ledger import POSITIONS
 from hub_quotas.policy import parse_policy
 from hub_quotas.store import QuotaStore, Session
-from hub_quotas.transaction import Database, Transaction
+from hub_quotas.transaction import Database, LedgerError, Transaction
 
 SECOND = 10**6
 MINUTE, HOUR, DAY = 60 * SECOND, 3600 * SECOND, 24 * 3600 * SECOND
@@ -42,7 +42,7 @@ FAULTS = {"reply lost": 3, "breaks inside": 3, "refused": 1}
 """What can happen to a transaction, and to how many of a hundred."""
 
 
-class Gone(OSError):
+class Gone(LedgerError):
     """The database does not answer, as far as the caller can tell."""
 
 
@@ -115,6 +115,7 @@ class Simulation:
         self._digest = sha256()
         self._events: list[tuple[int, int, Callable[..., None], tuple[object, ...]]] = []
         self._order = 0
+        self._forced: list[bool] = []
         self._sessions = 0
         self._closings: Counter[str] = Counter()
         self._credits: Counter[tuple[int, str]] = Counter()  # since the last look
@@ -166,11 +167,14 @@ class Simulation:
         """What happens to the next transaction, and after how many statements."""
         if self.now < self.gone_until:
             return "refused", 0
+        if self._forced and self._forced.pop():
+            self.counts["breaks inside"] += 1
+            return "breaks inside", self.random.randrange(5, 40)
         chance = self.random.randrange(100)
         for fault, share in FAULTS.items():
             if (chance := chance - share) < 0:
                 self.counts[fault] += 1
-                return fault, self.random.randrange(12)
+                return fault, self.random.randrange(30)
         return "", 0
 
     def _call(self, what: str, call: Callable[[], object]) -> tuple[bool, object]:
@@ -206,6 +210,8 @@ class Simulation:
         request = {"cpu": self.random.choice([500, 1000, 4000])}
         if self.random.random() < 0.8:
             request["memory"] = self.random.choice([1, 2, 4, 8]) * G
+        if self.random.random() < 0.1:
+            request[f"example.com/board-{self.random.randrange(4)}"] = 1
         hub.servers[id] = False
         self._reserve(hub, hub.boots, id, user, groups, request, 0)
 
@@ -329,11 +335,15 @@ class Simulation:
 
     def _move(self) -> None:
         """A lab changes its faculty."""
-        self._in(self.random.randrange(8 * HOUR), self._move)
+        self._in(self.random.randrange(4 * HOUR), self._move)
         before = dict(self.parents)
-        self.parents[self.random.choice(LABS)] = self.random.choice(["uni/physics", "uni/bio"])
+        # A faculty that is new has to be made: what is remembered of that must not outlive it.
+        new = f"uni/new-{self.counts['moves'] // 6}"
+        above = self.random.choice(["uni/physics", "uni/bio", new, new])
+        self.parents[self.random.choice(LABS)] = above
         self.counts["moves"] += 1
         hub = self.random.choice(self.hubs)
+        self._forced = [self.random.random() < 0.5]  # else it would seldom break off half-way
         learnt, _ = self._call(f"move {self.parents}", lambda: self._apply(hub.store))
         if not learnt:
             held = self.witness.policy().groups
@@ -345,6 +355,7 @@ class Simulation:
             "uni/physics": {"limits": {"member.cpu-hours": "30 per week"}},
             "uni/bio": {"limits": {"group.cpu-hours": "400 per day", "server.memory": "4G"}},
         }
+        groups |= {above: {} for above in self.parents.values() if above not in groups}
         groups |= {lab: {"parent": parent} for lab, parent in self.parents.items()}
         groups["uni"] = {"limits": {"group.servers": 40, "group.memory": "90G"}}
         groups["uni"]["limits"] |= {"server.memory": "8G"}  # type: ignore[operator]

@@ -22,7 +22,7 @@ from multiprocessing.sharedctypes import RawArray
 from pathlib import Path
 
 from hub_quotas.ledger import POSITIONS
-from hub_quotas.policy import parse_policy
+from hub_quotas.policy import Policy, parse_policy
 from hub_quotas.sessions import Session, new_id
 from hub_quotas.store import QuotaStore, now
 
@@ -30,8 +30,7 @@ G = 2**30
 CAPS = {"servers": 6, "memory": 12 * G}
 GROUPS = ("hall/a", "hall/b", "hall/b/c", "hall/d")
 USERS = 8
-POLICY = {"groups": {"hall": {"limits": {"group.servers": 6, "group.memory": "12G"}}}}
-COUNTERS = ("attempts", "admitted", "closed", "rivals")
+COUNTERS = ("attempts", "admitted", "closed", "rivals", "moves")
 PATIENCE = 30
 """Seconds after which a worker that does not end by itself is stuck."""
 
@@ -45,6 +44,8 @@ class Report:
             by its sessions.
         leaked: sessions open, or amounts in use, after all that workers left was closed.
         rivals: sessions that a process closed which is not their own.
+        moves: of a group with all that runs in it, to another place in the tree.
+        unequal: groups with another amount in use than the sessions below them have.
         errors: what went wrong in workers, other than that they were killed.
     """
 
@@ -56,6 +57,7 @@ class Report:
     admitted: int = 0
     closed: int = 0
     rivals: int = 0
+    moves: int = 0
     kills: int = 0
     oversubscribed: int = 0
     unequal: int = 0
@@ -65,6 +67,13 @@ class Report:
     @property
     def good(self) -> bool:
         return not (self.oversubscribed or self.unequal or self.leaked or self.errors)
+
+
+def policy(above: str) -> Policy:
+    """The caps, and one group that moves about below them."""
+    limits = {"group.servers": CAPS["servers"], "group.memory": f"{CAPS['memory'] // G}G"}
+    groups = {"hall": {"limits": limits}, "hall/a": {}, "hall/b": {}, "hall/d": {"parent": above}}
+    return parse_policy({"groups": groups})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -103,7 +112,7 @@ def run(
         attempts: that many have not been made.
     """
     store = QuotaStore(url)
-    store.apply(parse_policy(POLICY), "root", "cli")
+    store.apply(policy("hall/a"), "root", "cli")
     store.close()  # a fork must inherit no connection
     begun = time.monotonic()
     report = Report(url.partition(":")[0], processes=processes, threads=threads)
@@ -173,7 +182,7 @@ def _tell(folder: Path, error: Exception) -> None:
 
 
 def _hammer(store: QuotaStore, cells, place: range, folder: Path) -> None:
-    attempts, admitted, closed, rivals = place[: len(COUNTERS)]
+    attempts, admitted, closed, rivals, moves = place[: len(COUNTERS)]
     try:
         while not cells[-1]:
             id, user = new_id(now()), f"user-{random.randrange(USERS)}"
@@ -199,6 +208,9 @@ def _hammer(store: QuotaStore, cells, place: range, folder: Path) -> None:
                     if how < 0.3
                     else store.close_session(id, "stopped")
                 )
+            elif random.random() < 0.05:
+                store.apply(policy(random.choice(["hall", "hall/a", "hall/b"])), "root", "cli")
+                cells[moves] += 1
             elif random.random() < 0.1:
                 # As when the hub and the process that compares it with the ledger both see an end.
                 for other in random.sample(open_ones := store.open_sessions(), len(open_ones))[:1]:
@@ -230,9 +242,9 @@ def inspect(url: str, report: Report) -> None:
 def unequal(store: QuotaStore) -> int:
     """Groups that have more or less in use than the sessions below them."""
     count = 0
-    sessions = store.open_sessions()
+    sessions, tree = store.open_sessions(), store.policy()
     for group, use in store.group_use().items():
-        below = [session.granted for session in sessions if group in session.path]
+        below = [session.granted for session in sessions if group in tree.path(session.group)]
         names = {*use, *(name for amounts in below for name in amounts)}
         count += any(use.get(n, 0) != sum(b.get(n, 0) for b in below) for n in names)
     return count

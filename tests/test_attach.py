@@ -57,7 +57,7 @@ def test_pages_that_do_not_come_up_do_not_take_the_hub_down(fresh_hub):
     [
         (
             'c.HubQuotas.policy = {"groups": {"a": {"limits": {"member.server": 1}}}}',
-            "c.HubQuotas.policy: groups · a · limits · member.server: there is no limit of that name.",
+            "c.HubQuotas.policy: groups · a · limits · member.server: there is no limit of that",
         ),
         ('c.HubQuotas.time_zone = "Europe/Berlni"', "Did you mean 'Europe/Berlin'?"),
     ],

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from model import MINUTE, Clock, History, play_seed, play_seeds, quick_store
 from postgres import fresh_database
 
-from hub_quotas.store import LedgerError, QuotaStore
+from hub_quotas.store import QuotaStore
+from hub_quotas.transaction import LedgerError
 
 HISTORIES = int(os.environ.get("HISTORIES", "10000"))
 ON_POSTGRES = max(300, HISTORIES // 30)
