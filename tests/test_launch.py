@@ -72,5 +72,6 @@ def test_the_button_is_a_plain_link():
             seen.append((tag, dict(attributes)))
 
     Reader().feed(html_button(launch, 'Open "<b>"'))
+    assert "&amp;next=" in html_button(launch, "Open")
     assert seen == [("a", {"class": "launch-button", "href": launch.url})]
     assert markdown_link(launch, "a [b]") == f"[a \\[b\\]](<{launch.url}>)"
