@@ -23,16 +23,22 @@ FOR_EVER = 2**62
 encode = json.JSONEncoder(separators=(",", ":")).encode  # json.dumps builds one at each call
 
 
+_SUBJECT = "SELECT id FROM subject WHERE user_name = ? AND group_name = ?"
+
+
 class Points:
-    """Reads and appends points. Remembers what is for ever: ids, and the places of resources."""
+    """Reads and appends points.
+
+    Remembers what is for ever, once it is committed: ids, and the places of resources.
+    """
 
     def __init__(self) -> None:
-        self.forget()
-
-    def forget(self) -> None:
-        """For ever holds for what was committed."""
         self.ids: dict[tuple[str, str], int] = {}
         self._names: list[str] = list(POSITIONS)
+
+    def forget_ids(self) -> None:
+        """A subject goes by another name."""
+        self.ids = {}
 
     def stamp(self, at: int, last: Iterable[Point]) -> int:
         stamp = max([at, *(point.at for point in last)])
@@ -76,22 +82,30 @@ class Points:
             *(id, after.at, state),
         )
 
-    def _positions(self, tx: Transaction, names: Iterable[str]) -> list[str]:
+    def _positions(self, tx: Transaction, needed: Iterable[str]) -> list[str]:
         """The names of resources by position, with these among them."""
-        if not set(names) <= set(self._names):
-            self._read_positions(tx)
-            for name in sorted(set(names) - set(self._names)):
-                tx.run(
-                    "INSERT INTO resource (position, name) VALUES (?, ?)", len(self._names), name
-                )
-                self._names.append(name)
-        return self._names
+        missing = set(needed) - set(self._names)
+        if not missing:
+            return self._names
+        names = self._read_names(tx)
+        for name in sorted(missing - set(names)):
+            tx.run("INSERT INTO resource (position, name) VALUES (?, ?)", len(names), name)
+            tx.adds = True
+            names = [*names, name]
+        return names
 
-    def _read_positions(self, tx: Transaction) -> None:
-        self._names = [row[0] for row in tx.all("SELECT name FROM resource ORDER BY position")]
+    def _read_names(self, tx: Transaction) -> list[str]:
+        names = [row[0] for row in tx.all("SELECT name FROM resource ORDER BY position")]
+        if not tx.adds:
+            self._names = names
+        return names
 
-    def point(self, at: int, state: str) -> Point:
-        return unpack(at, json.loads(state), self._names)
+    def point(self, tx: Transaction, at: int, state: str) -> Point:
+        """A point from its row."""
+        values, names = json.loads(state), self._names
+        if len(values) > 2 * len(names):  # another hub has a resource that is new to us
+            names = self._read_names(tx)
+        return unpack(at, values, names)
 
     def last(self, tx: Transaction, id: int, at: int = FOR_EVER) -> Point:
         """The last point of a subject at or before an instant; one of zeros where there is none."""
@@ -99,12 +113,7 @@ class Points:
             "SELECT at, state FROM point WHERE subject = ? AND at <= ? ORDER BY at DESC LIMIT 1",
             *(id, at),
         )
-        if row is None:
-            return Point(0)
-        values = json.loads(row[1])
-        if len(values) > 2 * len(self._names):  # another hub has a resource that is new to us
-            self._read_positions(tx)
-        return unpack(row[0], values, self._names)
+        return self.point(tx, *row) if row else Point(0)
 
     def make_subjects(self, db: Database, names: Sequence[tuple[str, str]]) -> None:
         """In a transaction of its own: within a reservation it would be a second order of locks."""
@@ -120,15 +129,22 @@ class Points:
                 )
 
     def subjects(self, tx: Transaction, names: Sequence[tuple[str, str]]) -> list[int]:
-        """The ids of subjects that `_make_subjects` has made."""
+        """The ids of subjects, most of which `make_subjects` has made."""
+        found = []
         for name in names:
-            if name not in self.ids:
-                row = tx.one("SELECT id FROM subject WHERE user_name = ? AND group_name = ?", *name)
+            id = self.ids.get(name)
+            if id is None:
+                row = tx.one(_SUBJECT, *name)
                 if row is None:
                     tx.run("INSERT INTO subject (user_name, group_name) VALUES (?, ?)", *name)
-                    return self.subjects(tx, names)
-                self.ids[name] = row[0]
-        return [self.ids[name] for name in names]
+                    tx.adds = True
+                    row = tx.one(_SUBJECT, *name)
+                assert row
+                id = row[0]
+                if not tx.adds:
+                    self.ids[name] = id
+            found.append(id)
+        return found
 
 
 class View:
@@ -184,7 +200,7 @@ class View:
                 "SELECT at, state FROM point WHERE subject = ? AND at > ? ORDER BY at", id, begin
             )
             first = self.last(id, begin)
-            curve = [first, *(self._points.point(at, state) for at, state in rows)]
+            curve = [first, *(self._points.point(self._tx, at, state) for at, state in rows)]
             line = [(p.at, p.total.get(name, 0), p.rate.get(name, 0)) for p in curve]
             if not points:
                 points = line
@@ -202,9 +218,7 @@ class View:
             name = ("", limit.group)
             known = self._points.ids.get(name)
             if known is None:
-                row = self._tx.one(
-                    "SELECT id FROM subject WHERE user_name = ? AND group_name = ?", *name
-                )
+                row = self._tx.one(_SUBJECT, *name)
                 known = row[0] if row else None
             return [] if known is None else [known]
         if self._mine is None:

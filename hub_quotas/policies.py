@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from .policy import (
@@ -21,8 +22,10 @@ from .transaction import Transaction
 class Policies:
     """What holds now, and what held before."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_rename: Callable[[], None]) -> None:
+        """`on_rename`: what to do when a user or group goes by another name since the last look."""
         self._known = (0, Policy())
+        self._on_rename = on_rename
 
     def read(self, tx: Transaction) -> Policy:
         """What holds now; only entries that are new are read."""
@@ -39,7 +42,9 @@ class Policies:
             latest,
         ):
             spec = json.loads(document) if document is not None else None
-            if kind == "prices":
+            if kind == "rename":
+                self._on_rename()
+            elif kind == "prices":
                 prices = parse_prices(spec)
             elif kind == "plan":
                 _put(plans, name, None if spec is None else parse_plan(name, spec))
@@ -48,6 +53,14 @@ class Policies:
         policy = checked(Policy(groups, plans, prices))
         self._known = (latest, policy)
         return policy
+
+    def note_rename(self, tx: Transaction, old: str, new: str, at: int) -> None:
+        """So that other processes hear of it, and the audit log too."""
+        tx.run(
+            "INSERT INTO policy_entry (kind, name, document, at, who, via)"
+            " VALUES ('rename', ?, ?, ?, 'hub', 'rename')",
+            *(old, json.dumps(new), at),
+        )
 
     def write(self, tx: Transaction, policy: Policy, at: int, who: str, via: str) -> None:
         """Add an entry for all in which `policy` differs from what holds."""

@@ -12,7 +12,7 @@ policy_entry = sa.Table(
     "policy_entry",
     metadata,
     sa.Column("version", sa.Integer, primary_key=True, autoincrement=True),
-    sa.Column("kind", sa.Text, nullable=False),  # group, plan, prices
+    sa.Column("kind", sa.Text, nullable=False),  # group, plan, prices, rename
     sa.Column("name", sa.Text, nullable=False),
     sa.Column("document", sa.Text),  # JSON; NULL where it was removed
     sa.Column("at", sa.BigInteger, nullable=False),

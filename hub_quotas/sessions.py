@@ -65,8 +65,9 @@ def find(tx: Transaction, where: str, *values: object, change: bool = False) -> 
     Args:
         change: they are going to be changed; until this transaction ends, by nobody else.
     """
-    alone = " FOR UPDATE" if change and tx.postgres else ""
-    rows = tx.all(f"{_SESSIONS} WHERE {where} ORDER BY reserved_at, id{alone}", *values)
+    # Locks are taken in the order of ids, by everybody.
+    order = "id FOR UPDATE" if change and tx.postgres else "reserved_at, id"
+    rows = tx.all(f"{_SESSIONS} WHERE {where} ORDER BY {order}", *values)
     return [_session(row) for row in rows]
 
 

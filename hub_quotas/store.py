@@ -7,8 +7,7 @@ hubs that share a ledger. Points are only ever appended.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timezone, tzinfo
 from functools import lru_cache
 from typing import Any
@@ -64,20 +63,11 @@ class QuotaStore:
         self._db = Database(url)
         with self._db.named_errors():
             migrate.upgrade(self._db.engine)
-        self._points, self._policies = Points(), Policies()
+        self._points = Points()
+        self._policies = Policies(self._points.forget_ids)
 
     def close(self) -> None:
         self._db.close()
-
-    @contextmanager
-    def _write(self) -> Iterator[Transaction]:
-        """One atomic change; what is remembered of one that was not made is forgotten."""
-        try:
-            with self._db.write() as tx:
-                yield tx
-        except BaseException:
-            self._points.forget()
-            raise
 
     # -- the policy --------------------------------------------------------------------------
 
@@ -97,14 +87,14 @@ class QuotaStore:
         Raises:
             PolicyError: for a limit that can't be read; nothing is written.
         """
-        with self._write() as tx:
+        with self._db.write() as tx:
             tx.hold_policy(change=True)
             self._replace(tx, edited(self._policies.read(tx), group, key, value), who, via)
 
     def apply(self, policy: Policy, who: str, via: str) -> None:
         """Make `policy` all that holds. Open sessions of a group that moves in the tree are charged
         to its new ancestors from now on."""
-        with self._write() as tx:
+        with self._db.write() as tx:
             tx.hold_policy(change=True)
             self._replace(tx, policy, who, via)
 
@@ -154,7 +144,7 @@ class QuotaStore:
         self._points.make_subjects(
             self._db, [("", name) for path in paths.values() for name in path]
         )
-        with self._write() as tx:
+        with self._db.write() as tx:
             tx.hold_policy()
             policy = self._policies.read(tx)
             view = self._lock(tx, policy, user, groups)
@@ -218,7 +208,7 @@ class QuotaStore:
 
     def start(self, id: str) -> bool:
         """The server of a reserved session is up; False where it was known, or is over."""
-        with self._write() as tx:
+        with self._db.write() as tx:
             count = tx.run(
                 "UPDATE session SET state = ?, started_at = ? WHERE id = ? AND state = ?",
                 *(RUNNING, self._now(tx), id, RESERVED),
@@ -239,7 +229,7 @@ class QuotaStore:
         return self._end(id, reason, VOIDED, 0)
 
     def _end(self, id: str, reason: str, state: str, at: int | None) -> bool:
-        with self._write() as tx:
+        with self._db.write() as tx:
             session = next(iter(find(tx, _OPEN, id, change=True)), None)
             if session is None:
                 return False
@@ -267,7 +257,7 @@ class QuotaStore:
 
         It has been decided elsewhere: this does not look at limits.
         """
-        with self._write() as tx:
+        with self._db.write() as tx:
             session = next(iter(find(tx, _OPEN, id, change=True)), None)
             if session is None:
                 return False
@@ -285,7 +275,8 @@ class QuotaStore:
         charge = session.charges[-1]
         touched = sorted({*charge.subjects, *subjects})
         tx.lock(touched)
-        at = max([at, charge.since, *(self._points.last(tx, id).at for id in touched)])
+        stamp = self._points.stamp(at, [self._points.last(tx, id) for id in touched])
+        at = max(stamp, charge.since)
         for id in touched:
             before = charge.amounts if id in charge.subjects else {}
             after = amounts if id in subjects else {}
@@ -301,7 +292,8 @@ class QuotaStore:
             amount: amount x microseconds; negative to add. Counts in the windows that hold now.
         """
         self._points.make_subjects(self._db, [(user, group)])
-        with self._write() as tx:
+        with self._db.write() as tx:
+            self._policies.read(tx)  # which also tells of renames
             (id,) = self._points.subjects(tx, [(user, group)])
             tx.lock([id])
             last = self._points.last(tx, id)
@@ -320,7 +312,7 @@ class QuotaStore:
             LedgerError: the new name has a history of its own.
         """
         column = "group_name" if group else "user_name"
-        with self._write() as tx:
+        with self._db.write() as tx:
             tx.hold_policy(change=True)
             if tx.one(f"SELECT id FROM subject WHERE {column} = ?", new):  # noqa: S608
                 raise LedgerError(f"'{new}' has a history of its own; '{old}' can't take its name.")
@@ -331,11 +323,11 @@ class QuotaStore:
             )
             if group:
                 self._replace(tx, renamed(self._policies.read(tx), old, new), "rename", "ledger")
-        self._points.forget()
+            self._policies.note_rename(tx, old, new, self._now(tx))
 
     def seen(self, ids: Iterable[str]) -> None:
         """These sessions run at this moment."""
-        with self._write() as tx:
+        with self._db.write() as tx:
             at = self._now(tx)
             for id in sorted(ids):
                 tx.run("UPDATE session SET seen_at = ? WHERE id = ? AND closed_at IS NULL", at, id)
@@ -385,7 +377,7 @@ class QuotaStore:
             subjects = [row[0] for row in tx.all("SELECT id FROM subject ORDER BY id")]
         dropped = 0
         for id in subjects:
-            with self._write() as tx:
+            with self._db.write() as tx:
                 tx.lock([id])
                 rows = tx.all("SELECT at FROM point WHERE subject = ? ORDER BY at", id)
                 for at in droppable([row[0] for row in rows], exact_since, kept):

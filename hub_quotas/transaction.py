@@ -32,6 +32,8 @@ class Transaction:
     def __init__(self, connection: Any, postgres: bool) -> None:
         self._connection = connection
         self.postgres = postgres
+        self.adds = False
+        """Whether it has added what others remember for ever: until it is committed, nobody may."""
 
     def all(self, sql: str, *values: object) -> list[Row]:
         cursor = self._connection.execute(_for_driver(sql, self.postgres), values)
@@ -114,8 +116,12 @@ class Database:
 
     def _transaction(self, connection: Any, begin: str) -> Iterator[Transaction]:
         driver = connection.driver_connection
-        if not self.postgres:  # psycopg begins by itself
+        if not self.postgres:
             driver.execute(begin)
+        elif (
+            begin == "BEGIN"
+        ):  # psycopg begins by itself, and each statement would see its own view
+            driver.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         try:
             yield Transaction(driver, self.postgres)
         except BaseException:

@@ -321,6 +321,31 @@ def test_a_user_and_a_group_keep_their_history_under_another_name(store, clock):
         store.rename("b", "alpha", group=True)
 
 
+def test_another_process_hears_of_a_rename(store, url, clock):
+    other = QuotaStore(url, hub="other", clock=clock)
+    start(other, "1", user="ada", group="g", cpu=1000)
+    clock.now += HOUR
+    other.close_session("1", "stopped")
+    store.rename("ada", "eve")
+    start(other, "2", user="ada", group="g", cpu=1000)
+    clock.now += HOUR
+    other.close_session("2", "stopped")
+    used = {user: store.used("g", user, "cpu", 0, clock.now) for user in ("ada", "eve")}
+    assert used == {"ada": 1000 * HOUR, "eve": 1000 * HOUR}
+    other.close()
+
+
+def test_nothing_is_remembered_of_what_was_rolled_back(store):
+    with pytest.raises(AssertionError, match="more closed than opened"), store._db.write() as tx:
+        (id,) = store._points.subjects(tx, [("sam", "new")])
+        store._points.append(tx, [id], START, {"example.com/fpga": 1})
+        store._points.append(tx, [id], START, {"example.com/fpga": -2})
+    assert start(store, "1", user="kim", group="a", **{"example.com/gpu": 2})
+    assert start(store, "2", group="new", **{"example.com/fpga": 3})
+    assert in_use(store, "example.com/gpu")["a"] == 2
+    assert in_use(store, "example.com/fpga") == {"a": 0, "new": 3}
+
+
 def test_the_schema_goes_forward_and_back(url, clock):
     store = QuotaStore(url, clock=clock)
     start(store, "1")
