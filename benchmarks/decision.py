@@ -39,8 +39,8 @@ LATE = 100
 """One session in so many was found dead only ten minutes later."""
 BLOCK = 25
 ROUND = 200
-WARM = 1100
-"""Commits before anything counts: until the log has had its 1000 pages, each makes it longer."""
+WARM = 2000
+"""Of each before anything counts: until the log has had its 8000 pages, each makes it longer."""
 ANSWERS = 30
 """Questions to Prometheus in each round."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from .limits import SCOPES, SERVER, Limit
 from .quantities import DURATION
@@ -85,7 +86,7 @@ class Decision:
     amounts: Amounts
     checks: tuple[Check, ...]
 
-    @property
+    @cached_property
     def allowed(self) -> bool:
         return all(check.passed for check in self.checks)
 

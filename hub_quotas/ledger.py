@@ -118,6 +118,15 @@ def negative(amounts: Mapping[str, int]) -> dict[str, int]:
     return {name: -amount for name, amount in amounts.items()}
 
 
+def added(amounts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """The sum, name by name."""
+    total: dict[str, int] = {}
+    for one in amounts:
+        for name, amount in one.items():
+            total[name] = total.get(name, 0) + amount
+    return total
+
+
 def difference(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:
     """The change that makes `before` into `after`."""
     names = dict.fromkeys((*before, *after))

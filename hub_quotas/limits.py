@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 from .quantities import (
     AMOUNT,
@@ -73,7 +74,7 @@ class Limit:
         amount = self.kind.format(self.amount)
         return f"{amount} per {format_window(self.window)}" if self.window else amount
 
-    @property
+    @cached_property
     def kind(self) -> Resource:
         found = resource(self.resource)
         assert found, f"no limit is made for a resource that does not exist: {self.resource}"

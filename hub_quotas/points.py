@@ -8,11 +8,11 @@ from datetime import tzinfo
 
 from .decision import Use
 from .forecast import Budget, merged
-from .ledger import POSITIONS, Point, Segment, pack, step, unpack
+from .ledger import POSITIONS, Point, Segment, added, pack, step, unpack
 from .limits import GROUP, SERVER, Limit
 from .policy import Policy
 from .transaction import Database, LedgerError, Row, Transaction
-from .windows import span
+from .windows import Window, span
 
 CLOCK_AHEAD = 10 * 60 * 10**6
 """Microseconds by which the ledger may be ahead of the clock; beyond it, the clock is wrong."""
@@ -20,7 +20,9 @@ CLOCK_AHEAD = 10 * 60 * 10**6
 FOR_EVER = 2**62
 """Later than any instant."""
 
-encode = json.JSONEncoder(separators=(",", ":")).encode  # json.dumps builds one at each call
+# json.dumps builds an encoder at each call; json.loads looks at what it was given first.
+encode = json.JSONEncoder(separators=(",", ":")).encode
+decode = json.JSONDecoder().decode
 
 
 _SUBJECT = "SELECT id FROM subject WHERE user_name = ? AND group_name = ?"
@@ -102,7 +104,7 @@ class Points:
 
     def point(self, tx: Transaction, at: int, state: str) -> Point:
         """A point from its row."""
-        values, names = json.loads(state), self._names
+        values, names = decode(state), self._names
         if len(values) > 2 * len(names):  # another hub has a resource that is new to us
             names = self._read_names(tx)
         return unpack(at, values, names)
@@ -153,45 +155,70 @@ class View:
     def __init__(self, points: Points, zone: tzinfo, tx: Transaction, at: int) -> None:
         self._points, self._zone, self._tx = points, zone, tx
         self._read: dict[tuple[int, int], Point] = {}
+        self._running: dict[tuple[str, str], tuple[list[int], Mapping[str, int]]] = {}
+        self._spans: dict[Window, tuple[int, int] | None] = {}
+        self._late: dict[int, tuple[int, list[Segment]]] = {}
         self._mine: list[Row] | None = None
         self.at = at
 
     def last(self, id: int, at: int = FOR_EVER) -> Point:
-        if (id, at) not in self._read:
-            self._read[id, at] = self._points.last(self._tx, id, at)
-        return self._read[id, at]
+        known = self._read.get((id, at))
+        if known is None:
+            newest = self.last(id) if at < FOR_EVER else None
+            if newest and newest.at <= at:
+                return newest
+            known = self._read[id, at] = self._points.last(self._tx, id, at)
+        return known
 
     def between(self, id: int, resource: str, begin: int, end: int) -> int:
         """Amount x microseconds within a span, late closings taken off."""
         total = self.last(id, end).total_at(resource, end)
         total -= self.last(id, begin).total_at(resource, begin)
-        for since, until, rates in self._tx.all(
-            "SELECT since, until, rates FROM overlay WHERE subject = ? AND until > ?", id, begin
-        ):
-            segment = Segment(since, until, json.loads(rates))
+        for segment in self.late(id, begin):
             total += segment.total_between(resource, begin, end)
         return total
+
+    def late(self, id: int, begin: int) -> list[Segment]:
+        """Late closings of a subject: all that reach beyond an instant, perhaps earlier ones."""
+        known = self._late.get(id)
+        if known is None or known[0] > begin:
+            begin = min([begin, *(held[0] for held in self._spans.values() if held)])
+            rows = self._tx.all(
+                "SELECT since, until, rates FROM overlay WHERE subject = ? AND until > ?", id, begin
+            )
+            known = (begin, [Segment(since, until, decode(rates)) for since, until, rates in rows])
+            self._late[id] = known
+        return known[1]
+
+    def span(self, window: Window) -> tuple[int, int] | None:
+        """Begin and end of a window at the view's instant; None when a fixed term does not hold."""
+        if window not in self._spans:
+            self._spans[window] = span(window, self.at, self._zone)
+        return self._spans[window]
 
     def use(self, policy: Policy, limit: Limit, user: str) -> Use:
         """What counts for a limit: the group's use, or the member's in it and below it."""
         if limit.scope == SERVER:
             return Use()
-        ids = self._ids(policy, limit, user)
+        scope = (limit.scope, limit.group)
+        if scope not in self._running:
+            ids = self._ids(policy, limit, user)
+            self._running[scope] = (ids, added(self.last(id).rate for id in ids))
+        ids, rates = self._running[scope]
         curve = limit.kind.curve
-        rate = sum(self.last(id).rate.get(curve, 0) for id in ids)
-        servers = sum(self.last(id).rate.get("servers", 0) for id in ids)
+        rate, servers = rates.get(curve, 0), rates.get("servers", 0)
         if limit.window is None:
             return Use(rate, rate, servers)
-        held = span(limit.window, self.at, self._zone)
+        held = self.span(limit.window)
         if held is None:
             return Use(None, rate, servers)
-        used = sum(self.between(id, curve, held[0], self.at) for id in ids)
+        used = sum([self.between(id, curve, held[0], self.at) for id in ids])
         return Use(used, rate, servers)
 
     def budget(self, policy: Policy, limit: Limit, user: str) -> Budget:
         """A budget with the curve that counts for it, late closings merged in."""
         assert limit.window
-        held = span(limit.window, self.at, self._zone)
+        held = self.span(limit.window)
         begin, name = (held or (self.at, self.at))[0], limit.kind.curve
         points: list[tuple[int, int, int]] = []
         segments: list[tuple[int, int, int]] = []
@@ -207,10 +234,8 @@ class View:
             else:  # a member of several groups below the limit's: laid over the first curve
                 ends = [at for at, _, _ in line[1:]] + [FOR_EVER]
                 segments += [(at, end, r) for (at, _, r), end in zip(line, ends, strict=True)]
-            for since, until, rates in self._tx.all(
-                "SELECT since, until, rates FROM overlay WHERE subject = ? AND until > ?", id, begin
-            ):
-                segments.append((since, until, json.loads(rates).get(name, 0)))
+            late = [segment for segment in self.late(id, begin) if segment.until > begin]
+            segments += [(s.since, s.until, s.rates.get(name, 0)) for s in late]
         return Budget(merged(points, segments) if segments else points, limit.window, limit.amount)
 
     def _ids(self, policy: Policy, limit: Limit, user: str) -> list[int]:

@@ -60,6 +60,11 @@ class Price:
     per_hour: Mapping[str, int]
 
 
+def _remembered() -> Any:
+    """For what each start asks: a policy never changes, so its answers don't either."""
+    return field(default_factory=dict, init=False, repr=False, compare=False)
+
+
 @dataclass(frozen=True)
 class Policy:
     """All that limits anything. Made by `parse_policy` and `edited`, which check it as a whole."""
@@ -67,13 +72,17 @@ class Policy:
     groups: Mapping[str, Group] = field(default_factory=dict)
     plans: Mapping[str, Plan] = field(default_factory=dict)
     prices: tuple[Price, ...] = ()
+    _paths: dict[str, tuple[str, ...]] = _remembered()
+    _limits: dict[str, tuple[Limit, ...]] = _remembered()
 
     def path(self, group: str) -> tuple[str, ...]:
         """The group and its ancestors, nearest first: `a/b` is under `a`."""
-        found = [group]
-        while above := self._above(found[-1]):
-            found.append(above)
-        return tuple(found)
+        if group not in self._paths:
+            found = [group]
+            while above := self._above(found[-1]):
+                found.append(above)
+            self._paths[group] = tuple(found)
+        return self._paths[group]
 
     @property
     def parents(self) -> dict[str, str]:
@@ -98,7 +107,10 @@ class Policy:
 
     def limits(self, group: str) -> tuple[Limit, ...]:
         """All limits that hold for what is charged to a group: its own and its ancestors'."""
-        return tuple(limit for name in self.path(group) for limit in self.limits_of(name))
+        if group not in self._limits:
+            held = [limit for name in self.path(group) for limit in self.limits_of(name)]
+            self._limits[group] = tuple(held)
+        return self._limits[group]
 
     def managers(self, group: str) -> tuple[str, ...]:
         """Whom the policy names as a group's managers."""

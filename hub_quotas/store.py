@@ -137,13 +137,8 @@ class QuotaStore:
         Args:
             groups: at least one, in the order in which to try them.
         """
-        with self._db.read() as tx:
-            policy = self._policies.read(tx)
-        paths = {group: policy.path(group) for group in groups}
-        self._points.make_subjects(self._db, [(user, group) for group in groups])
-        self._points.make_subjects(
-            self._db, [("", name) for path in paths.values() for name in path]
-        )
+        if self._db.postgres:
+            self._make_subjects(user, groups)
         with self._db.write() as tx:
             tx.hold_policy()
             policy = self._policies.read(tx)
@@ -159,6 +154,14 @@ class QuotaStore:
                     self._open(tx, view, policy, id, user, server, decision)
                     break
             return Answer(tuple(decisions))
+
+    def _make_subjects(self, user: str, groups: Sequence[str]) -> None:
+        """Before a reservation, within which it would be a second order of locks. On SQLite a
+        writer is alone anyway."""
+        with self._db.read() as tx:
+            policy = self._policies.read(tx)
+        above = [("", name) for group in groups for name in policy.path(group)]
+        self._points.make_subjects(self._db, [*((user, group) for group in groups), *above])
 
     def explain(self, user: str, groups: Sequence[str], request: Amounts) -> list[Decision]:
         """What `reserve` would say of each group, without reserving."""

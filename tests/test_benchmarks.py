@@ -1,0 +1,24 @@
+"""The benchmarks run and print what they promise; how fast is for people to look at."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+from hubs import ROOT
+
+
+def test_the_decision_benchmark_prints_its_figures(tmp_path):
+    words = ["--points", "20000", "--no-prometheus", "--rounds", "1", "--json"]
+    done = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "decision.py", *words, "--folder", str(tmp_path)],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout.splitlines()[-1])
+    assert figures["points"] == 20000
+    for name in ("reserve_p50_ms", "bare_p50_ms", "bare_ratio"):
+        assert figures[name] > 0
+    assert {"growth", "prometheus_ratio"} <= figures.keys()
