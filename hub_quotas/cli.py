@@ -14,13 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from hub_groups.database import default_url, without_password
+from hub_groups.store import GroupStore
 from hub_groups.store import open_store as open_group_store
 
+from .decision import Decision
 from .files import FileError, read_policy
 from .ledger import Charge
 from .limits import PolicyError
-from .messages import explanation, headline, say_instant, title
-from .policy import DEFAULT_GROUP, differences
+from .messages import explanation, headline, refusal, say_instant, title
+from .policy import DEFAULT_GROUP, Policy, differences
 from .quantities import HOUR, TIME, QuantityError, parse_count, parse_cpu, parse_memory, resource
 from .sessions import Session
 from .store import QuotaStore, now, open_store
@@ -160,21 +162,38 @@ def _explain(options: argparse.Namespace) -> int:
         return DONE if allowed else REFUSED
     for decision in decisions:
         print(explanation(decision))
-        if at := again.get(decision.group):
-            print(f"It could start again {say_instant(at, now(), store.zone)}.")
+    if not allowed:
+        first = decisions[0]
+        at = again[first.group]
+        when = say_instant(at, now(), store.zone) if at else ""
+        managers = _managers(options, store.policy(), decisions)
+        print(f"\nWhat {options.user} is told: {refusal(decisions, managers, when)}")
     return DONE if allowed else REFUSED
 
 
-def _groups_of(options: argparse.Namespace) -> list[str]:
-    """The user's groups, where hub_groups has its database beside ours."""
+def _group_store(options: argparse.Namespace) -> GroupStore | None:
+    """That of hub_groups, where it has its database beside ours."""
     beside = default_url(options.db, "hub_groups.sqlite")
-    if not Path(beside.removeprefix("sqlite:///")).exists():
-        return []
-    standings = open_group_store(beside).standings(options.user)
+    there = Path(beside.removeprefix("sqlite:///")).exists()
+    return open_group_store(beside) if there else None
+
+
+def _groups_of(options: argparse.Namespace) -> list[str]:
+    groups = _group_store(options)
+    standings = groups.standings(options.user) if groups else []
     return sorted({standing.membership.group for standing in standings})
 
 
-def _decision(decision: Any, again: dict[str, int | None]) -> dict[str, Any]:
+def _managers(
+    options: argparse.Namespace, policy: Policy, decisions: Iterable[Decision]
+) -> dict[str, tuple[str, ...]]:
+    tried = {name for decision in decisions for name in policy.path(decision.group)}
+    groups = _group_store(options)
+    members = groups.managers(tried) if groups else {}
+    return {name: (*members.get(name, ()), *policy.managers(name)) for name in tried}
+
+
+def _decision(decision: Decision, again: dict[str, int | None]) -> dict[str, Any]:
     at = again.get(decision.group)
     return {
         "group": decision.group,

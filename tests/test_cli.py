@@ -105,7 +105,11 @@ def test_explain_answers_for_the_sample_world(cli, db, tmp_path):
     cli("apply", SAMPLE, "--yes")
     geo = "earth-sciences/geo-101"
     groups = open_group_store(f"sqlite:///{tmp_path}/hub_groups.sqlite")
-    groups.replace_source("roster:r", [Membership("sam", geo, "roster:r")])
+    roster = [
+        Membership("sam", geo, "roster:r"),
+        Membership("prof-ada", geo, "roster:r", "manager"),
+    ]
+    groups.replace_source("roster:r", roster)
     code, said = cli("explain", "sam", "--cpu", "0.5", "--memory", "512M")
     assert code == DONE
     assert said.startswith(f"A server with 0.5 cores of cpu, 512 MiB of memory charged to {geo} wo")
@@ -113,6 +117,11 @@ def test_explain_answers_for_the_sample_world(cli, db, tmp_path):
     code, said = cli("explain", "sam", "--cpu", "0.5", "--memory", "512M")
     assert code == REFUSED
     assert f"NO  {geo} · member.servers: 1 (set there); 1 of 1 server; asks for 1 server" in said
+    assert said.endswith(
+        f"\nWhat sam is told: {geo} allows each member 1 server at once, and you have 1 running. "
+        "Stop a server that you don't need, and this one can start. "
+        f"To get more, ask prof-ada, who manages {geo}.\n"
+    )
     (answer,) = json.loads(cli("explain", "sam", "--cpu", "1", "--memory", "1G", "--json")[1])
     assert answer["allowed"] is False
     assert [c["limit"] for c in answer["checks"] if not c["passed"]] == ["member.servers"]
