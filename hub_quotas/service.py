@@ -143,7 +143,7 @@ class GroupsPage(QuotaPage):
         rows = await asyncio.to_thread(self._rows, policy, in_hub)
         if not self.is_admin:
             rows = [row for row in rows if set(managed) & set(policy.path(row.name))]
-        self.show("limits.html", rows=rows, keys=KEYS, changed=changed, rejected=rejected)
+        self.show("limits.html", rows=rows, changed=changed, rejected=rejected)
 
     def _rows(self, policy: Policy, in_hub: Iterable[str]) -> list[GroupRow]:
         use = self.store.group_use()
