@@ -46,6 +46,7 @@ class Outbox:
     def __init__(self) -> None:
         self._untold: deque[tuple[str, Callable[[], object]]] = deque(maxlen=_MOST_UNTOLD)
         self._sender: asyncio.Task[None] | None = None
+        self._telling: set[asyncio.Task[None]] = set()
 
     async def tell(self, what: str, call: Callable[[], object]) -> None:
         """Now if it can be reached; else later, behind what waits already.
@@ -62,6 +63,12 @@ class Outbox:
         self._untold.append((what, call))
         if self._sender is None or self._sender.done():
             self._sender = asyncio.ensure_future(self._keep_telling())
+
+    def tell_soon(self, what: str, call: Callable[[], object]) -> None:
+        """The same, without waiting."""
+        task = asyncio.ensure_future(self.tell(what, call))
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
 
     async def _keep_telling(self) -> None:
         while self._untold:

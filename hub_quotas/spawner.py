@@ -163,7 +163,8 @@ class QuotaMixin:
         self._alive_at = now()
         session = self.session_id
         if session and not self.allowed:
-            await outbox.tell(
+            # Not waited for: the hub is about to look whether the server answers.
+            outbox.tell_soon(
                 f"the start of {self._who}", lambda: self.quota_settings.store().start(session)
             )
         return address
