@@ -36,14 +36,16 @@ def activate(c: Any) -> None:
                 "hub_name": quotas.hub_name,
                 "time_zone": quotas.time_zone,
                 "group_db_url": groups.db_url,
+                "warn_at": quotas.warn_at,
             },
-            # To know which groups there are, and which servers really run.
+            # To know which groups there are, and which servers really run; to stop servers.
             scopes=(
                 "list:groups",
                 "list:users",
                 "read:users:groups",
                 "read:servers",
                 "admin:server_state",
+                "delete:servers",
             ),
         )
         serve_pages(app, pages, groups.service_url)
