@@ -266,12 +266,14 @@ def test_a_command_that_fails(api):
 def test_pods_end_with_their_cluster(tmp_path):
     cluster = Cluster(tmp_path)
     cluster.start()
-    api = Api(cluster, "short")
-    api.post("pods", json=sleeping("one"))
-    wait_for("the pod", lambda: api.phase("one") == "Running")
-    pid = cluster.get("test/pods").json()[0]["pid"]
-    assert psutil.pid_exists(pid)
-    cluster.stop()
+    try:
+        api = Api(cluster, "short")
+        api.post("pods", json=sleeping("one"))
+        wait_for("the pod", lambda: api.phase("one") == "Running")
+        pid = cluster.get("test/pods").json()[0]["pid"]
+        assert psutil.pid_exists(pid)
+    finally:
+        cluster.stop()
     wait_for("the end of the process", lambda: not psutil.pid_exists(pid))
 
 
