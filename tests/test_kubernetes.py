@@ -263,6 +263,7 @@ def test_a_command_that_fails(api):
         wait_for("the end", lambda name=name, phase=phase: api.phase(name) == phase)
 
 
+@pytest.mark.hub
 def test_pods_end_with_their_cluster(tmp_path):
     cluster = Cluster(tmp_path)
     cluster.start()
