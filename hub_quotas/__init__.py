@@ -16,16 +16,18 @@ def activate(c: Any) -> None:
     from hub_groups.database import without_password
 
     from .config import settings
-    from .policy import parse_policy
     from .refusal import quiet_logs
     from .spawner import with_quotas
+    from .transaction import LedgerError
 
     def apply(app: Any) -> None:
         quotas, groups = settings(app), group_settings(app)
         app.spawner_class = with_quotas(app.spawner_class, quotas, groups)
-        if quotas.policy:
-            quotas.store().apply(parse_policy(quotas.policy), "jupyterhub_config", "config")
         app.log.info("hub_quotas: limits and ledger in %s", without_password(quotas.db_url))
+        try:
+            quotas.store()
+        except LedgerError as error:  # the hub comes up all the same; each start tries again
+            app.log.error("The quota ledger can't be reached: %s", error)
         pages = PageService(
             name="quotas",
             module="hub_quotas.service",
@@ -36,7 +38,13 @@ def activate(c: Any) -> None:
                 "group_db_url": groups.db_url,
             },
             # To know which groups there are, and which servers really run.
-            scopes=("list:groups", "list:users", "read:servers", "admin:server_state"),
+            scopes=(
+                "list:groups",
+                "list:users",
+                "read:users:groups",
+                "read:servers",
+                "admin:server_state",
+            ),
         )
         serve_pages(app, pages, groups.service_url)
         quiet_logs()

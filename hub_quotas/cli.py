@@ -17,12 +17,14 @@ from hub_groups.database import default_url, without_password
 from hub_groups.store import GroupStore
 from hub_groups.store import open_store as open_group_store
 
+from .corrections import adjust
 from .decision import Decision
 from .files import FileError, read_policy
 from .ledger import Charge
 from .limits import PolicyError
 from .messages import explanation, headline, refusal, say_instant, title
 from .policy import DEFAULT_GROUP, Policy, differences
+from .pruning import prune
 from .quantities import HOUR, TIME, QuantityError, parse_count, parse_cpu, parse_memory, resource
 from .sessions import Session
 from .store import QuotaStore, now, open_store
@@ -273,14 +275,15 @@ def _adjust(options: argparse.Namespace) -> int:
         )
     amount = found.parse(options.amount)
     who = getpass.getuser()
-    _store(options).adjust(options.group, options.user, found.curve, amount, who, options.why)
+    adjust(_store(options), options.group, options.user, found.curve, amount, who, options.why)
     whom = f"{options.user} in {options.group}" if options.user else options.group
     print(f"Given back to {whom}: {found.say(amount)}.")
     return DONE
 
 
 def _prune(options: argparse.Namespace) -> int:
-    count, exact_since = _store(options).prune(window_length(parse_window(options.keep)))
+    keep = window_length(parse_window(options.keep))
+    count, exact_since = prune(_store(options), keep)
     print(f"Dropped {count} points; answers are exact since {_iso(exact_since)}, and by month.")
     return DONE
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from jupyterhub.app import JupyterHub
-from traitlets import Dict, TraitError, Unicode, validate
+from traitlets import Dict, Enum, Float, List, TraitError, Unicode, validate
 from traitlets.config import Configurable
 
 from hub_groups.database import default_url
 
 from .limits import PolicyError
 from .policy import parse_policy
+from .requests import GUARANTEE, LIMIT, Amounts, Request
 from .store import QuotaStore, open_store
 from .windows import WindowError, read_zone
+
+REFUSE, ALLOW, CLAMP = "refuse", "allow", "clamp"
 
 
 class HubQuotas(Configurable):
@@ -49,6 +52,49 @@ class HubQuotas(Configurable):
         """,
     ).tag(config=True)
 
+    charged = Enum(
+        [GUARANTEE, LIMIT],
+        GUARANTEE,
+        help="""
+        What budgets count of CPU and memory: the guarantee of a server where it has one, or its
+        limit.
+        """,
+    ).tag(config=True)
+
+    capped = Enum(
+        [LIMIT, GUARANTEE],
+        LIMIT,
+        help="""
+        What caps count of CPU and memory: the limit of a server, or its guarantee where it has one.
+        """,
+    ).tag(config=True)
+
+    on_excess = Enum(
+        [REFUSE, CLAMP],
+        REFUSE,
+        help="""
+        What happens to a server that asks for more than each server may have: it is refused with
+        what would fit, or it is started with that much (`clamp`).
+        """,
+    ).tag(config=True)
+
+    on_outage = Enum(
+        [REFUSE, ALLOW],
+        REFUSE,
+        help="""
+        What happens to a start while the ledger's database can't be reached: it is refused, or it
+        is allowed and recorded when the database is back.
+        """,
+    ).tag(config=True)
+
+    warn_at = List(
+        Float(min=0, max=1),
+        [0.8, 0.95],
+        help="""
+        The shares of a budget at whose use its users and managers are warned.
+        """,
+    ).tag(config=True)
+
     @validate("time_zone")
     def _known_zone(self, proposal):  # type: ignore[no-untyped-def]
         try:
@@ -66,8 +112,22 @@ class HubQuotas(Configurable):
         return proposal["value"]
 
     def store(self) -> QuotaStore:
-        """The one store of this process."""
-        return open_store(self.db_url, read_zone(self.time_zone), self.hub_name)
+        """The one store of this process, in which the configured policy holds.
+
+        Raises:
+            LedgerError: the database can't be reached. The next call tries again.
+        """
+        store = open_store(self.db_url, read_zone(self.time_zone), self.hub_name)
+        if self.policy and not self._applied:
+            store.apply(parse_policy(self.policy), "jupyterhub_config", "config")
+            self._applied = True
+        return store
+
+    _applied = False
+
+    def request(self, limits: Amounts, guarantees: Amounts) -> Request:
+        """What a server asks for, counted as this hub does."""
+        return Request(limits, guarantees, self.charged, self.capped, self.on_excess == CLAMP)
 
 
 def settings(app: JupyterHub) -> HubQuotas:

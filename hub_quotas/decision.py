@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
 from .limits import SCOPES, SERVER, Limit
 from .quantities import DURATION
-
-Amounts = Mapping[str, int]
-"""Amounts by resource, in each resource's smallest unit; a resource that is missing is 0."""
-
-MEASURED = ("cpu", "memory")
-"""What every server takes: without a limit on it, a server could take all there is."""
+from .requests import MEASURED, Amounts, Request, as_request
 
 
 @dataclass(frozen=True)
@@ -39,11 +34,14 @@ class Check:
     Attributes:
         asked: what the server asks for at once; None where it has no limit of its own on that,
             and none can be given to it.
+        small: whether it may start though the budget is used up, since the limit's reaction lets
+            servers of its size.
     """
 
     limit: Limit
     use: Use
     asked: int | None
+    small: bool = False
 
     @property
     def used(self) -> int:
@@ -58,9 +56,11 @@ class Check:
     def passed(self) -> bool:
         if self.use.used is None or self.asked == 0:
             return True
+        if self.asked is None:
+            return False
         if self.limit.window:
-            return self.asked is not None and self.left > 0
-        return self.asked is not None and self.asked <= self.left
+            return self.left > 0 or self.small
+        return self.asked <= self.left
 
     @property
     def lasts(self) -> int | None:
@@ -79,12 +79,15 @@ class Decision:
     """The answer for one charged group, with every limit that was looked at, nearest first.
 
     Attributes:
-        amounts: what the server gets and is charged for.
+        amounts: what it is charged for.
+        checks: of each limit.
+        gets: the limits and guarantees that the server gets.
     """
 
     group: str
     amounts: Amounts
     checks: tuple[Check, ...]
+    gets: Request = Request({})
 
     @cached_property
     def allowed(self) -> bool:
@@ -102,8 +105,11 @@ class Decision:
         for check in self.checks:
             if check.use.used is None or check.limit.window and check.left:
                 continue
-            name = check.limit.kind.curve
-            room[name] = min(check.left, room.get(name, check.left))
+            least = {check.limit.kind.curve: check.left}
+            if check.limit.window and check.limit.reaction.size:
+                least = dict(check.limit.reaction.size)
+            for name, left in least.items():
+                room[name] = min(left, room.get(name, left))
         return room
 
     @property
@@ -131,7 +137,7 @@ class Answer:
 
 def decide(
     group: str,
-    request: Amounts,
+    request: Request | Amounts,
     limits: Iterable[Limit],
     use: Callable[[Limit], Use],
     cost_rate: Callable[[Amounts], int] = lambda _amounts: 0,
@@ -141,8 +147,7 @@ def decide(
     Slurm's rule: each limit of the group and of each of its ancestors has to hold.
 
     Args:
-        request: what the server asks for; a resource for which it has no limit of its own
-            is missing.
+        request: what the server asks for; a mapping stands for its limits.
         limits: of the group and of its ancestors, nearest first.
         use: what is used within a limit's scope.
         cost_rate: what amounts cost, in micro-currency per hour.
@@ -152,24 +157,42 @@ def decide(
     as something is left of it.
     """
     limits = [limit for limit in limits if _concerns_a_start(limit)]
-    amounts = {"servers": 1, **request}
-    for name in MEASURED:
-        tightest = min(
-            (cap.amount for cap in limits if (cap.scope, cap.resource) == (SERVER, name)),
-            default=None,
-        )
-        if name not in amounts and tightest is not None:
-            amounts[name] = tightest
+    caps: dict[str, int] = {}
+    for limit in limits:
+        if limit.scope == SERVER:
+            caps[limit.resource] = min(limit.amount, caps.get(limit.resource, limit.amount))
+    gets = as_request(request).held_to(caps)
+    amounts = {"servers": 1, **gets.amounts}
     if rate := cost_rate(amounts):
         amounts["cost"] = rate
     checks = []
     for limit in limits:
         curve = limit.kind.curve
-        asked = amounts.get(curve, None if curve in MEASURED else 0)
-        checks.append(Check(limit, Use() if limit.scope == SERVER else use(limit), asked))
+        counted = amounts.get(curve) if limit.window else gets.counted(curve)
+        if counted is None and curve not in MEASURED:
+            counted = amounts.get(curve, 0)
+        used = Use() if limit.scope == SERVER else use(limit)
+        checks.append(Check(limit, used, counted, _within(limit.reaction.size, gets)))
     nearest = list(dict.fromkeys(limit.group for limit in limits))
     checks.sort(key=lambda c: (nearest.index(c.limit.group), SCOPES.index(c.limit.scope)))
-    return Decision(group, amounts, tuple(checks))
+    return Decision(group, amounts, tuple(checks), gets)
+
+
+def _within(size: tuple[tuple[str, int], ...], gets: Request) -> bool:
+    """Whether a server is no larger than a size; without what the size does not name, but for
+    CPU and memory, which every server takes."""
+    if not size:
+        return False
+    most = dict(size)
+    for name in {*gets.limits, *gets.guarantees, *most}:
+        counted = gets.counted(name)
+        if counted is None:
+            counted = gets.guarantees.get(name)
+        if name in most and (counted is None or counted > most[name]):
+            return False
+        if name not in most and name not in MEASURED and counted:
+            return False
+    return True
 
 
 def _concerns_a_start(limit: Limit) -> bool:

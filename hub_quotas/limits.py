@@ -14,6 +14,8 @@ from .quantities import (
     QuantityError,
     Resource,
     did_you_mean,
+    format_duration,
+    parse_duration,
     resource,
 )
 from .windows import Window, WindowError, format_window, parse_window
@@ -44,6 +46,37 @@ class PolicyError(ValueError):
         super().__init__(f"{' · '.join(self.place)}: {why}" if self.place else why)
 
 
+REFUSE, DOWNSIZE, STOP = "refuse", "downsize", "stop"
+GRACE = 5 * 60 * 10**6
+"""Microseconds between the end of a budget and the stop of its servers, if nothing else is set."""
+
+
+@dataclass(frozen=True)
+class Reaction:
+    """What happens when a budget is used up.
+
+    Attributes:
+        kind: REFUSE new servers; DOWNSIZE: refuse those that are larger than `size`; STOP: refuse,
+            and stop those that run after a grace period.
+        grace: microseconds.
+        size: (resource, amount) of the largest server that may still start.
+    """
+
+    kind: str = REFUSE
+    grace: int = GRACE
+    size: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def text(self) -> str:
+        """As written in a policy: `stop after 10m`, `downsize to cpu 1 and memory 2G`."""
+        if self.kind == STOP and self.grace != GRACE:
+            return f"stop after {format_duration(self.grace)}"
+        if self.kind != DOWNSIZE:
+            return self.kind
+        parts = ((name, resource(name), amount) for name, amount in self.size)
+        return "downsize to " + " and ".join(f"{n} {r.format(a)}" for n, r, a in parts if r)
+
+
 @dataclass(frozen=True)
 class Limit:
     """`group` allows each `scope` at most `amount` of `resource`, at once or within a window.
@@ -54,6 +87,8 @@ class Limit:
         amount: in the smallest unit of the resource.
         window: None for a cap on what runs at once, else the span of a budget.
         plan: the plan that it comes from; empty where the group sets it itself.
+        reaction: what happens when a budget is used up.
+        boost: microseconds since 1970, UTC, until which this holds instead of what is set.
     """
 
     group: str
@@ -62,6 +97,8 @@ class Limit:
     amount: int
     window: Window | None = None
     plan: str = ""
+    reaction: Reaction = Reaction()
+    boost: int = 0
 
     @property
     def key(self) -> str:
@@ -70,9 +107,10 @@ class Limit:
 
     @property
     def text(self) -> str:
-        """The amount as written in a policy: `8G`, `40 per 7d`."""
+        """The amount as written in a policy: `8G`, `40 per 7d then stop`."""
         amount = self.kind.format(self.amount)
-        return f"{amount} per {format_window(self.window)}" if self.window else amount
+        window = f" per {format_window(self.window)}" if self.window else ""
+        return f"{amount}{window}{_then(self.reaction)}"
 
     @cached_property
     def kind(self) -> Resource:
@@ -115,16 +153,57 @@ def parse_limit(group: str, key: str, value: object, place: Iterable[str] = ()) 
         raise PolicyError(
             place, f"the amount is missing; write, for example, {key}: {_like(found)}"
         )
-    text, per, window_text = str(value).strip().partition(" per ")
+    budget, then, reaction_text = str(value).strip().partition(" then ")
+    text, per, window_text = budget.strip().partition(" per ")
     if found.kind == TIME and not per:
         raise PolicyError(place, f"a budget needs a window; write, for example, {text} per month.")
     if found.kind != TIME and per:
         raise PolicyError(place, _cap_with_window(scope, found, text))
+    if then and not per:
+        why = f"only a budget has a 'then'; new servers are refused at a cap. Write {text} alone."
+        raise PolicyError(place, why)
     try:
         window = parse_window(window_text.strip()) if per else None
-        return Limit(group, scope, name, found.parse(text), window)
+        reaction = parse_reaction(reaction_text) if then else Reaction()
+        return Limit(group, scope, name, found.parse(text), window, reaction=reaction)
     except (QuantityError, WindowError) as error:
         raise PolicyError(place, str(error)) from None
+
+
+def parse_reaction(text: str) -> Reaction:
+    """What happens when a budget is used up: `refuse`, `stop`, `stop after 10m`,
+    `downsize to cpu 1 and memory 2G`.
+
+    Raises:
+        QuantityError: it can't be read.
+    """
+    kind, _, rest = text.strip().partition(" ")
+    rest = rest.strip()
+    if kind in (REFUSE, STOP) and not rest:
+        return Reaction(kind)
+    if kind == STOP and rest.startswith("after "):
+        return Reaction(STOP, parse_duration(rest.removeprefix("after ")))
+    if kind == DOWNSIZE and rest.startswith("to "):
+        return Reaction(DOWNSIZE, size=_size(rest.removeprefix("to ")))
+    raise QuantityError(
+        f"'{text.strip()}' is not what can happen when a budget is used up; write 'then refuse', "
+        "'then stop after 10m' or 'then downsize to cpu 1 and memory 2G'."
+    )
+
+
+def _size(text: str) -> tuple[tuple[str, int], ...]:
+    size = {}
+    for part in text.split(" and "):
+        name, _, amount = part.strip().partition(" ")
+        found = resource(name)
+        if found is None or found.kind != AMOUNT or name in ("servers", "storage") or not amount:
+            raise QuantityError(f"'{part}' is not a size; write, for example, memory 2G.")
+        size[name] = found.parse(amount)
+    return tuple(sorted(size.items()))
+
+
+def _then(reaction: Reaction) -> str:
+    return "" if reaction == Reaction() else f" then {reaction.text}"
 
 
 def _known() -> str:

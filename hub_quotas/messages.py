@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone, tzinfo
 
-from .decision import MEASURED, Check, Decision
+from .decision import Check, Decision
 from .limits import GROUP, MEMBER, SERVER
 from .quantities import AMOUNT, resource, say_duration
+from .requests import MEASURED
 from .windows import say_window
 
 Managers = Mapping[str, Sequence[str]]
@@ -29,6 +30,11 @@ def refusal(decisions: Sequence[Decision], managers: Managers, again: str = "") 
     return " ".join(part for part in parts if part)
 
 
+def short_reason(decision: Decision) -> str:
+    """Why one choice of several can't be had: its first refusal."""
+    return _why(decision.refusals[0])
+
+
 def _why(check: Check) -> str:
     limit, kind = check.limit, check.limit.kind
     allowed = kind.say(limit.amount)
@@ -46,7 +52,11 @@ def _why(check: Check) -> str:
     if limit.window:
         whom = f"{limit.group} gives each member" if limit.scope == MEMBER else f"{limit.group} has"
         what = f"a budget of {allowed}" if kind.name == "cost" else allowed
-        return f"{whom} {what} {say_window(limit.window)}, and {whose} used {kind.say(check.used)}."
+        used = f"{whom} {what} {say_window(limit.window)}, and {whose} used {kind.say(check.used)}."
+        if limit.reaction.size:
+            size = " and ".join(f"{_say(n, a)}{_of(n)}" for n, a in limit.reaction.size)
+            used += f" Until there is more, only servers with at most {size} start."
+        return used
     whom = f"{limit.group} allows each member" if limit.scope == MEMBER else f"{limit.group} has"
     if limit.resource == "servers":
         return f"{whom} {allowed} at once, and {whose} {check.used} running."

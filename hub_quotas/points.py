@@ -8,9 +8,10 @@ from datetime import tzinfo
 
 from .decision import Use
 from .forecast import Budget, merged
-from .ledger import POSITIONS, Point, Segment, added, pack, step, unpack
+from .ledger import POSITIONS, Point, Segment, added, negative, pack, step, unpack
 from .limits import GROUP, SERVER, Limit
 from .policy import Policy
+from .requests import in_use
 from .transaction import Database, LedgerError, Row, Transaction
 from .windows import Window, span
 
@@ -152,8 +153,12 @@ class Points:
 class View:
     """What one transaction has read of the ledger, at one instant."""
 
-    def __init__(self, points: Points, zone: tzinfo, tx: Transaction, at: int) -> None:
+    def __init__(
+        self, points: Points, zone: tzinfo, tx: Transaction, at: int, less: Mapping[str, int] = {}
+    ) -> None:
+        """`less`: what is charged to each that is asked about, and does not count."""
         self._points, self._zone, self._tx = points, zone, tx
+        self._less = negative(less)
         self._read: dict[tuple[int, int], Point] = {}
         self._running: dict[tuple[str, str], tuple[list[int], Mapping[str, int]]] = {}
         self._spans: dict[Window, tuple[int, int] | None] = {}
@@ -203,11 +208,13 @@ class View:
         scope = (limit.scope, limit.group)
         if scope not in self._running:
             ids = self._ids(policy, limit, user)
-            self._running[scope] = (ids, added(self.last(id).rate for id in ids))
+            rates: Mapping[str, int] = added([self._less, *(self.last(id).rate for id in ids)])
+            self._running[scope] = (ids, rates)
         ids, rates = self._running[scope]
         curve = limit.kind.curve
         rate, servers = rates.get(curve, 0), rates.get("servers", 0)
         if limit.window is None:
+            rate = in_use(rates, curve)
             return Use(rate, rate, servers)
         held = self.span(limit.window)
         if held is None:

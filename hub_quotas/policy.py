@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, tzinfo
 from typing import Any
 
-from .decision import Amounts
+from .boosts import Boost, boosted, boosts, parse_boosts, print_boosts
 from .limits import Limit, PolicyError, parse_limit
 from .quantities import AMOUNT, HOUR, QuantityError, did_you_mean, parse_money, resource
+from .requests import Amounts
 from .windows import length
 
 DEFAULT_GROUP = "default"
@@ -37,6 +38,7 @@ class Group:
         managers: user names.
         priority: groups with a higher one are tried first for a user who does not choose.
         limits: what it sets itself; wins over its plan, key by key.
+        boosts: what holds instead, for a while.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Group:
     managers: tuple[str, ...] = ()
     priority: int = 0
     limits: tuple[Limit, ...] = ()
+    boosts: tuple[Boost, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,17 @@ class Policy:
             held = [limit for name in self.path(group) for limit in self.limits_of(name)]
             self._limits[group] = tuple(held)
         return self._limits[group]
+
+    def boosts(self, group: str) -> tuple[Boost, ...]:
+        """Of the group and of its ancestors, also those that have lapsed."""
+        known = (self.groups.get(name) for name in self.path(group))
+        return tuple(boost for entry in known if entry for boost in entry.boosts)
+
+    def limits_for(self, group: str, user: str, at: int, zone: tzinfo) -> tuple[Limit, ...]:
+        """All limits that hold at an instant for what a member has charged to a group."""
+        raised = self.boosts(group)
+        limits = self.limits(group)
+        return boosted(limits, raised, user, at, zone) if raised else limits
 
     def managers(self, group: str) -> tuple[str, ...]:
         """Whom the policy names as a group's managers."""
@@ -214,7 +228,8 @@ def renamed(policy: Policy, old: str, new: str) -> Policy:
         group = replace(group, parent=new if group.parent == old else group.parent)
         if name == old:
             limits = tuple(replace(limit, group=new) for limit in group.limits)
-            group = replace(group, name=new, limits=limits)
+            moved = tuple(replace(b, limit=replace(b.limit, group=new)) for b in group.boosts)
+            group = replace(group, name=new, limits=limits, boosts=moved)
         groups[group.name] = group
     return checked(replace(policy, groups=groups))
 
@@ -235,7 +250,8 @@ def parse_group(name: object, spec: Any) -> Group:
     """One group from its entry in a policy. Raises PolicyError."""
     group = group_name(name)
     place = ("groups", str(name))
-    entry = _mapping(spec, place, ("parent", "plan", "managers", "priority", "limits"))
+    keys = ("parent", "plan", "managers", "priority", "limits", "boosts")
+    entry = _mapping(spec, place, keys)
     managers = entry.get("managers") or []
     if not isinstance(managers, list) or not all(isinstance(who, str) and who for who in managers):
         raise PolicyError((*place, "managers"), "write a list of user names: [prof-ada, prof-bo].")
@@ -250,6 +266,7 @@ def parse_group(name: object, spec: Any) -> Group:
         managers=tuple(managers),
         priority=priority,
         limits=_limits(group, entry.get("limits"), (*place, "limits")),
+        boosts=parse_boosts(group, entry.get("boosts"), (*place, "boosts")),
     )
 
 
@@ -260,6 +277,7 @@ def print_group(group: Group) -> dict[str, Any]:
         "managers": list(group.managers),
         "priority": group.priority,
         "limits": _print_limits(group.limits),
+        "boosts": print_boosts(group.boosts),
     }
     return {key: value for key, value in entry.items() if value}
 
@@ -340,6 +358,12 @@ def checked(policy: Policy) -> Policy:
     for name, group in policy.groups.items():
         if group.parent:
             _refuse_cycle(policy, name)
+        for number, boost in enumerate(group.boosts, 1):
+            if not any(boosts(limit, boost) for limit in policy.limits_of(name)):
+                raise PolicyError(
+                    ("groups", name, "boosts", str(number)),
+                    f"{name} has no {boost.limit.key} with that window to boost.",
+                )
     return policy
 
 

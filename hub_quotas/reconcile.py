@@ -7,54 +7,122 @@ process compares, at its start and then at each heartbeat.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from hub_groups.web import Context
 
-from .sessions import Session
-from .store import QuotaStore
+from .policy import DEFAULT_GROUP, group_name
+from .pruning import prune
+from .sessions import ALLOWED, SESSION, Session
+from .store import SEEN, QuotaStore, now
 from .transaction import LedgerError
 
 log = logging.getLogger("group-quotas")
 
 HEARTBEAT_SECONDS = 30
 PRUNE_SECONDS = 24 * 3600
+GRACE_SECONDS = 5
+"""How long a session may be missing from the hub before it is closed."""
 _RETRY_SECONDS = 1
 
 
-def ended(open_sessions: Iterable[Session], running: set[str]) -> list[Session]:
-    """The sessions that no server of the hub names any more. Pure.
+@dataclass(frozen=True)
+class Server:
+    """A server that the hub says is active.
 
-    A server's session is in the hub's database before it is in the ledger. So one that is open
-    in the ledger, looked at first, and is not named by the hub, looked at after that, has ended.
+    Attributes:
+        session: its session.
+        made_up: whether that is made of what the hub knows of a server without a session, which
+            was started before we were installed.
+        allowed: what it takes, where it was started while the ledger could not be reached.
+        groups: the user's, where its session has to be made up.
     """
-    return [session for session in open_sessions if session.id not in running]
+
+    user: str
+    name: str
+    session: str
+    allowed: Mapping[str, Any] | None = None
+    made_up: bool = False
+    groups: tuple[str, ...] = ()
 
 
-async def reconcile(store: QuotaStore, context: Context) -> None:
-    """One comparison: sessions of servers that are gone are closed, the others were seen."""
-    ours = [s for s in await asyncio.to_thread(store.open_sessions) if s.hub == store.hub]
-    if not ours:
-        return
-    running = _sessions_of(await context.hub_list("users", state="active"))
-    gone = ended(ours, running)
-    for session in gone:
-        # Nobody saw it end: it is charged for as long as it was known to run.
-        if await asyncio.to_thread(store.close_session, session.id, "gone", session.seen_at):
-            log.info("Closed session %s of %s, which is gone", session.id, session.user)
-    await asyncio.to_thread(store.seen, running)
-
-
-def _sessions_of(users: Iterable[dict[str, Any]]) -> set[str]:
-    found = set()
+def servers_of(users: Iterable[Mapping[str, Any]], hub: str) -> list[Server]:
+    """All active servers in the hub's list of users. Pure."""
+    found = []
     for user in users:
-        for server in user.get("servers", {}).values():
-            session = (server.get("state") or {}).get("quota_session")
-            if session:
-                found.add(session)
+        for name, server in (user.get("servers") or {}).items():
+            state = server.get("state") or {}
+            if session := state.get(SESSION):
+                found.append(Server(user["name"], name, session, state.get(ALLOWED)))
+            elif server.get("ready") and not server.get("pending"):
+                words = f"{hub} {user['name']} {name} {server.get('started')}"
+                id = hashlib.sha256(words.encode()).hexdigest()[:32]
+                groups = tuple(user.get("groups") or ())
+                found.append(Server(user["name"], name, id, None, True, groups))
     return found
+
+
+class Reconciler:
+    """Compares the ledger with the hub, again and again."""
+
+    def __init__(self, store: QuotaStore, context: Context) -> None:
+        self._store, self._context = store, context
+        self._missing: dict[str, float] = {}
+
+    async def compare(self) -> float:
+        """One comparison; returns the seconds until the next.
+
+        A server's session is in the hub's database before it is in the ledger. So one that is open
+        in the ledger, looked at first, and is not named by the hub, looked at after that, has
+        ended. The hub may be about to say so itself, and knows better when: it is given a moment.
+        """
+        known = await asyncio.to_thread(self._ours)
+        active = servers_of(await self._context.hub_list("users", state="active"), self._store.hub)
+        await asyncio.to_thread(self._take_up, active, known)
+        running = {server.session for server in active}
+        present = time.monotonic()
+        self._missing = {id: self._missing.get(id, present) for id in known if id not in running}
+        for id, since in self._missing.items():
+            # Nobody saw it end: it is charged for as long as it was known to run.
+            if present - since >= GRACE_SECONDS and await asyncio.to_thread(
+                self._store.close_session, id, "gone", SEEN
+            ):
+                log.info("Closed session %s of %s, which is gone", id, known[id].user)
+        await asyncio.to_thread(self._store.seen, running & set(known))
+        return GRACE_SECONDS if self._missing else HEARTBEAT_SECONDS
+
+    def _ours(self) -> dict[str, Session]:
+        mine = (s for s in self._store.open_sessions() if s.hub == self._store.hub)
+        return {session.id: session for session in mine}
+
+    def _take_up(self, active: Iterable[Server], known: Mapping[str, Session]) -> None:
+        """Servers that the ledger does not know, and users who were renamed."""
+        for server in active:
+            session = known.get(server.session)
+            if session is None:
+                self._adopt(server)
+            elif session.user != server.user:
+                try:
+                    self._store.rename(session.user, server.user)
+                except LedgerError as error:
+                    log.warning("%s", error)
+
+    def _adopt(self, server: Server) -> None:
+        taken = server.allowed
+        if taken is None and not server.made_up:
+            return  # being reserved, or closed since we looked
+        if taken is None:
+            groups = [group_name(name) for name in server.groups] or [DEFAULT_GROUP]
+            first = self._store.policy().in_order(groups)[0]
+            taken = {"group": first, "amounts": {"servers": 1}, "since": now()}
+        what = taken["group"], taken["amounts"], taken["since"]
+        if self._store.adopt(server.session, server.user, server.name, *what):
+            log.info("Took up the server %s:%s", server.user, server.name)
 
 
 async def keep_pruning(store: QuotaStore) -> None:
@@ -62,7 +130,7 @@ async def keep_pruning(store: QuotaStore) -> None:
     while True:
         await asyncio.sleep(PRUNE_SECONDS)
         try:
-            dropped, _ = await asyncio.to_thread(store.prune)
+            dropped, _ = await asyncio.to_thread(prune, store)
             log.info("Dropped %d old points of the ledger", dropped)
         except LedgerError as error:
             log.warning("Ledger not pruned, trying again tomorrow: %s", error)
@@ -70,11 +138,11 @@ async def keep_pruning(store: QuotaStore) -> None:
 
 async def keep_reconciling(store: QuotaStore, context: Context) -> None:
     """Until cancelled. What goes wrong is logged, and tried again soon."""
+    reconciler = Reconciler(store, context)
     while True:
         try:
-            await reconcile(store, context)
+            pause = await reconciler.compare()
         except Exception as error:
             log.warning("Ledger not compared with the hub, trying again: %s", error)
-            await asyncio.sleep(_RETRY_SECONDS)
-        else:
-            await asyncio.sleep(HEARTBEAT_SECONDS)
+            pause = _RETRY_SECONDS
+        await asyncio.sleep(pause)

@@ -99,3 +99,65 @@ meta = sa.Table(
     sa.Column("key", sa.Text, primary_key=True),
     sa.Column("value", sa.Text, nullable=False),
 )
+
+# What people are told, once: a key is never used twice.
+notice = sa.Table(
+    "notice",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("key", sa.Text, nullable=False, unique=True),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),  # share, soon, used-up, stopped
+    sa.Column("user_name", sa.Text, nullable=False),  # '' for all of the group
+    sa.Column("group_name", sa.Text, nullable=False),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("over_at", sa.BigInteger),  # since when it is true no more
+)
+sa.Index("notice_open", notice.c.over_at)
+
+# By e-mail and webhook; a row for each that is to be sent.
+delivery = sa.Table(
+    "delivery",
+    metadata,
+    sa.Column("notice", sa.Integer, sa.ForeignKey("notice.id"), primary_key=True),
+    sa.Column("channel", sa.Text, primary_key=True),  # email, webhook
+    sa.Column("address", sa.Text, primary_key=True),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("next_at", sa.BigInteger, nullable=False),
+    sa.Column("sent_at", sa.BigInteger),
+)
+
+# Servers that are to stop; each hub stops its own.
+stop_order = sa.Table(
+    "stop_order",
+    metadata,
+    sa.Column("session", sa.Text, sa.ForeignKey("session.id"), primary_key=True),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("why", sa.Text, nullable=False),
+)
+
+lease = sa.Table(
+    "lease",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("holder", sa.Text, nullable=False),
+    sa.Column("until", sa.BigInteger, nullable=False),
+)
+
+# Sessions that others than a hub hold, which end if they are not renewed.
+held = sa.Table(
+    "held",
+    metadata,
+    sa.Column("session", sa.Text, sa.ForeignKey("session.id"), primary_key=True),
+    sa.Column("owner", sa.Text, nullable=False),
+    sa.Column("until", sa.BigInteger, nullable=False),
+)
+
+# By what name the ledger knows a hub's user: names change, the hub's numbers do not.
+person = sa.Table(
+    "person",
+    metadata,
+    sa.Column("hub", sa.Text, primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("user_name", sa.Text, nullable=False),
+)

@@ -15,12 +15,13 @@ from hub_groups.store import GroupStore
 from hub_groups.store import open_store as open_group_store
 from hub_groups.web import Context, Page, Routes
 
-from .decision import Amounts, Decision
+from .decision import Decision
 from .limits import GROUP, KEYS, Limit, PolicyError
 from .messages import SCOPE_TITLES, headline, of, resource_title, title
 from .policy import DEFAULT_GROUP, Policy, group_name
 from .quantities import AMOUNT, RESOURCES, say_duration
 from .reconcile import keep_pruning, keep_reconciling
+from .requests import Amounts, in_use
 from .sessions import Session
 from .store import QuotaStore, now, open_store
 from .windows import read_zone
@@ -51,7 +52,7 @@ class GroupRow:
     def bar(self, limit: Limit) -> int | None:
         """What of a limit is in use now, where that makes a picture."""
         now = limit.scope == GROUP and limit.kind.kind == AMOUNT and limit.resource != "storage"
-        return self.use.get(limit.resource, 0) if now else None
+        return in_use(self.use, limit.resource) if now else None
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,13 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from .decision import Amounts
 from .ledger import Charge
 from .points import encode
+from .requests import Amounts
 from .transaction import Row, Transaction
+
+SESSION, ALLOWED = "quota_session", "quota_allowed"
+"""Keys of a spawner's saved state: its session, and what the ledger has yet to hear of it."""
 
 RESERVED, RUNNING, CLOSED, VOIDED = "reserved", "running", "closed", "voided"
 
@@ -69,6 +72,27 @@ def find(tx: Transaction, where: str, *values: object, change: bool = False) -> 
     order = "id FOR UPDATE" if change and tx.postgres else "reserved_at, id"
     rows = tx.all(f"{_SESSIONS} WHERE {where} ORDER BY {order}", *values)
     return [_session(row) for row in rows]
+
+
+def insert(
+    tx: Transaction,
+    id: str,
+    hub: str,
+    user: str,
+    server: str,
+    group: str,
+    path: tuple[str, ...],
+    state: str,
+    charge: Charge,
+    seen_at: int,
+) -> None:
+    """A session that begins with this charge."""
+    tx.run(
+        "INSERT INTO session (id, hub, user_name, server_name, group_name, path, state,"
+        " charges, reserved_at, seen_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        *(id, hub, user, server, group, encode(path), state),
+        *(print_charges([charge]), charge.since, seen_at),
+    )
 
 
 def print_charges(charges: Iterable[Charge]) -> str:

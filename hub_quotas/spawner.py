@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-import asyncio
-import html
 import logging
 from collections.abc import Mapping
+from contextvars import ContextVar
 from typing import Any
 
 from jupyterhub.spawner import Spawner
 from jupyterhub.utils import maybe_future
-from tornado import web
 
 from hub_groups.attach import HUB_MAJOR
 from hub_groups.config import HubGroups
 from hub_groups.store import open_store as open_group_store
 
-from .config import HubQuotas
+from .config import ALLOW, HubQuotas
+from .corrections import known_as
 from .decision import Answer, Decision
 from .limits import CHARGED_GROUP, PolicyError
 from .messages import refusal, say_instant
+from .off_loop import off_loop, outbox
 from .policy import DEFAULT_GROUP, Policy, group_name
+from .quantities import QuantityError
+from .readers import Found, hold, read
 from .refusal import Refused, uncount
-from .sessions import new_id
-from .store import now
+from .requests import Request
+from .sessions import ALLOWED, SESSION, new_id
+from .spawn_page import start_again, what_is_left
+from .store import SEEN, now
 from .transaction import LedgerError
 
-_STATE_KEY = "quota_session"
+_polling: ContextVar[bool] = ContextVar("polling", default=False)
 
 
 class QuotaMixin:
@@ -47,62 +51,94 @@ class QuotaMixin:
     user_options: dict[str, Any]
     name: str
     log: logging.Logger
-    cpu_limit: float | None
-    mem_limit: int | None
     hub: Any
 
     session_id: str | None = None
+    allowed: dict[str, Any] | None = None  # started while the ledger could not be reached
     _explicit = False
     _refused = False
+    _is_up = False
+    _told_to_stop = False
+    _alive_at: int | None = None  # by the last poll that found it running
 
-    # -- life of a server --------------------------------------------------------------------
+    # -- start -------------------------------------------------------------------------------
 
     async def run_pre_spawn_hook(self) -> None:
         """Decide last, when nothing changes the server's limits any more."""
         await maybe_future(super().run_pre_spawn_hook())  # type: ignore[misc]
-        await self._charge()
+        await self.charge()
 
-    async def _charge(self) -> None:
-        """Reserve what this server takes, or refuse it.
+    async def charge(self) -> Decision | None:
+        """Reserve what this server takes, or refuse it. None where the ledger can't be reached and
+        the hub is to go on without it.
 
         The session's id is in the hub's database before it is in the ledger: an open session that
         no server of the hub names has ended, however the hub died (see `reconcile.py`).
         """
-        groups = self._groups_to_try()
+        groups = self.groups_to_try()
+        self._is_up = self._told_to_stop = False
+        self._alive_at = None
+        found, request = await self.request()
         self.session_id = new_id(now())
-        self.orm_spawner.state = self.get_state()
-        self.user.db.commit()
+        self.save_state()
+        who = (self.user.id, self.user.name)
         try:
-            granted, why = await asyncio.to_thread(
-                self._reserve, self.session_id, self.user.name, groups, self.requested()
+            granted, why, code = await off_loop(
+                self._reserve, self.session_id, *who, groups, request
             )
-        except (LedgerError, PolicyError):
-            self.log.exception("The quota ledger can't be used; %s refused", self.user.name)
-            raise self._refuse(
+        except (LedgerError, PolicyError) as error:
+            if self.quota_settings.on_outage == ALLOW:
+                self._allow(groups[0], request, error)
+                return None
+            self.log.error("The quota ledger can't be used; %s refused: %s", self._who, error)
+            self.session_id = None
+            raise self.refuse(
                 "Quotas can't be checked at the moment, so no server can start. "
                 "Try again in a minute; if it stays like this, tell an admin of this hub.",
                 reason="quota-ledger",
                 status=503,
             ) from None
         if granted is None:
-            raise self._refuse(why)
-        self._take(granted)
+            self.session_id = None
+            raise self.refuse(why, code)
+        hold(self, found, granted.gets.limits, granted.gets.guarantees)
+        self.log.info("%s is charged to %s", self._who, granted.group)
+        return granted
+
+    async def request(self) -> tuple[Found, Request]:
+        """What this server asks for, and how that counts."""
+        try:
+            found = await read(self)
+        except QuantityError as error:
+            raise self.refuse(
+                f"This server's configuration can't be understood: {error}", "quota-request", 400
+            ) from None
+        return found, self.quota_settings.request(*found.asked)
+
+    async def choices(self) -> list[tuple[str, Request]]:
+        """What can be started from the spawn page: names, and what each asks for."""
+        return [("", (await self.request())[1])]
 
     def _reserve(
-        self, id: str, user: str, groups: list[str], request: Mapping[str, int]
-    ) -> tuple[Decision | None, str]:
-        """What is granted, or the words of a refusal.
+        self, id: str, number: int, user: str, groups: list[str], request: Request
+    ) -> tuple[Decision | None, str, str]:
+        """What is granted, or the words and the code of a refusal.
 
         In a thread: nothing here may touch the hub's own database.
         """
         store = self.quota_settings.store()
+        try:
+            known_as(store, number, user)
+        except LedgerError as error:  # of names only; if there is more, it comes again
+            self.log.warning("%s starts without the history of an earlier name: %s", user, error)
         policy = store.policy()
         answer = store.reserve(id, user, self.name, policy.in_order(groups), request)
         if answer.granted:
-            return answer.granted, ""
+            return answer.granted, "", ""
         again = store.again(user, answer.decisions[0])
         when = say_instant(again, now(), store.zone) if again else ""
-        return None, refusal(answer.decisions, self._managers(policy, answer), when)
+        words = refusal(answer.decisions, self._managers(policy, answer), when)
+        return None, words, reason_code(answer.decisions[0])
 
     def _managers(self, policy: Policy, answer: Answer) -> dict[str, tuple[str, ...]]:
         """Of each group whose limits were looked at: by its memberships, and by the policy."""
@@ -113,76 +149,112 @@ class QuotaMixin:
             for name in tried
         }
 
-    def requested(self) -> dict[str, int]:
-        """What this server asks for, by resource; a resource without a limit is missing."""
-        request: dict[str, int] = {}
-        if self.cpu_limit:
-            request["cpu"] = round(self.cpu_limit * 1000)
-        if self.mem_limit:
-            request["memory"] = int(self.mem_limit)
-        return request
-
-    def _take(self, decision: Decision) -> None:
-        """Hold the server to what it is charged for, where it had no limit of its own."""
-        if not self.cpu_limit and "cpu" in decision.amounts:
-            self.cpu_limit = decision.amounts["cpu"] / 1000
-        if not self.mem_limit and "memory" in decision.amounts:
-            self.mem_limit = decision.amounts["memory"]
-        self.log.info("%s:%s is charged to %s", self.user.name, self.name, decision.group)
+    def _allow(self, group: str, request: Request, error: Exception) -> None:
+        """Go on without the ledger, which hears of it when it is back (see `reconcile.py`)."""
+        self.log.warning("%s starts though the ledger can't be reached: %s", self._who, error)
+        amounts = {"servers": 1, **request.amounts}
+        self.allowed = {"group": group, "amounts": amounts, "since": now()}
+        self.save_state()
 
     async def start(self) -> Any:
         """The server is up: what was reserved for it is in use."""
         address = await maybe_future(super().start())  # type: ignore[misc]
-        if self.session_id:
-            await self._tell_ledger("start", self.session_id)
+        self._is_up = True
+        self._alive_at = now()
+        session = self.session_id
+        if session and not self.allowed:
+            # Not waited for: the hub is about to look whether the server answers.
+            outbox.tell_soon(
+                f"the start of {self._who}", lambda: self.quota_settings.store().start(session)
+            )
         return address
 
-    async def _tell_ledger(self, what: str, *values: str) -> None:
-        """What has happened anyway: a ledger that can't be reached hears of it another time."""
-        try:
-            await asyncio.to_thread(getattr(self.quota_settings.store(), what), *values)
-        except LedgerError:
-            self.log.exception("Ledger not told (%s); the reconciler will", what)
-
-    def _refuse(self, text: str, reason: str = "quota", status: int = 403) -> Refused:
+    def refuse(self, text: str, reason: str, status: int = 403) -> Refused:
         """The exception to raise.
 
         The hub has stored the options already, and would take them again for the next start that
         gives none: who once asked for too much would be refused for ever.
         """
-        self.session_id = None
         self._refused = True
         self.orm_spawner.user_options = {}
         self.user.db.commit()
         uncount(self)
+        self.log.info("Refused %s (%s)", self._who, reason)
         usage = f"{self.hub.base_url.removesuffix('hub/')}services/quotas/"
         return Refused(text, (usage, "See what you use"), reason, status)
 
+    @property
+    def _who(self) -> str:
+        return f"{self.user.name}:{self.name}"
+
+    # -- end ---------------------------------------------------------------------------------
+
+    async def poll(self) -> Any:
+        token = _polling.set(True)
+        try:
+            status = await maybe_future(super().poll())  # type: ignore[misc]
+        finally:
+            _polling.reset(token)
+        if status is None:
+            self._alive_at = now()
+        return status
+
+    async def stop(self, now: bool = False) -> Any:
+        if not _polling.get():  # some spawners tidy up with it when a poll finds the server gone
+            self._told_to_stop = True
+        return await maybe_future(super().stop(now))  # type: ignore[misc]
+
+    def ended_at(self) -> int | None:
+        """When a server ended that nobody stopped, where there is evidence."""
+        return None
+
     async def run_post_stop_hook(self) -> None:
         """The end of a server, however it came, also of one that never came up."""
-        session, self.session_id = self.session_id, None
+        session, allowed = self.session_id, self.allowed
+        self.session_id = self.allowed = None
         if session:
-            await self._tell_ledger("close_session", session, "stopped")
+            if self._told_to_stop or not self._is_up:
+                reason, at = "stopped" if self._is_up else "failed", now()
+            else:
+                found = self.ended_at() or self._alive_at
+                reason, at = "died", SEEN if found is None else found
+
+            def close() -> None:
+                store = self.quota_settings.store()
+                if allowed:
+                    adopt(store, session, self.user.name, self.name, allowed)
+                store.close_session(session, reason, at)
+
+            await outbox.tell(f"the end of {self._who}", close)
         await maybe_future(super().run_post_stop_hook())  # type: ignore[misc]
+
+    # -- what the hub remembers --------------------------------------------------------------
+
+    def save_state(self) -> None:
+        self.orm_spawner.state = self.get_state()
+        self.user.db.commit()
 
     # Not tied to clear_state: local spawners call that when the process is gone, before the
     # post-stop hook asks which session has ended.
     def get_state(self) -> dict[str, Any]:
         state: dict[str, Any] = super().get_state()  # type: ignore[misc]
-        return {**state, _STATE_KEY: self.session_id} if self.session_id else state
+        ours = {SESSION: self.session_id, ALLOWED: self.allowed}
+        return {**state, **{key: value for key, value in ours.items() if value}}
 
     def load_state(self, state: dict[str, Any]) -> None:
         super().load_state(state)  # type: ignore[misc]
-        self.session_id = state.get(_STATE_KEY)
+        self.session_id = state.get(SESSION)
+        self.allowed = state.get(ALLOWED)
+        self._is_up = bool(self.session_id)
 
     # -- the charged group -------------------------------------------------------------------
 
-    def _groups(self) -> list[str]:
+    def groups(self) -> list[str]:
         """The groups that this user can charge, in the order in which they are tried."""
         return sorted(group_name(group.name) for group in self.user.groups) or [DEFAULT_GROUP]
 
-    def _groups_to_try(self) -> list[str]:
-        groups = self._groups()
+    def groups_to_try(self) -> list[str]:
+        groups = self.groups()
         chosen = (self.user_options or {}).get(CHARGED_GROUP)
         if not chosen:
             return groups
@@ -193,23 +265,23 @@ class QuotaMixin:
         )
         if not asked_now:  # stored by an earlier start, before the user left that group
             return groups
-        raise self._refuse(
+        raise self.refuse(
             f"You are not a member of the group '{chosen}'. Choose one of: {', '.join(groups)}.",
-            reason="quota-group",
+            reason="quota-choice",
         )
 
     async def get_options_form(self) -> str:
-        """The admin's own form, after the choice of a group where there is one.
+        """The admin's own form, after what is left and the choice of a group where there is one.
 
         After a refusal there is always a form: a hub without one would start the server at once
         with default options when a link's options were refused, and charge another group.
         """
         form: str = await maybe_future(super().get_options_form())  # type: ignore[misc]
-        groups = self._groups()
-        if len(groups) > 1:
-            chosen = (self.user_options or {}).get(CHARGED_GROUP)
-            return _group_choice(groups, chosen) + (form or "")
-        return form or ("<p>Start it again?</p>" if self._refused else form)
+        groups = self.groups()
+        if not form and len(groups) < 2:
+            return start_again() if self._refused else form
+        chosen = (self.user_options or {}).get(CHARGED_GROUP)
+        return await what_is_left(self, groups, chosen) + (form or "")
 
     def run_options_from_form(self, form_data: dict[str, Any]) -> Any:
         data, group = self._split(form_data)
@@ -242,32 +314,18 @@ async def _join(options: Any, group: str | None) -> dict[str, Any]:
     return {**(found or {}), CHARGED_GROUP: group} if group else found
 
 
-def _group_choice(groups: list[str], chosen: str | None) -> str:
-    options = [
-        f'<option value="{html.escape(group)}"{" selected" if group == chosen else ""}>'
-        f"{html.escape(group)}</option>"
-        for group in groups
-    ]
-    return (
-        f'<div class="mb-3"><label class="form-label" for="{CHARGED_GROUP}">Charge to</label>'
-        f'<select class="form-select" id="{CHARGED_GROUP}" name="{CHARGED_GROUP}">'
-        f'<option value="">The first of my groups that has room</option>{"".join(options)}'
-        "</select></div>"
-    )
+def adopt(store: Any, id: str, user: str, server: str, allowed: Mapping[str, Any]) -> None:
+    """Record a server that was started while the ledger could not be reached."""
+    store.adopt(id, user, server, allowed["group"], allowed["amounts"], allowed["since"])
 
 
-class ProfilesQuotaMixin(QuotaMixin):
-    """For spawners that apply profiles in start(), after the pre-spawn hook (KubeSpawner)."""
-
-    async def run_pre_spawn_hook(self) -> None:
-        await maybe_future(super(QuotaMixin, self).run_pre_spawn_hook())  # type: ignore[misc]
-
-    async def load_user_options(self) -> None:
-        try:
-            await maybe_future(super().load_user_options())  # type: ignore[misc]
-        except ValueError as error:  # a profile that does not exist; the hub would answer 500
-            raise web.HTTPError(400, "%s", error) from None
-        await self._charge()
+def reason_code(decision: Decision) -> str:
+    """What kind of limit refused: `quota-server`, `quota-member`, `quota-group`, `quota-ancestor`,
+    or `quota-budget`. For logs and metrics: never another word."""
+    first = decision.refusals[0]
+    if first.limit.window:
+        return "quota-budget"
+    return "quota-ancestor" if first.limit.group != decision.group else f"quota-{first.limit.scope}"
 
 
 def with_quotas(spawner: type, quotas: HubQuotas, groups: HubGroups) -> type:
@@ -275,7 +333,13 @@ def with_quotas(spawner: type, quotas: HubQuotas, groups: HubGroups) -> type:
     if issubclass(spawner, QuotaMixin):
         spawner.quota_settings, spawner.group_settings = quotas, groups
         return spawner
-    mixin = ProfilesQuotaMixin if hasattr(spawner, "load_user_options") else QuotaMixin
+    mixin: type
+    if hasattr(spawner, "load_user_options"):
+        from .kube import KubeQuotaMixin, ProfilesQuotaMixin
+
+        mixin = KubeQuotaMixin if hasattr(spawner, "get_pod_manifest") else ProfilesQuotaMixin
+    else:
+        mixin = QuotaMixin
     # Another name than the wrapped class, or traitlets would apply that class's section twice.
     return type(
         f"Quota{spawner.__name__}",

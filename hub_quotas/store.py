@@ -13,25 +13,29 @@ from functools import lru_cache
 from typing import Any
 
 from . import migrate
-from .decision import Amounts, Answer, Decision, decide
+from .decision import Answer, Decision, decide
 from .forecast import fits
-from .ledger import (
-    Charge,
-    credited,
-    difference,
-    droppable,
-    late,
-    negative,
-)
+from .ledger import Charge, Segment, difference, late, negative
 from .points import Points, View, encode
 from .policies import Policies
-from .policy import Policy, edited, longest_window, renamed
-from .sessions import CLOSED, RESERVED, RUNNING, VOIDED, Session, find, print_charges, read_charges
+from .policy import Policy, edited, renamed
+from .requests import Amounts, Request, as_request
+from .sessions import (
+    CLOSED,
+    RESERVED,
+    RUNNING,
+    VOIDED,
+    Session,
+    find,
+    insert,
+    print_charges,
+    read_charges,
+)
 from .transaction import Database, LedgerError, Transaction
-from .windows import DAY, Calendar, span
 
-KEEP = 400 * DAY
-"""Microseconds for which every answer stays exact: a year and a month."""
+SEEN = -1
+"""For the end of a session: when it was seen running last."""
+
 _OPEN = "id = ? AND closed_at IS NULL"
 _A_YEAR = 366 * 24 * 3_600_000_000
 
@@ -60,20 +64,20 @@ class QuotaStore:
         clock: Callable[[], int] | None = None,
     ) -> None:
         self.zone, self.hub, self._clock = zone, hub, clock
-        self._db = Database(url)
-        with self._db.named_errors():
-            migrate.upgrade(self._db.engine)
-        self._points = Points()
-        self._policies = Policies(self._points.forget_ids)
+        self.db = Database(url)
+        with self.db.named_errors():
+            migrate.upgrade(self.db.engine)
+        self.points = Points()
+        self._policies = Policies(self.points.forget_ids)
 
     def close(self) -> None:
-        self._db.close()
+        self.db.close()
 
     # -- the policy --------------------------------------------------------------------------
 
     def policy(self) -> Policy:
         """What holds now."""
-        with self._db.read() as tx:
+        with self.db.read() as tx:
             return self._policies.read(tx)
 
     def set_limit(self, group: str, key: str, value: object, who: str, via: str) -> None:
@@ -87,25 +91,25 @@ class QuotaStore:
         Raises:
             PolicyError: for a limit that can't be read; nothing is written.
         """
-        with self._db.write() as tx:
+        with self.db.write() as tx:
             tx.hold_policy(change=True)
             self._replace(tx, edited(self._policies.read(tx), group, key, value), who, via)
 
     def apply(self, policy: Policy, who: str, via: str) -> None:
         """Make `policy` all that holds. Open sessions of a group that moves in the tree are charged
         to its new ancestors from now on."""
-        with self._db.write() as tx:
+        with self.db.write() as tx:
             tx.hold_policy(change=True)
             self._replace(tx, policy, who, via)
 
     def audit(self, group: str | None = None) -> list[dict[str, Any]]:
         """All changes of the policy, newest first: of one group, or all. Each with what the entry
         was before."""
-        with self._db.read() as tx:
+        with self.db.read() as tx:
             return self._policies.audit(tx, group)
 
     def _replace(self, tx: Transaction, policy: Policy, who: str, via: str) -> None:
-        before, at = self._policies.read(tx), self._now(tx)
+        before, at = self._policies.read(tx), self.present(tx)
         self._policies.write(tx, policy, at, who, via)
         self._move_sessions(tx, before, policy, at)
 
@@ -118,7 +122,7 @@ class QuotaStore:
             path = after.path(session.group)
             if path != before.path(session.group):
                 names = [(session.user, session.group), *(("", group) for group in path)]
-                moved.append((session, self._points.subjects(tx, names)))
+                moved.append((session, self.points.subjects(tx, names)))
         # All at once: one by one would be a second order of locks.
         tx.lock(id for s, ids in moved for id in (*s.charges[-1].subjects, *ids))
         for session, ids in moved:
@@ -127,7 +131,13 @@ class QuotaStore:
     # -- the life of a session -----------------------------------------------------------------
 
     def reserve(
-        self, id: str, user: str, server: str, groups: Sequence[str], request: Amounts
+        self,
+        id: str,
+        user: str,
+        server: str,
+        groups: Sequence[str],
+        request: Request | Amounts,
+        hub: str = "",
     ) -> Answer:
         """Charge the first of `groups` that admits `request`, and open a session for it.
 
@@ -136,57 +146,71 @@ class QuotaStore:
 
         Args:
             groups: at least one, in the order in which to try them.
+            hub: who tells how it goes on, if that is not this hub.
         """
-        if self._db.postgres:
+        if self.db.postgres:
             self._make_subjects(user, groups)
-        with self._db.write() as tx:
+        with self.db.write() as tx:
             tx.hold_policy()
             policy = self._policies.read(tx)
             view = self._lock(tx, policy, user, groups)
             known = tx.one("SELECT group_name, charges FROM session WHERE id = ?", id)
             if known:
-                return Answer((Decision(known[0], read_charges(known[1])[0].amounts, ()),))
+                amounts = read_charges(known[1])[0].amounts
+                return Answer((Decision(known[0], amounts, (), as_request(request)),))
             decisions = []
             for group in groups:
                 decision = self._decide(view, policy, user, group, request)
                 decisions.append(decision)
                 if decision.allowed:
-                    self._open(tx, view, policy, id, user, server, decision)
+                    self._open(tx, view, policy, id, user, server, decision, hub or self.hub)
                     break
             return Answer(tuple(decisions))
 
     def _make_subjects(self, user: str, groups: Sequence[str]) -> None:
         """Before a reservation, within which it would be a second order of locks. On SQLite a
         writer is alone anyway."""
-        with self._db.read() as tx:
+        with self.db.read() as tx:
             policy = self._policies.read(tx)
         above = [("", name) for group in groups for name in policy.path(group)]
-        self._points.make_subjects(self._db, [*((user, group) for group in groups), *above])
+        self.points.make_subjects(self.db, [*((user, group) for group in groups), *above])
 
-    def explain(self, user: str, groups: Sequence[str], request: Amounts) -> list[Decision]:
+    def explain(
+        self, user: str, groups: Sequence[str], request: Request | Amounts
+    ) -> list[Decision]:
         """What `reserve` would say of each group, without reserving."""
-        with self._db.read() as tx:
+        with self.db.read() as tx:
             policy = self._policies.read(tx)
-            view = View(self._points, self.zone, tx, self._now(tx))
+            view = View(self.points, self.zone, tx, self.present(tx))
             return [self._decide(view, policy, user, group, request) for group in groups]
 
+    def explain_all(
+        self, user: str, groups: Sequence[str], requests: Sequence[Request]
+    ) -> list[list[Decision]]:
+        """What `reserve` would say of each request, group by group."""
+        with self.db.read() as tx:
+            policy = self._policies.read(tx)
+            view = View(self.points, self.zone, tx, self.present(tx))
+            order = policy.in_order(groups)
+            return [[self._decide(view, policy, user, g, r) for r in requests] for g in order]
+
     def _decide(
-        self, view: View, policy: Policy, user: str, group: str, request: Amounts
+        self, view: View, policy: Policy, user: str, group: str, request: Request | Amounts
     ) -> Decision:
         today = datetime.fromtimestamp(view.at // 10**6, timezone.utc).astimezone(self.zone).date()
         return decide(
             group,
             request,
-            policy.limits(group),
+            policy.limits_for(group, user, view.at, self.zone),
             lambda limit: view.use(policy, limit, user),
             lambda amounts: policy.cost_rate(amounts, today),
         )
 
     def _lock(self, tx: Transaction, policy: Policy, user: str, groups: Sequence[str]) -> View:
         names = {("", name) for group in groups for name in policy.path(group)}
-        ids = self._points.subjects(tx, [*((user, group) for group in groups), *sorted(names)])
+        ids = self.points.subjects(tx, [*((user, group) for group in groups), *sorted(names)])
         tx.lock(ids)
-        return View(self._points, self.zone, tx, self._now(tx))
+        return View(self.points, self.zone, tx, self.present(tx))
 
     def _open(
         self,
@@ -197,24 +221,59 @@ class QuotaStore:
         user: str,
         server: str,
         decision: Decision,
+        hub: str,
     ) -> None:
         path = policy.path(decision.group)
-        ids = self._points.subjects(tx, [(user, decision.group), *(("", name) for name in path)])
-        at = self._points.append(tx, ids, view.at, decision.amounts, view.last)
+        ids = self.points.subjects(tx, [(user, decision.group), *(("", name) for name in path)])
+        at = self.points.append(tx, ids, view.at, decision.amounts, view.last)
         charge = Charge(at, tuple(ids), decision.amounts)
-        tx.run(
-            "INSERT INTO session (id, hub, user_name, server_name, group_name, path, state,"
-            " charges, reserved_at, seen_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            *(id, self.hub, user, server, decision.group, encode(path), RESERVED),
-            *(print_charges([charge]), at, at),
-        )
+        insert(tx, id, hub, user, server, decision.group, path, RESERVED, charge, at)
+
+    def adopt(
+        self, id: str, user: str, server: str, group: str, amounts: Amounts, since: int
+    ) -> bool:
+        """Charge a server that has been running since an instant, without asking any limit; False
+        where its session is known. For what started while the ledger could not be reached."""
+        if self.db.postgres:
+            self._make_subjects(user, [group])
+        with self.db.write() as tx:
+            tx.hold_policy()
+            policy = self._policies.read(tx)
+            view = self._lock(tx, policy, user, [group])
+            if tx.one("SELECT id FROM session WHERE id = ?", id):
+                return False
+            path = policy.path(group)
+            ids = self.points.subjects(tx, [(user, group), *(("", name) for name in path)])
+            at = self.points.append(tx, ids, view.at, amounts, view.last)
+            charge = Charge(min(since, at), tuple(ids), dict(amounts))
+            for subject in ids if charge.since < at else []:
+                self._lay_over(tx, id, subject, Segment(charge.since, at, dict(amounts)))
+            insert(tx, id, self.hub, user, server, group, path, RUNNING, charge, at)
+            return True
+
+    def amend(self, id: str, request: Request | Amounts) -> Decision | None:
+        """Decide again for a session that asks for something else than it was granted, and charge
+        it for that if it is admitted; None where it is over."""
+        with self.db.write() as tx:
+            tx.hold_policy()
+            policy = self._policies.read(tx)
+            session = next(iter(find(tx, _OPEN, id, change=True)), None)
+            if session is None:
+                return None
+            tx.lock(session.charges[-1].subjects)
+            view = View(self.points, self.zone, tx, self.present(tx), less=session.granted)
+            decision = self._decide(view, policy, session.user, session.group, request)
+            if decision.allowed:
+                ids = list(session.charges[-1].subjects)
+                self._recharge(tx, session, ids, decision.amounts, view.at)
+            return decision
 
     def start(self, id: str) -> bool:
         """The server of a reserved session is up; False where it was known, or is over."""
-        with self._db.write() as tx:
+        with self.db.write() as tx:
             count = tx.run(
                 "UPDATE session SET state = ?, started_at = ? WHERE id = ? AND state = ?",
-                *(RUNNING, self._now(tx), id, RESERVED),
+                *(RUNNING, self.present(tx), id, RESERVED),
             )
             return count > 0
 
@@ -222,8 +281,8 @@ class QuotaStore:
         """End a session; False where it had ended already, or never began.
 
         Args:
-            at: when it ended, if that was earlier than now; microseconds since 1970, UTC. What was
-                counted since is taken off again, exactly, whatever window is asked for.
+            at: when it ended, if that was earlier than now; microseconds since 1970, UTC, or SEEN.
+                What was counted since is taken off again, exactly, whatever window is asked for.
         """
         return self._end(id, reason, CLOSED, at)
 
@@ -232,41 +291,44 @@ class QuotaStore:
         return self._end(id, reason, VOIDED, 0)
 
     def _end(self, id: str, reason: str, state: str, at: int | None) -> bool:
-        with self._db.write() as tx:
+        with self.db.write() as tx:
             session = next(iter(find(tx, _OPEN, id, change=True)), None)
             if session is None:
                 return False
             charge = session.charges[-1]
             tx.lock(charge.subjects)
-            known = self._points.append(
-                tx, charge.subjects, self._now(tx), negative(charge.amounts), charge.since
+            known = self.points.append(
+                tx, charge.subjects, self.present(tx), negative(charge.amounts), charge.since
             )
+            at = session.seen_at if at == SEEN else at
             ended = known if at is None else min(max(at, session.reserved_at), known)
             for subject, segments in late(session.charges, ended, known).items():
                 for segment in segments:
-                    tx.run(
-                        "INSERT INTO overlay (subject, since, until, rates, session)"
-                        " VALUES (?, ?, ?, ?, ?)",
-                        *(subject, segment.since, segment.until, encode(dict(segment.rates)), id),
-                    )
+                    self._lay_over(tx, id, subject, segment)
             tx.run(
                 "UPDATE session SET state = ?, closed_at = ?, reason = ? WHERE id = ?",
                 *(state, ended, reason, id),
             )
             return True
 
+    def _lay_over(self, tx: Transaction, id: str, subject: int, segment: Segment) -> None:
+        tx.run(
+            "INSERT INTO overlay (subject, since, until, rates, session) VALUES (?, ?, ?, ?, ?)",
+            *(subject, segment.since, segment.until, encode(dict(segment.rates)), id),
+        )
+
     def resize(self, id: str, amounts: Amounts) -> bool:
         """Charge a session for other amounts from now on; False where it is over.
 
         It has been decided elsewhere: this does not look at limits.
         """
-        with self._db.write() as tx:
+        with self.db.write() as tx:
             session = next(iter(find(tx, _OPEN, id, change=True)), None)
             if session is None:
                 return False
             subjects = session.charges[-1].subjects
             tx.lock(subjects)
-            self._recharge(tx, session, list(subjects), amounts, self._now(tx))
+            self._recharge(tx, session, list(subjects), amounts, self.present(tx))
             return True
 
     def _recharge(
@@ -278,35 +340,14 @@ class QuotaStore:
         charge = session.charges[-1]
         touched = sorted({*charge.subjects, *subjects})
         tx.lock(touched)
-        stamp = self._points.stamp(at, [self._points.last(tx, id) for id in touched])
+        stamp = self.points.stamp(at, [self.points.last(tx, id) for id in touched])
         at = max(stamp, charge.since)
         for id in touched:
             before = charge.amounts if id in charge.subjects else {}
             after = amounts if id in subjects else {}
-            self._points.append(tx, [id], at, difference(before, after))
+            self.points.append(tx, [id], at, difference(before, after))
         charges = [*session.charges, Charge(at, tuple(subjects), dict(amounts))]
         tx.run("UPDATE session SET charges = ? WHERE id = ?", print_charges(charges), session.id)
-
-    def adjust(self, group: str, user: str, resource: str, amount: int, who: str, why: str) -> None:
-        """Take `amount` off what a member of a group has used, or the group itself (user `''`).
-
-        Args:
-            resource: as on the curve: `cpu`, `cost`.
-            amount: amount x microseconds; negative to add. Counts in the windows that hold now.
-        """
-        self._points.make_subjects(self._db, [(user, group)])
-        with self._db.write() as tx:
-            self._policies.read(tx)  # which also tells of renames
-            (id,) = self._points.subjects(tx, [(user, group)])
-            tx.lock([id])
-            last = self._points.last(tx, id)
-            at = self._points.stamp(self._now(tx), [last])
-            self._points.write(tx, id, last, credited(last, at, resource, amount))
-            tx.run(
-                "INSERT INTO correction (subject, at, resource, amount, who, why)"
-                " VALUES (?, ?, ?, ?, ?, ?)",
-                *(id, at, resource, str(amount), who, why),
-            )
 
     def rename(self, old: str, new: str, group: bool = False) -> None:
         """A user, or a group, goes by another name from now on, and keeps its history.
@@ -315,7 +356,7 @@ class QuotaStore:
             LedgerError: the new name has a history of its own.
         """
         column = "group_name" if group else "user_name"
-        with self._db.write() as tx:
+        with self.db.write() as tx:
             tx.hold_policy(change=True)
             if tx.one(f"SELECT id FROM subject WHERE {column} = ?", new):  # noqa: S608
                 raise LedgerError(f"'{new}' has a history of its own; '{old}' can't take its name.")
@@ -326,12 +367,12 @@ class QuotaStore:
             )
             if group:
                 self._replace(tx, renamed(self._policies.read(tx), old, new), "rename", "ledger")
-            self._policies.note_rename(tx, old, new, self._now(tx))
+            self._policies.note_rename(tx, old, new, self.present(tx))
 
     def seen(self, ids: Iterable[str]) -> None:
         """These sessions run at this moment."""
-        with self._db.write() as tx:
-            at = self._now(tx)
+        with self.db.write() as tx:
+            at = self.present(tx)
             for id in sorted(ids):
                 tx.run("UPDATE session SET seen_at = ? WHERE id = ? AND closed_at IS NULL", at, id)
 
@@ -342,8 +383,11 @@ class QuotaStore:
         """
         if any(check.limit.window is None for check in decision.refusals):
             return None
-        with self._db.read() as tx:
-            policy, view = self._policies.read(tx), View(self._points, self.zone, tx, self._now(tx))
+        with self.db.read() as tx:
+            policy, view = (
+                self._policies.read(tx),
+                View(self.points, self.zone, tx, self.present(tx)),
+            )
             budgets = [
                 view.budget(policy, check.limit, user)
                 for check in decision.checks
@@ -352,71 +396,36 @@ class QuotaStore:
         needs = [1] * len(budgets)  # a budget admits as long as something is left of it
         return fits(budgets, needs, view.at, view.at + horizon, self.zone)
 
-    def prune(self, keep: int = KEEP) -> tuple[int, int]:
-        """Drop points that no window and no monthly report needs any more.
-
-        Args:
-            keep: microseconds for which every answer stays exact, if no window is longer.
-
-        Returns:
-            How many were dropped, and since when all answers are exact.
-        """
-        with self._db.read() as tx:
-            present, policy = self._now(tx), self._policies.read(tx)
-            first = tx.one("SELECT min(at) FROM point")
-        exact_since = present - max(keep, longest_window(policy) + DAY)
-        oldest = first[0] if first and first[0] is not None else exact_since
-        boundaries, at = [exact_since], exact_since
-        while at > oldest and (month := span(Calendar("month"), at, self.zone)):
-            boundaries.append(month[0])
-            at = month[0] - 1
-        return self.thin(exact_since, boundaries), exact_since
-
-    def thin(self, exact_since: int, boundaries: Iterable[int]) -> int:
-        """Drop points that no answer about what follows `exact_since` needs, nor about the spans
-        between `boundaries`. Returns how many. One subject a transaction: nobody waits for long."""
-        kept = sorted(boundaries)
-        with self._db.read() as tx:
-            subjects = [row[0] for row in tx.all("SELECT id FROM subject ORDER BY id")]
-        dropped = 0
-        for id in subjects:
-            with self._db.write() as tx:
-                tx.lock([id])
-                rows = tx.all("SELECT at FROM point WHERE subject = ? ORDER BY at", id)
-                for at in droppable([row[0] for row in rows], exact_since, kept):
-                    dropped += tx.run("DELETE FROM point WHERE subject = ? AND at = ?", id, at)
-        return dropped
-
     # -- what there is -------------------------------------------------------------------------
 
     def open_sessions(self, user: str | None = None) -> list[Session]:
         """Sessions that have not ended, oldest first: of one user, or of all."""
-        with self._db.read() as tx:
+        with self.db.read() as tx:
             if user is None:
                 return find(tx, "closed_at IS NULL")
             return find(tx, "closed_at IS NULL AND user_name = ?", user)
 
     def session(self, id: str) -> Session | None:
         """One session, open or not."""
-        with self._db.read() as tx:
+        with self.db.read() as tx:
             return next(iter(find(tx, "id = ?", id)), None)
 
     def sessions(self, since: int = 0) -> list[Session]:
         """All sessions that were open at `since` or later, oldest first."""
-        with self._db.read() as tx:
+        with self.db.read() as tx:
             return find(tx, "closed_at IS NULL OR closed_at >= ?", since)
 
     def group_use(self) -> dict[str, Amounts]:
         """What each group that was ever charged has in use now, with what is below it."""
-        with self._db.read() as tx:
+        with self.db.read() as tx:
             rows = tx.all("SELECT id, group_name FROM subject WHERE user_name = ''")
-            return {group: self._points.last(tx, id).rate for id, group in rows}
+            return {group: self.points.last(tx, id).rate for id, group in rows}
 
     def used(self, group: str, user: str, resource: str, begin: int, end: int) -> int:
         """What a member of a group, or the group with all below it (user `''`), used within a
         span; amount x microseconds."""
-        with self._db.read() as tx:
-            view = View(self._points, self.zone, tx, end)
+        with self.db.read() as tx:
+            view = View(self.points, self.zone, tx, end)
             row = tx.one(
                 "SELECT id FROM subject WHERE user_name = ? AND group_name = ?", user, group
             )
@@ -424,10 +433,10 @@ class QuotaStore:
 
     # -- rows ----------------------------------------------------------------------------------
 
-    def _now(self, tx: Transaction) -> int:
+    def present(self, tx: Transaction) -> int:
         if self._clock:
             return self._clock()
-        if not self._db.postgres:
+        if not self.db.postgres:
             return now()
         # The start of the transaction would be from before the wait for a lock.
         row = tx.one("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")

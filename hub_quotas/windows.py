@@ -260,6 +260,17 @@ def term(window: Fixed, zone: datetime.tzinfo) -> tuple[int, int]:
     return _day_begin(window.first, zone), _day_begin(after, zone)
 
 
+def day_end(day: datetime.date, zone: datetime.tzinfo) -> int:
+    """The instant at which a day is over."""
+    return _day_begin(day + datetime.timedelta(days=1), zone)
+
+
+def instant(when: datetime.datetime, zone: datetime.tzinfo) -> int:
+    """Microseconds since 1970, UTC; of a time in the zone, where it names none itself."""
+    aware = when if when.tzinfo else when.replace(tzinfo=zone)
+    return (aware.astimezone(datetime.timezone.utc) - _EPOCH) // _MICROSECOND
+
+
 def _period_start(unit: str, day: datetime.date) -> datetime.date:
     if unit == "week":
         return day - datetime.timedelta(days=day.weekday())

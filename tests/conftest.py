@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from chromium import NoBrowser, open_chromium
+from cluster import Cluster
 from hubs import Demo, Hub, make_venv
 from postgres import NoPostgres, open_postgres
 
@@ -20,7 +21,10 @@ PACKAGES = ("hub_groups", "hub_quotas", "share_links")
 
 # -- marks ------------------------------------------------------------------------------------
 
-NEEDS = {"browser": {"new_page"}, "hub": {"start_hub", "fresh_hub", "demo", "hub55", "sandbox"}}
+NEEDS = {
+    "browser": {"new_page"},
+    "hub": {"start_hub", "fresh_hub", "demo", "hub55", "sandbox", "kubernetes"},
+}
 MARKS = {"pure", "hub", "browser"}
 _ran: Counter[str] = Counter()
 
@@ -112,7 +116,22 @@ def fresh_hub(tmp_path: Path) -> Iterator[StartHub]:
 def hub55(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The Python of an otherwise empty environment with JupyterHub 5.5 and our packages."""
     folder = tmp_path_factory.mktemp("hub55") / "venv"
-    return make_venv(folder, "jupyterhub==5.5.*", "configurable-http-proxy", str(ROOT))
+    spawners = ("dockerspawner", "jupyterhub-kubespawner", "jupyterhub-systemdspawner")
+    return make_venv(
+        folder,
+        *("jupyterhub==5.5.*", "configurable-http-proxy", "jupyterhub-fancy-profiles"),
+        *spawners,
+        str(ROOT),
+    )
+
+
+@pytest.fixture(scope="session")
+def kubernetes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A cluster for the `kube` worlds, whose hubs take `**kubernetes.hub_settings`."""
+    cluster = Cluster(tmp_path_factory.mktemp("kubernetes"))
+    cluster.start()
+    yield cluster
+    cluster.stop()
 
 
 @pytest.fixture(scope="session")

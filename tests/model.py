@@ -22,6 +22,7 @@ from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
+from hub_quotas.corrections import adjust
 from hub_quotas.policy import Policy, parse_policy
 from hub_quotas.store import QuotaStore
 
@@ -393,7 +394,7 @@ class History:
         amount = self.random.choice([HOUR, -HOUR, 1]) * self.random.choice([1, 1000, G])
         self._say(f"adjust {subject} {resource} {amount}")
         user, group = subject
-        self.store.adjust(group, user, resource, amount, "root", "test")
+        adjust(self.store, group, user, resource, amount, "root", "test")
         self.model.adjust(subject, resource, amount)
 
     def _forwards(self) -> None:
@@ -579,9 +580,9 @@ def quick_store(url: str) -> Iterator[tuple[QuotaStore, Clock]]:
     """A ledger with a virtual clock in Berlin; on SQLite, one that forgets when the power fails."""
     clock = Clock()
     store = QuotaStore(url, BERLIN, "hub", clock)
-    if not store._db.postgres:
-        store._db.close()
-        sa.event.listen(store._db.engine, "connect", _do_not_wait)
+    if not store.db.postgres:
+        store.db.close()
+        sa.event.listen(store.db.engine, "connect", _do_not_wait)
     try:
         yield store, clock
     finally:

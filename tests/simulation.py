@@ -19,6 +19,7 @@ from hashlib import sha256
 from pathlib import Path
 from random import Random
 
+from hub_quotas.corrections import adjust
 from hub_quotas.ledger import POSITIONS
 from hub_quotas.policy import parse_policy
 from hub_quotas.store import QuotaStore, Session
@@ -197,8 +198,8 @@ class Simulation:
         if hub.boots:
             hub.store.close()
         hub.store = QuotaStore(self.url, hub=hub.name, clock=self.clock)
-        hub.store._db.close()
-        hub.store._db = Flaky(self.url, self._fault)
+        hub.store.db.close()
+        hub.store.db = Flaky(self.url, self._fault)
         hub.boots += 1
 
     def _arrive(self, user: str) -> None:
@@ -367,8 +368,8 @@ class Simulation:
         """By the witness: an admin who gets no reply looks before trying again."""
         self._in(self.random.randrange(8 * HOUR), self._adjust)
         group, amount = self.random.choice(LABS), self.random.choice([-1, 1]) * 1000 * HOUR
-        self.witness.adjust(group, "", "cpu", amount, "root", "for the simulation")
-        with self.witness._db.read() as tx:
+        adjust(self.witness, group, "", "cpu", amount, "root", "for the simulation")
+        with self.witness.db.read() as tx:
             (id,) = tx.one(
                 "SELECT id FROM subject WHERE user_name = '' AND group_name = ?", group
             ) or (0,)
@@ -404,7 +405,7 @@ class Simulation:
         self._check_totals()
 
     def _check_totals(self) -> None:
-        with self.witness._db.read() as tx:
+        with self.witness.db.read() as tx:
             rows = tx.all(
                 "SELECT subject, max(at), state FROM point JOIN subject ON subject.id = subject"
                 " WHERE user_name = '' GROUP BY subject"
@@ -433,7 +434,7 @@ class Simulation:
             self.fail("a session stands there twice")
         for session in sessions:
             _add_up(session, by_subject)
-        with self.witness._db.read() as tx:
+        with self.witness.db.read() as tx:
             names = {
                 row[0]: (row[1], row[2])
                 for row in tx.all("SELECT id, user_name, group_name FROM subject")

@@ -252,7 +252,7 @@ def unequal(store: QuotaStore) -> int:
 
 def above_a_cap(store: QuotaStore) -> int:
     """Points of the ledger at which the whole had more in use than a cap, or less than nothing."""
-    with store._db.read() as tx:
+    with store.db.read() as tx:
         rows = tx.all(
             "SELECT state FROM point JOIN subject ON subject.id = point.subject"
             " WHERE user_name = '' AND group_name = 'hall'"

@@ -14,7 +14,9 @@ from alembic.migration import MigrationContext
 from postgres import fresh_database
 
 from hub_quotas import migrate, schema
+from hub_quotas.corrections import adjust
 from hub_quotas.policy import parse_policy
+from hub_quotas.pruning import prune, thin
 from hub_quotas.quantities import HOUR
 from hub_quotas.sessions import new_id
 from hub_quotas.store import QuotaStore
@@ -212,7 +214,7 @@ def test_a_credit_counts_in_the_windows_that_hold_now(store, clock):
     clock.now += HOUR
     store.close_session("1", "stopped")
     assert not start(store, "2", group="a", cpu=1000)
-    store.adjust("a", "sam", "cpu", 500 * HOUR, "ada", "a broken node")
+    adjust(store, "a", "sam", "cpu", 500 * HOUR, "ada", "a broken node")
     assert start(store, "3", group="a", cpu=1000)
 
 
@@ -285,9 +287,9 @@ def test_pruning_changes_no_answer_that_is_still_asked_for(store, clock):
     exact, month = START + 20 * HOUR, START + 10 * HOUR
     spans = [(exact, clock.now), (exact + HOUR // 3, clock.now), (month, exact)]
     before = [store.used("a", "", "cpu", *span) for span in spans]
-    assert store.thin(exact, [month, exact]) > 50
+    assert thin(store, exact, [month, exact]) > 50
     assert [store.used("a", "", "cpu", *span) for span in spans] == before
-    assert store.thin(exact, [month, exact]) == 0
+    assert thin(store, exact, [month, exact]) == 0
 
 
 def test_pruning_keeps_what_the_longest_window_needs(store, clock):
@@ -298,7 +300,7 @@ def test_pruning_keeps_what_the_longest_window_needs(store, clock):
         store.close_session(f"{number:03}", "stopped")
         clock.now += 10 * day - HOUR
     allow(store, "a: {limits: {group.cpu-hours: 1000 per 600d}}")
-    dropped, exact_since = store.prune()
+    dropped, exact_since = prune(store)
     assert clock.now - exact_since == 601 * day
     assert dropped > 0
     assert store.used("a", "", "cpu", 0, clock.now) == 100 * 1000 * HOUR
@@ -336,10 +338,10 @@ def test_another_process_hears_of_a_rename(store, url, clock):
 
 
 def test_nothing_is_remembered_of_what_was_rolled_back(store):
-    with pytest.raises(AssertionError, match="more closed than opened"), store._db.write() as tx:
-        (id,) = store._points.subjects(tx, [("sam", "new")])
-        store._points.append(tx, [id], START, {"example.com/fpga": 1})
-        store._points.append(tx, [id], START, {"example.com/fpga": -2})
+    with pytest.raises(AssertionError, match="more closed than opened"), store.db.write() as tx:
+        (id,) = store.points.subjects(tx, [("sam", "new")])
+        store.points.append(tx, [id], START, {"example.com/fpga": 1})
+        store.points.append(tx, [id], START, {"example.com/fpga": -2})
     assert start(store, "1", user="kim", group="a", **{"example.com/gpu": 2})
     assert start(store, "2", group="new", **{"example.com/fpga": 3})
     assert in_use(store, "example.com/gpu")["a"] == 2
@@ -349,7 +351,7 @@ def test_nothing_is_remembered_of_what_was_rolled_back(store):
 def test_the_schema_goes_forward_and_back(url, clock):
     store = QuotaStore(url, clock=clock)
     start(store, "1")
-    engine = store._db.engine
+    engine = store.db.engine
     with engine.connect() as db:
         context = MigrationContext.configure(db, opts={"version_table": migrate.VERSION_TABLE})
         assert compare_metadata(context, schema.metadata) == []

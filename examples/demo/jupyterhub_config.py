@@ -47,7 +47,8 @@ def say_groups(_authenticator, _handler, auth_model):
 c.Authenticator.post_auth_hook = say_groups
 
 # -- Servers: two profiles ----------------------------------------------------------------------
-c.JupyterHub.spawner_class = "simple"
+# "simple", and where the hub can write cgroups, the kernel holds servers to their limits.
+c.JupyterHub.spawner_class = "hub_quotas.cgroups.LimitedSimpleLocalProcessSpawner"
 c.JupyterHub.allow_named_servers = True
 c.SimpleLocalProcessSpawner.home_dir_template = str(data / "homes" / "{username}")
 c.Spawner.default_url = "/lab"

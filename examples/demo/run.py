@@ -22,6 +22,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from hub_quotas import cgroups
 from hub_quotas.cli import main as hub_quotas
 from share_links.launch import Launch, html_button
 
@@ -218,6 +219,12 @@ def answers(url: str) -> bool:
 
 
 def welcome(hub: str, book: int, seconds: float) -> str:
+    version = cgroups.available()
+    limits = (
+        f"The kernel holds them to their CPU and memory limits (cgroups {version})."
+        if version
+        else "Their CPU and memory limits are advisory: cgroups can't be written here."
+    )
     return f"""Ready after {seconds:.1f} s.
 
   The hub        {hub}
@@ -232,7 +239,7 @@ def welcome(hub: str, book: int, seconds: float) -> str:
     kim         student in geo-101 (from a roster) and climate-lab (from the login)
     lee         student in climate-lab (from the login)
 
-  Servers are local processes here, so their CPU and memory limits are advisory.
+  Servers are local processes here. {limits}
   Ctrl-C stops everything.
 """
 

@@ -1,0 +1,116 @@
+"""Boosts: limits that hold instead of what is set, until a day or an hour. Pure."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from .limits import GROUP, Limit, PolicyError, parse_limit
+from .windows import day_end, instant
+
+_KEYS = ("limit", "amount", "until", "member", "why")
+
+
+@dataclass(frozen=True)
+class Boost:
+    """One limit of a group is another one for a while, and lapses by itself.
+
+    Attributes:
+        limit: what holds in its place.
+        until: the last day, or the instant in the hub's time zone, up to which it does.
+        member: for this member alone; empty for all.
+        why: for the audit log and the pages.
+    """
+
+    limit: Limit
+    until: datetime.date | datetime.datetime
+    member: str = ""
+    why: str = ""
+
+    def ends(self, zone: datetime.tzinfo) -> int:
+        """Microseconds since 1970, UTC."""
+        if isinstance(self.until, datetime.datetime):
+            return instant(self.until, zone)
+        return day_end(self.until, zone)
+
+
+def boosted(
+    limits: Iterable[Limit], boosts: Iterable[Boost], user: str, at: int, zone: datetime.tzinfo
+) -> tuple[Limit, ...]:
+    """`limits` as they hold for a member at an instant."""
+    held: dict[tuple[Any, ...], Limit] = {}
+    for boost in boosts:
+        ends = boost.ends(zone)
+        if at < ends and boost.member in ("", user):
+            held[_place(boost.limit)] = replace(boost.limit, boost=ends)
+    return tuple(held.get(_place(limit), limit) for limit in limits)
+
+
+def boosts(limit: Limit, boost: Boost) -> bool:
+    """Whether a boost is of this limit."""
+    return _place(limit) == _place(boost.limit)
+
+
+def _place(limit: Limit) -> tuple[Any, ...]:
+    """Two windows of one budget are two limits."""
+    return limit.group, limit.key, limit.window
+
+
+def parse_boosts(group: str, entries: Any, place: tuple[str, ...]) -> tuple[Boost, ...]:
+    """A list of `{limit: KEY, amount: AMOUNT, until: DAY, member: NAME, why: WORDS}`.
+
+    Raises:
+        PolicyError: for the first that can't be read.
+    """
+    if entries is None:
+        return ()
+    example = "- {limit: member.cpu-hours, amount: 80 per 7d, until: 2026-12-01}"
+    if not isinstance(entries, list) or not all(isinstance(e, Mapping) for e in entries):
+        raise PolicyError(place, f"write a list: {example}")
+    return tuple(
+        _parse(group, entry, (*place, str(number))) for number, entry in enumerate(entries, 1)
+    )
+
+
+def _parse(group: str, entry: Mapping[Any, Any], place: tuple[str, ...]) -> Boost:
+    for key in entry:
+        if key not in _KEYS:
+            known = ", ".join(_KEYS)
+            raise PolicyError((*place, str(key)), f"there is nothing of that name here: {known}.")
+    key = str(entry.get("limit") or "")
+    limit = parse_limit(group, key, entry.get("amount"), (*place, "amount" if key else "limit"))
+    member = str(entry.get("member") or "")
+    if member and limit.scope == GROUP:
+        why = f"{limit.key} is what all members use together; leave the member out."
+        raise PolicyError((*place, "member"), why)
+    until = _until(entry.get("until"), (*place, "until"))
+    return Boost(limit, until, member, str(entry.get("why") or ""))
+
+
+def _until(value: object, place: tuple[str, ...]) -> datetime.date | datetime.datetime:
+    if isinstance(value, datetime.date):  # which a datetime is too
+        return value
+    text = str(value or "")
+    try:
+        return (datetime.datetime if "T" in text or ":" in text else datetime.date).fromisoformat(
+            text
+        )
+    except ValueError:
+        raise PolicyError(
+            place, f"'{text}' is not a day or time; write 2026-12-01 or 2026-12-01T14:00."
+        ) from None
+
+
+def print_boosts(boosts: Iterable[Boost]) -> list[dict[str, str]]:
+    return [
+        {
+            "limit": boost.limit.key,
+            "amount": boost.limit.text,
+            "until": boost.until.isoformat(),
+            **({"member": boost.member} if boost.member else {}),
+            **({"why": boost.why} if boost.why else {}),
+        }
+        for boost in boosts
+    ]

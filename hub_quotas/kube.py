@@ -1,0 +1,253 @@
+"""Pods: what KubeSpawner really asks for, what the cluster really runs, and when it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+from jupyterhub.utils import maybe_future
+from tornado import web
+
+from .decision import Decision
+from .messages import refusal
+from .off_loop import off_loop
+from .pods import asks_for, label_value
+from .quantities import QuantityError, resource
+from .readers import as_sent, read
+from .requests import Amounts, Request
+from .spawner import QuotaMixin
+from .transaction import LedgerError
+
+GROUP_KEY = "jupyterhub-group-quotas/group"
+"""Label and annotation of a pod: the charged group."""
+SESSION_KEY = "jupyterhub-group-quotas/session"
+"""Annotation of a pod: its session in the ledger."""
+
+
+class ProfilesQuotaMixin(QuotaMixin):
+    """For spawners that apply profiles in start(), after the pre-spawn hook."""
+
+    profile_list: Any
+    _granted: Decision | None = None
+
+    async def run_pre_spawn_hook(self) -> None:
+        await maybe_future(super(QuotaMixin, self).run_pre_spawn_hook())  # type: ignore[misc]
+
+    async def load_user_options(self) -> None:
+        """Decide when the profile is known, before anything is made in the cluster."""
+        try:
+            await maybe_future(super().load_user_options())  # type: ignore[misc]
+        except (KeyError, ValueError) as error:  # an unknown profile or choice: else a 500
+            raise web.HTTPError(400, "No such choice: %s", str(error)) from None
+        self._granted = None
+        self._granted = await self.charge()
+
+    async def choices(self) -> list[tuple[str, Request]]:
+        profiles = await self._profiles()
+        if not profiles:
+            return await super().choices()
+        found = []
+        for profile in profiles:
+            await asyncio.sleep(0)  # each takes a millisecond or two of the event loop
+            tried = copy.copy(self)
+            _unshare(tried, profile)
+            tried.profile_list = copy.deepcopy(profiles)
+            tried.user_options = {"profile": profile["slug"]}
+            try:
+                await maybe_future(super(ProfilesQuotaMixin, tried).load_user_options())  # type: ignore[misc]
+                asked = (await read(tried)).asked
+            except Exception as error:  # an admin's own code: the page is shown without it
+                self.log.warning("What %s asks for can't be told: %s", profile["slug"], error)
+                continue
+            found.append((str(profile.get("display_name")), self.quota_settings.request(*asked)))
+        return found
+
+    async def _profiles(self) -> list[dict[str, Any]]:
+        """The profiles, each with its slug, and its default choices marked."""
+        listed = getattr(self, "profile_list", None)
+        if callable(listed):
+            listed = await maybe_future(listed(self))
+        if not listed or not hasattr(self, "_get_initialized_profile_list"):
+            return []
+        if isinstance(listed, Mapping):
+            listed = [listed[key] for key in sorted(listed)]
+        found: list[dict[str, Any]] = self._get_initialized_profile_list(listed)
+        return found
+
+
+class KubeQuotaMixin(ProfilesQuotaMixin):
+    """For KubeSpawner: its pod is the truth."""
+
+    modify_pod_hook: Any
+    pod_name: str
+    namespace: str
+
+    _ended: int | None = None
+
+    async def load_user_options(self) -> None:
+        self._ended = None
+        await super().load_user_options()
+
+    async def get_pod_manifest(self) -> Any:
+        pod = await super().get_pod_manifest()  # type: ignore[misc]
+        if self.session_id and not isinstance(self.modify_pod_hook, _Last):
+            # KubeSpawner reads the hook after this; whatever the admin's does comes before ours.
+            self.modify_pod_hook = _Last(self.modify_pod_hook)
+        return pod
+
+    async def settle(self, pod: Any) -> Any:
+        """The pod is final: it gets its labels, and what it asks for is charged."""
+        if self._granted is not None:
+            await self._recount(as_sent(self, pod))
+        session = self.session_id
+        group = self._granted.group if self._granted else (self.allowed or {}).get("group", "")
+        if pod.metadata.labels is None:
+            pod.metadata.labels = {}
+        if pod.metadata.annotations is None:
+            pod.metadata.annotations = {}
+        pod.metadata.labels[GROUP_KEY] = label_value(group)
+        pod.metadata.annotations.update({GROUP_KEY: group, SESSION_KEY: session or ""})
+        return pod
+
+    async def _recount(self, pod: Mapping[str, Any]) -> None:
+        """What the admin's modify_pod_hook has changed is decided again."""
+        assert self._granted and self.session_id
+        asked = self._asks_for(pod)
+        if self._same(asked):
+            return
+        request = self.quota_settings.request(*asked)
+        store, session = self.quota_settings.store(), self.session_id
+        try:
+            decision = await off_loop(store.amend, session, request)
+        except LedgerError as error:
+            raise self.refuse(
+                f"The ledger can't be reached: {error}", "quota-ledger", 503
+            ) from None
+        if decision is None or not decision.allowed or decision.gets != request:
+            words = _difference(decision.gets.limits if decision else {}, asked[0])
+            if decision and not decision.allowed:
+                words = refusal([decision], {})
+            raise self.refuse(
+                f"This server's pod asks for something else than it was granted. {words}",
+                "quota-pod",
+            )
+        self._granted = decision
+
+    async def start(self) -> Any:
+        address = await super().start()
+        pod = self._seen_pod()
+        if pod is not None and self._granted is not None:
+            asked = self._asks_for(pod)
+            if not self._same(asked):
+                gets = self._granted.gets
+                self.log.error("%s runs with %s, granted was %s", self._who, asked, gets)
+                raise self.refuse(
+                    "The cluster has changed what this server was granted, so it was stopped. "
+                    f"{_difference(gets.limits, asked[0])} An admin of this hub has to look at "
+                    "what changes pods in the cluster.",
+                    "quota-pod",
+                )
+        return address
+
+    def _asks_for(self, pod: Mapping[str, Any]) -> tuple[dict[str, int], dict[str, int]]:
+        try:
+            return asks_for(pod)
+        except QuantityError as error:
+            raise self.refuse(
+                f"This server's pod can't be understood: {error}", "quota-request", 400
+            ) from None
+
+    def _same(self, asked: tuple[Amounts, Amounts]) -> bool:
+        """Whether a pod counts as what was granted."""
+        assert self._granted
+        counted = {"servers": 1, **self.quota_settings.request(*asked).amounts}
+        granted = {n: a for n, a in self._granted.amounts.items() if n != "cost"}
+        return counted == granted
+
+    # -- when it ended -----------------------------------------------------------------------
+
+    async def stop(self, now: bool = False) -> Any:
+        self._look_for_end()  # KubeSpawner's poll deletes a pod that has ended with this
+        return await super().stop(now)
+
+    async def poll(self) -> Any:
+        self._look_for_end()
+        return await super().poll()
+
+    def ended_at(self) -> int | None:
+        return self._ended
+
+    def _look_for_end(self) -> None:
+        self._ended = finished_at(self._seen_pod() or {}) or self._ended
+
+    def _seen_pod(self) -> Mapping[str, Any] | None:
+        """The pod as the cluster has it, where KubeSpawner watches pods already."""
+        try:
+            pods = self.pod_reflector.pods  # type: ignore[attr-defined]
+        except (AttributeError, KeyError):
+            return None
+        found: Mapping[str, Any] | None = pods.get(f"{self.namespace}/{self.pod_name}")
+        return found
+
+
+class _Last:
+    """The admin's modify_pod_hook, and then ours."""
+
+    def __init__(self, theirs: Any) -> None:
+        self._theirs = theirs
+
+    async def __call__(self, spawner: Any, pod: Any) -> Any:
+        if self._theirs:
+            pod = await maybe_future(self._theirs(spawner, pod))
+        return await spawner.settle(pod)
+
+
+def _unshare(spawner: Any, profile: Mapping[str, Any]) -> None:
+    """What a profile would change in place becomes the copy's own."""
+    choices = [
+        choice
+        for option in (profile.get("profile_options") or {}).values()
+        for choice in (option.get("choices") or {}).values()
+    ]
+    for entry in (profile, *choices):
+        for name in entry.get("kubespawner_override") or {}:
+            if isinstance(getattr(spawner, name, None), dict):
+                setattr(spawner, name, copy.deepcopy(getattr(spawner, name)))
+
+
+def finished_at(pod: Mapping[str, Any]) -> int | None:
+    """When the first container of a pod ended; microseconds since 1970, UTC. None if it has not.
+
+    Kubernetes tells whole seconds.
+    """
+    status = pod.get("status") or {}
+    for container in status.get("containerStatuses") or []:
+        if container.get("name") in ("notebook", _first(pod)):
+            ended = ((container.get("state") or {}).get("terminated") or {}).get("finishedAt")
+            if ended:
+                when = datetime.fromisoformat(ended.replace("Z", "+00:00"))
+                return int(when.astimezone(timezone.utc).timestamp()) * 10**6
+    return None
+
+
+def _first(pod: Mapping[str, Any]) -> str | None:
+    containers = (pod.get("spec") or {}).get("containers") or [{}]
+    name: str | None = containers[0].get("name")
+    return name
+
+
+def _difference(granted: Amounts, asked: Amounts) -> str:
+    """`It asks for 8 GiB of memory instead of 2 GiB.`"""
+    parts = []
+    for name in sorted({*granted, *asked}):
+        found = resource(name)
+        if found and granted.get(name) != asked.get(name):
+            have, want = (
+                found.say(amounts[name]) if name in amounts else "no limit"
+                for amounts in (granted, asked)
+            )
+            parts.append(f"{want} of {name} instead of {have}")
+    return f"It asks for {' and '.join(parts)}." if parts else ""

@@ -1,0 +1,60 @@
+"""Notices, orders to stop, the enforcer's lease, reservations of others, and who a name is."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade() -> None:
+    op.create_table(
+        "notice",
+        sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+        sa.Column("key", sa.Text, nullable=False, unique=True),
+        sa.Column("at", sa.BigInteger, nullable=False),
+        sa.Column("kind", sa.Text, nullable=False),
+        sa.Column("user_name", sa.Text, nullable=False),
+        sa.Column("group_name", sa.Text, nullable=False),
+        sa.Column("text", sa.Text, nullable=False),
+        sa.Column("over_at", sa.BigInteger),
+    )
+    op.create_index("notice_open", "notice", ["over_at"])
+    op.create_table(
+        "delivery",
+        sa.Column("notice", sa.Integer, sa.ForeignKey("notice.id"), primary_key=True),
+        sa.Column("channel", sa.Text, primary_key=True),
+        sa.Column("address", sa.Text, primary_key=True),
+        sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+        sa.Column("next_at", sa.BigInteger, nullable=False),
+        sa.Column("sent_at", sa.BigInteger),
+    )
+    op.create_table(
+        "stop_order",
+        sa.Column("session", sa.Text, sa.ForeignKey("session.id"), primary_key=True),
+        sa.Column("at", sa.BigInteger, nullable=False),
+        sa.Column("why", sa.Text, nullable=False),
+    )
+    op.create_table(
+        "lease",
+        sa.Column("name", sa.Text, primary_key=True),
+        sa.Column("holder", sa.Text, nullable=False),
+        sa.Column("until", sa.BigInteger, nullable=False),
+    )
+    op.create_table(
+        "held",
+        sa.Column("session", sa.Text, sa.ForeignKey("session.id"), primary_key=True),
+        sa.Column("owner", sa.Text, nullable=False),
+        sa.Column("until", sa.BigInteger, nullable=False),
+    )
+    op.create_table(
+        "person",
+        sa.Column("hub", sa.Text, primary_key=True),
+        sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("user_name", sa.Text, nullable=False),
+    )
+
+
+def downgrade() -> None:
+    for table in ("person", "held", "lease", "stop_order", "delivery", "notice"):
+        op.drop_table(table)

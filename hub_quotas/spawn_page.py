@@ -1,0 +1,103 @@
+"""The part of the spawn page that is ours: what is left, for how long, and which group pays."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+from collections.abc import Sequence
+from typing import Any
+
+from .decision import Check, Decision
+from .limits import CHARGED_GROUP
+from .messages import headline, short_reason, title
+from .off_loop import off_loop
+from .quantities import say_duration
+from .requests import Request
+from .transaction import LedgerError
+
+_MOST_BARS = 6
+
+Choices = list[tuple[str, Request]]
+
+
+async def what_is_left(spawner: Any, groups: Sequence[str], chosen: str | None) -> str:
+    """HTML to stand above the admin's own form. Never fails: a page that can't say what is left
+    still starts a server."""
+    field = _group_choice(groups, chosen) if len(groups) > 1 else ""
+    try:
+        choices: Choices = await spawner.choices()
+        store = spawner.quota_settings.store
+        requests = [request for _, request in choices]
+        explained = await off_loop(lambda: store().explain_all(spawner.user.name, groups, requests))
+    except LedgerError:
+        return f'<p class="alert alert-warning">What is left can\'t be told now.</p>{field}'
+    except asyncio.CancelledError:
+        raise
+    except Exception:
+        spawner.log.exception("What is left can't be shown on the spawn page")
+        return field
+    names = [name for name, _ in choices]
+    shown = "".join(
+        _group(decisions, names, heading=len(groups) > 1)
+        for decisions in explained
+        if any(decision.checks for decision in decisions)
+    )
+    return f'<section class="mb-3" aria-label="What is left">{shown}</section>{field}'
+
+
+def start_again() -> str:
+    return "<p>Start it again?</p>"
+
+
+def _group(decisions: Sequence[Decision], names: Sequence[str], heading: bool) -> str:
+    """One group: what is left of its limits, and what of the choices would start."""
+    first = decisions[0]
+    parts = [f'<h2 class="h6">{html.escape(first.group)}</h2>'] if heading else []
+    budgets = [check for check in first.checks if check.limit.scope != "server"]
+    if budgets:
+        rows = "".join(f"<li>{_bar(check)}</li>" for check in budgets[:_MOST_BARS])
+        parts.append(f'<ul class="list-unstyled mb-2">{rows}</ul>')
+    rows = "".join(
+        f"<li>{_verdict(decision, name)}</li>"
+        for decision, name in zip(decisions, names, strict=True)
+    )
+    parts.append(f'<ul class="list-unstyled mb-0">{rows}</ul>')
+    return f'<div class="border rounded p-2 mb-2">{"".join(parts)}</div>'
+
+
+def _bar(check: Check) -> str:
+    limit, said = check.limit, html.escape(headline(check))
+    used = check.used if limit.amount else 1
+    most = limit.amount or 1
+    return (
+        f'<meter min="0" max="{most}" value="{min(used, most)}" high="{most * 0.8:.0f}" optimum="0"'
+        f' aria-label="{said}"></meter> <span>{html.escape(title(check))}: {said}</span>'
+    )
+
+
+def _verdict(decision: Decision, name: str) -> str:
+    """`Small: starts, and lasts 3 h`, or why it does not."""
+    what = f"<strong>{html.escape(name)}</strong>: " if name else ""
+    if not decision.allowed:
+        return (
+            f'<span class="text-danger-emphasis"><span aria-hidden="true">✕</span> {what}'
+            f"{html.escape(short_reason(decision))}</span>"
+        )
+    lasts = decision.lasts
+    how_long = f"lasts {say_duration(lasts)} at least" if lasts is not None else "no time limit"
+    start = "would start" if name else "A server would start"
+    return f'<span aria-hidden="true">✓</span> {what}{start}; {how_long}'
+
+
+def _group_choice(groups: Sequence[str], chosen: str | None) -> str:
+    options = [
+        f'<option value="{html.escape(group)}"{" selected" if group == chosen else ""}>'
+        f"{html.escape(group)}</option>"
+        for group in groups
+    ]
+    return (
+        f'<div class="mb-3"><label class="form-label" for="{CHARGED_GROUP}">Charge to</label>'
+        f'<select class="form-select" id="{CHARGED_GROUP}" name="{CHARGED_GROUP}">'
+        f'<option value="">The first of my groups that has room</option>{"".join(options)}'
+        "</select></div>"
+    )

@@ -1,0 +1,527 @@
+"""A Kubernetes API server for KubeSpawner to talk to, whose pods are local processes.
+
+    python tests/kubernetes.py --port 8001 --folder /tmp/cluster
+
+It keeps objects of a few kinds in memory, with what a client relies on: conflicts, selectors,
+resource versions, watches that can be missed (410), graceful deletion. It refuses what a real
+server refuses (`podchecks.py`) and runs the pods itself (`kubelet.py`). Every namespace exists.
+Access control, quotas and scheduling are not there.
+
+`/test/...` is for tests, through `cluster.Cluster`: to see what was sent and to disturb.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import copy
+import functools
+import itertools
+import json
+import re
+import resource
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import podchecks
+from aiohttp import web
+from kubelet import Kubelet, rfc3339
+
+Object = dict[str, Any]
+Key = tuple[str, str, str]  # plural, namespace, name
+
+KINDS = {
+    "pods": "Pod",
+    "persistentvolumeclaims": "PersistentVolumeClaim",
+    "secrets": "Secret",
+    "services": "Service",
+    "events": "Event",
+    "namespaces": "Namespace",
+}
+REMEMBERED = 20_000
+"""Changes that a watch can start from; older ones are gone."""
+PATIENCE = 300
+"""Seconds that a watch lasts if it doesn't say."""
+
+# 12 ms of the 13 that a validation takes are for reading the schemas again.
+kubernetes_validate.utils.schema_contents = functools.lru_cache(
+    kubernetes_validate.utils.schema_contents
+)
+SCHEMAS = kubernetes_validate.latest_version()
+
+
+class ApiError(Exception):
+    """Answered with a `Status`, as the real server does."""
+
+    def __init__(self, code: int, reason: str, message: str, **details: Any) -> None:
+        super().__init__(message)
+        self.code = code
+        self.status = {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Failure",
+            "message": message,
+            "reason": reason,
+            "details": details,
+            "code": code,
+        }
+
+
+# -- selectors --------------------------------------------------------------------------------
+
+
+def label_selector(text: str) -> Callable[[Object], bool]:
+    """`a=b`, `a!=b`, `a`, `!a`, `a in (b, c)`, `a notin (b)`, joined by commas."""
+    tests = []
+    for part in re.split(r",(?![^(]*\))", text):
+        part = part.strip()
+        if match := re.fullmatch(r"(\S+)\s+(in|notin)\s+\((.*)\)", part):
+            name, values = match[1], {value.strip() for value in match[3].split(",")}
+            wanted = match[2] == "in"
+        elif "=" in part:
+            name, _, value = part.partition("=")
+            wanted, values = not name.endswith("!"), {value.lstrip("=")}
+            name = name.rstrip("!")
+        elif part:
+            name, values, wanted = part.lstrip("!"), None, not part.startswith("!")
+        else:
+            continue
+        tests.append((name.strip(), values, wanted))
+
+    def matches(item: Object) -> bool:
+        labels = item["metadata"].get("labels") or {}
+        return all(
+            ((name in labels) if values is None else labels.get(name) in values) == wanted
+            for name, values, wanted in tests
+        )
+
+    return matches
+
+
+def field_selector(text: str) -> Callable[[Object], bool]:
+    """`path.to.field=value` and `!=`, joined by commas."""
+    tests = []
+    for part in filter(None, text.split(",")):
+        path, _, value = part.partition("=")
+        tests.append((path.rstrip("!").split("."), value.lstrip("="), not path.endswith("!")))
+
+    def field(item: Object, path: list[str]) -> str:
+        return str(functools.reduce(lambda value, name: (value or {}).get(name), path, item))
+
+    return lambda item: all((field(item, path) == value) == wanted for path, value, wanted in tests)
+
+
+# -- store ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Change:
+    version: int
+    key: Key
+    type: str
+    object: Object
+    before: Object | None
+
+
+class Store:
+    """All objects and their changes; stored objects are never changed in place."""
+
+    def __init__(self) -> None:
+        self.objects: dict[Key, Object] = {}
+        self.version = 1
+        self.oldest = 1
+        self.history: deque[Change] = deque(maxlen=REMEMBERED)
+        self.changed = asyncio.Event()
+        self.dropped = ""
+        self.generation = 0
+
+    def get(self, key: Key) -> Object:
+        try:
+            return self.objects[key]
+        except KeyError:
+            raise not_found(key) from None
+
+    def put(self, key: Key, item: Object) -> Object:
+        before = self.objects.get(key)
+        return self._change("MODIFIED" if before else "ADDED", key, item, before)
+
+    def update(self, key: Key, **parts: Mapping[str, Any]) -> Object | None:
+        """Merge into `metadata`, `spec` or `status`; nothing if the object is gone."""
+        before = self.objects.get(key)
+        if before is None:
+            return None
+        merged = {name: {**before.get(name, {}), **part} for name, part in parts.items()}
+        return self.put(key, {**before, **merged})
+
+    def delete(self, key: Key) -> Object:
+        before = self.get(key)
+        return self._change("DELETED", key, before, before)
+
+    def _change(self, type: str, key: Key, item: Object, before: Object | None) -> Object:
+        self.version += 1
+        item = {**item, "metadata": {**item["metadata"], "resourceVersion": str(self.version)}}
+        if type == "DELETED":
+            del self.objects[key]
+        else:
+            self.objects[key] = item
+        self.history.append(Change(self.version, key, type, item, before))
+        self.oldest = self.history[0].version - 1
+        self.wake()
+        return item
+
+    def wake(self) -> None:
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+    def since(self, version: int) -> list[Change]:
+        """Changes after this version; 410 if some of them are forgotten."""
+        if version < self.oldest:
+            raise ApiError(410, "Expired", f"too old resource version: {version} ({self.oldest})")
+        missed = max(0, self.version - version)
+        return list(itertools.islice(reversed(self.history), missed))[::-1]
+
+    def end_watches(self, gone: bool) -> None:
+        """Drop all watches: with a 410, or the connection alone."""
+        self.generation += 1
+        self.dropped = "gone" if gone else "connection"
+        if gone:
+            self.version += 1
+            self.history.clear()
+            self.oldest = self.version
+        self.wake()
+
+
+def not_found(key: Key) -> ApiError:
+    return ApiError(404, "NotFound", f'{key[0]} "{key[2]}" not found', name=key[2], kind=key[0])
+
+
+# -- the server -------------------------------------------------------------------------------
+
+
+class Server:
+    def __init__(self, folder: Path, first_address: str) -> None:
+        self.store = Store()
+        self.kubelet = Kubelet(self, folder, first_address)
+        self.settings: dict[str, Any] = {}
+        self.failures: list[dict[str, Any]] = []
+        self.rejected: list[dict[str, Any]] = []
+        self.created: dict[str, dict[str, Any]] = {}
+        self._event_numbers = itertools.count(1)
+
+    def app(self) -> web.Application:
+        app = web.Application(middlewares=[self.answer], client_max_size=16 * 2**20)
+        one = "/api/v1/namespaces/{namespace}/{plural}"
+        for path in ("/api/v1/{plural}", one):
+            app.router.add_get(path, self.list)
+            app.router.add_post(path, self.create)
+        for path in ("/api/v1/{plural:namespaces}/{name}", one + "/{name}"):
+            app.router.add_get(path, self.read)
+            app.router.add_patch(path, self.patch)
+            app.router.add_delete(path, self.delete)
+        app.router.add_get("/test/pods", self.test_pods)
+        app.router.add_get("/test/rejected", self.test_rejected)
+        app.router.add_post("/test/settings", self.test_settings)
+        app.router.add_post("/test/failures", self.test_failures)
+        app.router.add_post("/test/watches", self.test_watches)
+        app.router.add_post("/test/pods/{namespace}/{name}/{what}", self.test_pod)
+        app.on_shutdown.append(self.kubelet.shut_down)
+        return app
+
+    @web.middleware
+    async def answer(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        try:
+            if not request.path.startswith("/test/"):
+                await self._disturb(request)
+            return await handler(request)
+        except ApiError as error:
+            return web.json_response(error.status, status=error.code)
+
+    async def _disturb(self, request: web.Request) -> None:
+        if delay := self.settings.get("delay"):
+            await asyncio.sleep(delay)
+        plural, verb = request.match_info.get("plural"), verb_of(request)
+        for failure in self.failures:
+            if failure["times"] > 0 and failure["kind"] == plural and failure["verb"] == verb:
+                failure["times"] -= 1
+                reason = {403: "Forbidden"}.get(failure["status"], "InternalError")
+                raise ApiError(failure["status"], reason, "Failed for a test.")
+
+    # -- Kubernetes ---------------------------------------------------------------------------
+
+    def key(self, request: web.Request, name: str | None = None) -> Key:
+        plural = request.match_info["plural"]
+        if plural not in KINDS:
+            raise ApiError(404, "NotFound", "the server could not find the requested resource")
+        namespace = request.match_info.get("namespace", "")
+        return plural, namespace, request.match_info.get("name", "") if name is None else name
+
+    async def create(self, request: web.Request) -> web.Response:
+        sent = await request.json()
+        key = self.key(request, (sent.get("metadata") or {}).get("name", ""))
+        if key in self.store.objects:
+            raise ApiError(409, "AlreadyExists", f'{key[0]} "{key[2]}" already exists', name=key[2])
+        item = self.admit(key, sent)
+        now = time.time()
+        item["metadata"] = {
+            **item["metadata"],
+            **({"namespace": key[1]} if key[1] else {}),
+            "uid": str(uuid.uuid4()),
+            "creationTimestamp": rfc3339(now),
+        }
+        if key[0] == "pods":
+            item["status"] = {"phase": "Pending"}
+            self.created[item["metadata"]["uid"]] = {
+                "namespace": key[1],
+                "name": key[2],
+                "uid": item["metadata"]["uid"],
+                "received": sent,
+                "spec": item["spec"],
+                **dict.fromkeys(("address", "pid", "started", "ended", "exit_code")),
+                "created": now,
+            }
+        elif key[0] == "persistentvolumeclaims":
+            item["status"] = {"phase": "Bound", "accessModes": item["spec"]["accessModes"]}
+        item = self.store.put(key, item)
+        if key[0] == "pods":
+            self.kubelet.run(key, item)
+        return web.json_response(item, status=201)
+
+    def admit(self, key: Key, sent: Object) -> Object:
+        """What is stored of what was sent; 422 where something is wrong with it."""
+        wrong = []
+        try:
+            kubernetes_validate.validate(sent, SCHEMAS, strict=True)
+        except (kubernetes_validate.ValidationError, kubernetes_validate.SchemaNotFoundError) as e:
+            path = ".".join(str(part) for part in getattr(e, "path", ()))
+            wrong.append(podchecks.Problem(path, e.message))
+        except KeyError as missing:
+            wrong.append(podchecks.Problem(str(missing), "is required"))
+        if not wrong:
+            item = copy.deepcopy(sent)
+            if key[0] == "pods":
+                made = (self.settings.get(name) for name in ("limit_range", "memory_limit"))
+                item = podchecks.with_defaults(item, *made)
+            wrong = podchecks.check(item)
+        if wrong:
+            self.rejected.append({"sent": sent, "problems": [str(problem) for problem in wrong]})
+            raise ApiError(
+                422,
+                "Invalid",
+                f'{sent.get("kind")} "{key[2]}" is invalid: ' + "; ".join(map(str, wrong)),
+                name=key[2],
+                kind=sent.get("kind"),
+                causes=[
+                    {"reason": "FieldValueInvalid", "message": p.why, "field": p.field}
+                    for p in wrong
+                ],
+            )
+        return item
+
+    async def read(self, request: web.Request) -> web.Response:
+        return web.json_response(self.store.get(self.key(request)))
+
+    async def patch(self, request: web.Request) -> web.Response:
+        """A merge patch; a pod's spec stays as it is."""
+        key, change = self.key(request), await request.json()
+        before = self.store.get(key)
+        if not isinstance(change, dict):
+            raise ApiError(415, "UnsupportedMediaType", "Only merge patches are supported.")
+        item = merge(before, change)
+        wrong = podchecks.check(item)
+        if key[0] == "pods" and item["spec"] != before["spec"]:
+            wrong.append(podchecks.Problem("spec", "pod updates may not change fields"))
+        if wrong:
+            self.rejected.append({"sent": change, "problems": [str(problem) for problem in wrong]})
+            raise ApiError(422, "Invalid", "; ".join(map(str, wrong)), name=key[2])
+        return web.json_response(self.store.put(key, item))
+
+    async def delete(self, request: web.Request) -> web.Response:
+        key = self.key(request)
+        item = self.store.get(key)
+        if key[0] == "pods":
+            options = await request.json() if request.can_read_body else {}
+            grace = request.query.get("gracePeriodSeconds", options.get("gracePeriodSeconds"))
+            if grace is None:
+                grace = item["spec"].get("terminationGracePeriodSeconds", 30)
+            return web.json_response(self.kubelet.delete(key, item, int(grace)))
+        item = self.store.delete(key)
+        if key[0] == "secrets":  # the one kind of these whose delete says no more than that
+            return web.json_response({"kind": "Status", "apiVersion": "v1", "status": "Success"})
+        return web.json_response(item)
+
+    async def list(self, request: web.Request) -> web.StreamResponse:
+        plural, namespace, _ = self.key(request)
+        by_label = label_selector(request.query.get("labelSelector", ""))
+        by_field = field_selector(request.query.get("fieldSelector", ""))
+
+        def matches(key: Key, item: Object | None) -> bool:
+            return (
+                item is not None
+                and key[0] == plural
+                and namespace in ("", key[1])
+                and by_label(item)
+                and by_field(item)
+            )
+
+        found = [item for key, item in self.store.objects.items() if matches(key, item)]
+        if request.query.get("watch", "").lower() in ("true", "1"):
+            return await self.watch(request, matches, found)
+        return web.json_response(
+            {
+                "kind": f"{KINDS[plural]}List",
+                "apiVersion": "v1",
+                "metadata": {"resourceVersion": str(self.store.version)},
+                "items": found,
+            }
+        )
+
+    async def watch(
+        self, request: web.Request, matches: Callable[..., bool], found: list[Object]
+    ) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        end = time.monotonic() + float(request.query.get("timeoutSeconds", PATIENCE))
+        seen = int(request.query.get("resourceVersion") or 0)
+        generation = self.store.generation
+        lines = []
+        if not seen:
+            lines = [("ADDED", item) for item in found]
+            seen = self.store.version
+        try:
+            while True:
+                if generation != self.store.generation:
+                    if self.store.dropped == "connection":
+                        request.transport.abort()
+                        return response
+                    seen = -1
+                changed = self.store.changed
+                for change in self.store.since(seen):
+                    now_in = change.type != "DELETED" and matches(change.key, change.object)
+                    was_in = matches(change.key, change.before)
+                    if now_in or was_in:
+                        type = ("MODIFIED" if was_in else "ADDED") if now_in else "DELETED"
+                        lines.append((type, change.object))
+                    seen = change.version
+                await self._send(response, lines)
+                lines = []
+                await asyncio.wait_for(changed.wait(), max(0.0, end - time.monotonic()))
+        except asyncio.TimeoutError:
+            pass
+        except ApiError as error:
+            await self._send(response, [("ERROR", error.status)])
+        except ConnectionError:  # the hub is gone
+            pass
+        return response
+
+    async def _send(self, response: web.StreamResponse, lines: list[tuple[str, Object]]) -> None:
+        if lines:
+            text = [json.dumps({"type": type, "object": item}) + "\n" for type, item in lines]
+            await response.write("".join(text).encode())
+
+    def event(self, pod: Object, reason: str, message: str, type: str = "Normal") -> None:
+        """Record a Kubernetes event about a pod."""
+        meta, now = pod["metadata"], rfc3339(time.time())
+        name = f"{meta['name']}.{next(self._event_numbers):016x}"
+        self.store.put(
+            ("events", meta["namespace"], name),
+            {
+                "kind": "Event",
+                "apiVersion": "v1",
+                "metadata": {
+                    "name": name,
+                    "namespace": meta["namespace"],
+                    "uid": str(uuid.uuid4()),
+                    "creationTimestamp": now,
+                },
+                "involvedObject": {
+                    "kind": "Pod",
+                    "apiVersion": "v1",
+                    **{part: meta[part] for part in ("name", "namespace", "uid")},
+                },
+                "reason": reason,
+                "message": message,
+                "type": type,
+                "source": {"component": "kubelet", "host": "node"},
+                "firstTimestamp": now,
+                "lastTimestamp": now,
+                "eventTime": None,
+                "count": 1,
+            },
+        )
+
+    # -- for tests ----------------------------------------------------------------------------
+
+    async def test_pods(self, request: web.Request) -> web.Response:
+        """All pods that there ever were; times are Unix seconds."""
+        return web.json_response(list(self.created.values()))
+
+    async def test_rejected(self, request: web.Request) -> web.Response:
+        return web.json_response(self.rejected)
+
+    async def test_settings(self, request: web.Request) -> web.Response:
+        self.settings = await request.json()
+        return web.json_response(self.settings)
+
+    async def test_failures(self, request: web.Request) -> web.Response:
+        self.failures.append(await request.json())
+        return web.json_response(self.failures)
+
+    async def test_watches(self, request: web.Request) -> web.Response:
+        self.store.end_watches(**await request.json())
+        return web.json_response({})
+
+    async def test_pod(self, request: web.Request) -> web.Response:
+        what = {"kill": self.kubelet.kill, "evict": self.kubelet.evict}[request.match_info["what"]]
+        what(("pods", request.match_info["namespace"], request.match_info["name"]))
+        return web.json_response({})
+
+
+def verb_of(request: web.Request) -> str:
+    """As access control names it: get, list, watch, create, patch or delete."""
+    if request.method != "GET":
+        return {"POST": "create", "PATCH": "patch", "DELETE": "delete"}[request.method]
+    if "name" in request.match_info:
+        return "get"
+    return "watch" if "watch" in request.query else "list"
+
+
+def merge(item: Any, change: Any) -> Any:
+    """JSON merge patch (RFC 7386)."""
+    if not isinstance(change, dict):
+        return change
+    merged = dict(item) if isinstance(item, dict) else {}
+    for name, value in change.items():
+        if value is None:
+            merged.pop(name, None)
+        else:
+            merged[name] = merge(merged.get(name), value)
+    return merged
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--folder", type=Path, required=True, help="for volumes and logs")
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    # A pod without a process of its own is a listening socket.
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    # Addresses of its own, as far as two clusters on one machine are concerned.
+    first = f"127.{1 + options.port % 250}.0.1"
+
+    async def app() -> web.Application:
+        return Server(options.folder, first).app()
+
+    web.run_app(app(), host="127.0.0.1", port=options.port, shutdown_timeout=0.1, print=None)
+
+
+if __name__ == "__main__":
+    main()
