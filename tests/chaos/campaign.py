@@ -21,6 +21,7 @@ from chaos.verdict import SECOND, UNWATCHED, Entry, Verdict, judge
 from hubs import Hub, wait_for
 
 from hub_quotas.policy import parse_policy
+from hub_quotas.reconcile import GRACE_SECONDS
 from hub_quotas.store import QuotaStore
 
 USERS = {"lab/a": ["ada", "bo", "cy"], "lab/b": ["di", "ed"]}
@@ -209,7 +210,8 @@ class Campaign:
         for user in (user for names in USERS.values() for user in names):
             for server in SERVERS:
                 wait_for(f"{user}/{server} to stop", lambda u=user, s=server: self._gone(u, s))
-        time.sleep(2 * HEARTBEAT + 2)
+        # Time for a heartbeat that finds a server missing, and for one that closes its session.
+        time.sleep(2 * HEARTBEAT + 2 * GRACE_SECONDS)
 
     def _gone(self, user: str, server: str) -> bool:
         servers = self.hub.api(f"users/{user}").json()["servers"]

@@ -174,7 +174,8 @@ def _judge_run(
     bounds = end_of(run, record, heartbeat)
     seen = [at for at in record.alive.get(run.session, []) if at <= run.ended] or [run.started]
     exact = run.ended if bounds.kind == STOPPED else seen[-1]
-    _count(verdict, bounds.kind, distance(entry.closed_at, Bounds("", exact, run.ended), clock))
+    off = distance(entry.closed_at, Bounds(bounds.kind, exact, run.ended), clock)
+    _count(verdict, bounds.kind, max(0, off - clock.stepped(bounds.earliest, bounds.latest)))
     _check(verdict, entry, entry.closed_at, bounds, clock, run)
 
 
