@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from chaos.plan import Blow, plan
-from chaos.record import Clock, read
+from chaos.record import read
 from chaos.verdict import SECOND, Entry, judge
 
 ROOT = Path(__file__).parent.parent
@@ -34,16 +34,15 @@ class Story:
         return self.add(ended - 1, "alive", hub=hub)
 
     def stopped(self, ended: float, hub: int = HUB) -> Story:
-        self.add(ended - 0.5, "stop", hub=hub).add(ended - 0.4, "signal", pid=7)
+        self.add(ended - 0.5, "stop", hub=hub)
         return self.noticed(ended + 0.1, hub)
 
     def noticed(self, at: float, hub: int = HUB) -> Story:
         return self.add(at, "dead", hub=hub).add(at + 0.1, "told", hub=hub)
 
-    def judged(self, begin: float, end: float | None, clock: Clock | None = None):
-        closed = None if end is None else round(end * SECOND)
-        entry = Entry("s", "ada", "", round(begin * SECOND), closed, "stopped")
-        return judge([entry], read(self.lines), clock or Clock(), HEARTBEAT, 1000 * SECOND)
+    def judged(self, begin: float, end: float):
+        entry = Entry("s", "ada", "", round(begin * SECOND), round(end * SECOND), "stopped")
+        return judge([entry], read(self.lines), HEARTBEAT, 1000 * SECOND)
 
 
 def test_a_session_that_is_what_ran():
@@ -89,7 +88,7 @@ def test_a_stop_that_a_ledger_hears_of_late_is_exact_unless_the_hub_is_killed_be
 
 
 def test_a_stop_that_another_hub_finds_is_not_one_that_was_told():
-    story = Story().ran(100).add(99.5, "stop", hub=HUB).add(99.6, "signal", pid=7)
+    story = Story().ran(100).add(99.5, "stop", hub=HUB)
     story.add(100.1, "kill", kind="hub", pid=HUB).noticed(150, NEXT_HUB)
     assert story.judged(10.5, 150).wrong_seconds == 19.5
 
@@ -113,16 +112,16 @@ def test_a_reservation_for_nothing_holds_for_a_heartbeat():
 
 
 def test_a_clock_that_steps_forward_is_what_counts():
-    clock = Clock(((50 * SECOND, 60 * SECOND),))
-    assert Story().ran(100).stopped(100).judged(10.5, 160, clock).wrong_seconds == 0
-    assert Story().ran(100).stopped(100).judged(10.5, 100, clock).wrong_seconds == 60
+    story = Story().ran(100).stopped(100).add(50, "step", added=60 * SECOND)
+    assert story.judged(10.5, 160).wrong_seconds == 0
+    assert story.judged(10.5, 100).wrong_seconds == 60
 
 
 def test_a_ledger_waits_for_a_clock_that_was_set_back():
-    clock = Clock(((95 * SECOND, -20 * SECOND),))
+    story = Story().ran(100).stopped(100).add(95, "step", added=-20 * SECOND)
     for end in (80, 95):  # what it says, and the latest that it ever said
-        assert Story().ran(100).stopped(100).judged(10.5, end, clock).wrong_seconds == 0
-    assert Story().ran(100).stopped(100).judged(10.5, 100, clock).wrong_seconds == 5
+        assert story.judged(10.5, end).wrong_seconds == 0
+    assert story.judged(10.5, 100).wrong_seconds == 5
 
 
 def test_a_seed_plans_the_same_blows_again():

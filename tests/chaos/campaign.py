@@ -85,7 +85,7 @@ class Campaign:
         self.url = url or f"sqlite:///{folder / 'hub_quotas.sqlite'}"
         self.report = Report(seed, self.url.partition(":")[0])
         self.tail = Tail(folder / "record.jsonl")
-        self.clock = SteppingClock(folder / "clock", HEARTBEAT)
+        self.clock = SteppingClock(folder / "clock", HEARTBEAT, self.tail.path)
         (folder / "places").mkdir()
         os.environ["PYTHONPATH"] = str(self.clock.folder)
         groups = {name: {"users": users} for name, users in USERS.items()}
@@ -239,10 +239,10 @@ class Campaign:
         entries = [
             Entry(s.id, s.user, s.server, s.reserved_at, s.closed_at, s.reason) for s in sessions
         ]
-        # PostgreSQL is asked for the time, and its clock does not step.
-        clock = self.clock.said() if report.database == "sqlite" else Clock()
         record = read(self.tail.read())
-        self._conclude(record, judge(entries, record, clock, HEARTBEAT * SECOND, true_now()))
+        if report.database != "sqlite":  # it is asked for the time, and its clock does not step
+            record.clock = Clock()
+        self._conclude(record, judge(entries, record, HEARTBEAT * SECOND, true_now()))
 
     def _conclude(self, record: Record, verdict: Verdict) -> None:
         report = self.report

@@ -6,6 +6,7 @@ Nothing here comes from the ledger. Times are microseconds since 1970, UTC, by t
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,11 +17,7 @@ Line = dict[str, Any]
 
 @dataclass(frozen=True)
 class Run:
-    """A process that ran: its session is only what its hub gave it as a name.
-
-    Attributes:
-        signalled: when a hub's signal to end reached it, if one did.
-    """
+    """A process that ran: its session is only what its hub gave it as a name."""
 
     session: str
     user: str
@@ -28,7 +25,6 @@ class Run:
     pid: int
     started: int
     ended: int | None = None
-    signalled: int | None = None
 
 
 @dataclass(frozen=True)
@@ -86,20 +82,23 @@ class Record:
         alive: by session, when hubs saw the server alive.
         killed: by hub, when.
         away: from when until when the ledger's database was.
+        clock: the hub's.
     """
 
     runs: list[Run] = field(default_factory=list)
     told: dict[str, list[Told]] = field(default_factory=dict)
     asked: dict[tuple[str, str], list[int]] = field(default_factory=dict)
-    alive: dict[str, list[int]] = field(default_factory=dict)
+    alive: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     killed: dict[int, int] = field(default_factory=dict)
     away: list[tuple[int, int]] = field(default_factory=list)
+    clock: Clock = field(default_factory=Clock)
 
 
 def read(lines: Iterable[Line]) -> Record:
     """Put together what belongs together. Pure."""
     record = Record()
-    runs: dict[int, dict[str, Any]] = {}
+    runs: list[dict[str, Any]] = []
+    steps: list[tuple[int, int]] = []
     alive: dict[tuple[int, str], int] = {}
     dead: dict[tuple[int, str], int] = {}
     stopped: dict[tuple[int, str], int] = {}
@@ -109,22 +108,20 @@ def read(lines: Iterable[Line]) -> Record:
         what, at, session = line["what"], line["at"], line.get("session")
         if what == "start":
             names = ("session", "user", "server", "pid")
-            run = {**{name: line[name] for name in names}, "started": at}
-            runs[line["pid"]] = run
-            record.runs.append(run)  # type: ignore[arg-type]
+            runs.append({**{name: line[name] for name in names}, "started": at})
         elif what == "end":
-            runs[line["pid"]]["ended"] = at
-        elif what == "signal":
-            runs[line["pid"]].setdefault("signalled", at)
+            next(run for run in reversed(runs) if run["pid"] == line["pid"])["ended"] = at
         elif what == "ask":
             record.asked.setdefault((line["user"], line["server"]), []).append(at)
         elif what == "alive":
             alive[line["hub"], session] = at
-            record.alive.setdefault(session, []).append(at)
+            record.alive[session].append(at)
         elif what == "dead":
             dead.setdefault((line["hub"], session), at)
         elif what == "kill" and line["kind"] == "hub":
             record.killed[line["pid"]] = at
+        elif what == "step":
+            steps.append((at, line["added"]))
         elif what == "away":
             gone = at
         elif what == "back":
@@ -135,7 +132,8 @@ def read(lines: Iterable[Line]) -> Record:
             key = (line["hub"], session)
             told = Told(at, line["hub"], alive.get(key), dead.get(key), stopped.get(key))
             record.told.setdefault(session, []).append(told)
-    record.runs = [Run(**run) for run in record.runs]  # type: ignore[arg-type]
+    record.runs = [Run(**run) for run in runs]
+    record.clock = Clock(tuple(steps))
     return record
 
 
@@ -143,7 +141,8 @@ class Tail:
     """The record while it is being written."""
 
     def __init__(self, path: Path) -> None:
-        self.path, self._place, self.lines = path, 0, []  # type: ignore[var-annotated]
+        self.path, self._place = path, 0
+        self.lines: list[Line] = []
         path.touch()
 
     def read(self) -> list[Line]:

@@ -16,8 +16,7 @@ from pathlib import Path
 
 import httpx
 import psycopg
-from chaos.note import true_now
-from chaos.record import Clock
+from chaos.note import note, true_now
 from hubs import wait_for
 
 CLOCK = Path(__file__).parent / "clock" / "sitecustomize.py"
@@ -74,9 +73,8 @@ def _answers(url: str) -> bool:
 class SteppingClock:
     """The clock of a hub and its services: put `folder` first on their PYTHONPATH."""
 
-    def __init__(self, folder: Path, heartbeat: int) -> None:
-        self.folder, self._added = folder, 0
-        self._steps: list[tuple[int, int]] = []
+    def __init__(self, folder: Path, heartbeat: int, record: Path) -> None:
+        self.folder, self.record, self._added = folder, record, 0
         folder.mkdir()
         (folder / CLOCK.name).write_text(CLOCK.read_text())
         (folder / "heartbeat").write_text(str(heartbeat))
@@ -85,15 +83,12 @@ class SteppingClock:
     def step(self, seconds: float) -> None:
         self._added += int(seconds * 10**6)
         self._write()
-        self._steps.append((true_now(), self._added))
+        note(str(self.record), "step", added=self._added)
 
     def _write(self) -> None:
         # In place and in one go: they have it mapped into their memory.
         with open(os.open(self.folder / "offset", os.O_RDWR | os.O_CREAT), "wb", 0) as file:
             file.write(self._added.to_bytes(8, "little", signed=True))
-
-    def said(self) -> Clock:
-        return Clock(tuple(self._steps))
 
 
 class Doctor(threading.Thread):

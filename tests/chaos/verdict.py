@@ -100,12 +100,17 @@ def end_of(run: Run, record: Record, heartbeat: int) -> Bounds:
             return Bounds(STOPPED, run.ended, noticed)
         if first.alive is not None:
             return Bounds(DIED, min(first.alive, run.ended), noticed)
-    seen = [at for at in record.alive.get(run.session, []) if at <= run.ended]
-    earliest = (seen[-1] if seen else run.started) - margin
+    earliest = _last_seen(run, record) - margin
     for away, back in reversed(record.away):
         if away <= run.ended and back >= earliest:  # no heartbeat could be written
             earliest = min(earliest, away - margin)
     return Bounds(UNWATCHED, earliest, run.ended + margin)
+
+
+def _last_seen(run: Run, record: Record) -> int:
+    """Alive, by whatever hub."""
+    assert run.ended is not None
+    return max((at for at in record.alive[run.session] if at <= run.ended), default=run.started)
 
 
 def _was_heard(told: Told, ended: int, record: Record, margin: int) -> bool:
@@ -121,105 +126,95 @@ def distance(at: int, bounds: Bounds, clock: Clock) -> int:
     return max(earliest - at, at - latest, 0)
 
 
-def judge(
-    entries: Iterable[Entry], record: Record, clock: Clock, heartbeat: int, end: int
-) -> Verdict:
+def judge(entries: Iterable[Entry], record: Record, heartbeat: int, end: int) -> Verdict:
     """Compare each session with what ran for it.
 
     Args:
         heartbeat: microseconds.
         end: of the record; what still runs then runs until then.
     """
-    verdict = Verdict()
-    by_session: dict[str, list[Run]] = {}
-    for run in record.runs:
-        by_session.setdefault(run.session, []).append(run)
-    known = set()
-    for entry in entries:
-        known.add(entry.id)
-        told = record.told.get(entry.id, [])
-        runs = by_session.get(entry.id, [])
-        if runs:
-            _judge_run(verdict, entry, runs[0], record, clock, heartbeat, end)
+    return _Judge(record, heartbeat, end).judge(entries)
+
+
+class _Judge:
+    def __init__(self, record: Record, heartbeat: int, end: int) -> None:
+        self.record, self.heartbeat, self.end = record, heartbeat, end
+        self.verdict = Verdict()
+
+    def judge(self, entries: Iterable[Entry]) -> Verdict:
+        runs: dict[str, list[Run]] = {}
+        for run in self.record.runs:
+            runs.setdefault(run.session, []).append(run)
+        for entry in entries:
+            first, *others = runs.pop(entry.id, []) or [None]
+            if first:
+                self._begin(entry, first)
+                self._end(entry, first)
+            else:
+                self._never_ran(entry)
+            for other in others:
+                self._uncharged(other, "a second process of one session")
+        for run in (run for left in runs.values() for run in left):
+            self._uncharged(run, "no such session")
+        return self.verdict
+
+    def _begin(self, entry: Entry, run: Run) -> None:
+        asked = self.record.asked.get((run.user, run.server), [])
+        before = [at for at in asked if at <= run.started]
+        if before:
+            bounds = Bounds(STARTED, before[-1], run.started)
+            self._check(entry, entry.reserved_at, bounds, run, run.started)
         else:
-            _judge_never_ran(verdict, entry, told, clock, heartbeat)
-        for other in runs[1:]:
-            _uncharged(verdict, other, end, "a second process of one session")
-    for session, runs in by_session.items():
-        if session not in known:
-            for run in runs:
-                _uncharged(verdict, run, end, "no such session")
-    return verdict
+            self._uncharged(run, "no hub asked the ledger")
 
+    def _end(self, entry: Entry, run: Run) -> None:
+        if entry.closed_at is None:
+            return  # counted as a leak where nothing runs any more
+        if run.ended is None:
+            self._uncharged(run, "still runs, and its session is closed")
+            return
+        bounds = end_of(run, self.record, self.heartbeat)
+        self._check(entry, entry.closed_at, bounds, run, run.ended)
+        seen = run.ended if bounds.kind == STOPPED else _last_seen(run, self.record)
+        off = distance(entry.closed_at, Bounds(bounds.kind, seen, run.ended), self.record.clock)
+        # Between two heartbeats it may have stepped.
+        self._count(bounds.kind, off - self.record.clock.stepped(bounds.earliest, bounds.latest))
 
-def _judge_run(
-    verdict: Verdict,
-    entry: Entry,
-    run: Run,
-    record: Record,
-    clock: Clock,
-    heartbeat: int,
-    end: int,
-) -> None:
-    asked = [at for at in record.asked.get((run.user, run.server), []) if at <= run.started]
-    if not asked:
-        _uncharged(verdict, run, end, "nobody asked the ledger")
-        return
-    _check(verdict, entry, entry.reserved_at, Bounds(STARTED, asked[-1], run.started), clock, run)
-    if entry.closed_at is None:
-        return  # counted as a leak where nothing runs any more
-    if run.ended is None:
-        _uncharged(verdict, run, end, "still runs, and its session is closed")
-        return
-    bounds = end_of(run, record, heartbeat)
-    seen = [at for at in record.alive.get(run.session, []) if at <= run.ended] or [run.started]
-    exact = run.ended if bounds.kind == STOPPED else seen[-1]
-    off = distance(entry.closed_at, Bounds(bounds.kind, exact, run.ended), clock)
-    _count(verdict, bounds.kind, max(0, off - clock.stepped(bounds.earliest, bounds.latest)))
-    _check(verdict, entry, entry.closed_at, bounds, clock, run)
+    def _never_ran(self, entry: Entry) -> None:
+        if entry.closed_at is None:
+            return
+        latest = entry.reserved_at + self.heartbeat + LATE
+        for told in self.record.told.get(entry.id, [])[:1]:
+            latest = max(latest, self.record.clock.latest(told.at))
+        held = entry.closed_at - entry.reserved_at
+        self._count(NEVER_RAN, held)
+        if entry.closed_at > latest:
+            story = f"{entry.user}/{entry.server} {entry.reason}: held for {held / SECOND:.3f} s"
+            self._wrong(NEVER_RAN, entry.closed_at - latest, entry.id, story)
 
+    def _check(self, entry: Entry, at: int, bounds: Bounds, run: Run, true: int) -> None:
+        off = distance(at, bounds, self.record.clock)
+        if not off:
+            return
 
-def _judge_never_ran(
-    verdict: Verdict, entry: Entry, told: list[Told], clock: Clock, heartbeat: int
-) -> None:
-    if entry.closed_at is None:
-        return
-    first = next(iter(told), None)
-    latest = entry.reserved_at + heartbeat + LATE
-    if first:
-        latest = max(latest, clock.span(first.at, first.at)[1], clock.latest(first.at))
-    off = entry.closed_at - entry.reserved_at
-    _count(verdict, NEVER_RAN, off)
-    if entry.closed_at > latest:
-        seconds = (entry.closed_at - latest) / SECOND
-        story = f"charged for {off / SECOND:.3f} s, {entry.reason}, told {told}"
-        verdict.wrong.append(Wrong(NEVER_RAN, seconds, entry.id, story))
+        def say(instant: int) -> str:
+            return f"{(instant - true) / SECOND:+.3f}"
 
+        ledger = say(at - self.record.clock.added(true))
+        story = (
+            f"{run.user}/{run.server} {entry.reason}: ledger {ledger}, "
+            f"allowed {say(bounds.earliest)} to {say(bounds.latest)} s from {true}"
+        )
+        self._wrong(bounds.kind, off, entry.id, story)
 
-def _count(verdict: Verdict, kind: str, off: int) -> None:
-    verdict.ends[kind] = verdict.ends.get(kind, 0) + 1
-    verdict.off[kind] = max(verdict.off.get(kind, 0), round(off / SECOND, 3))
+    def _uncharged(self, run: Run, why: str) -> None:
+        length = (run.ended or self.end) - run.started
+        self._wrong("uncharged", length, run.session, f"{run.user}/{run.server}: {why}")
 
+    def _wrong(self, what: str, off: int, session: str, story: str) -> None:
+        self.verdict.wrong.append(Wrong(what, round(off / SECOND, 3), session, story))
 
-def _check(verdict: Verdict, entry: Entry, at: int, bounds: Bounds, clock: Clock, run: Run) -> None:
-    off = distance(at, bounds, clock)
-    if not off:
-        return
-    ended = run.ended if bounds.kind != STARTED else run.started
-    assert ended is not None
-
-    def say(instant: int) -> str:
-        return f"{(instant - ended) / SECOND:+.3f}"
-
-    story = (
-        f"{run.user}/{run.server} {entry.reason}: ledger {say(at - clock.added(ended))}, "
-        f"allowed {say(bounds.earliest)} to {say(bounds.latest)} s from the truth; ran "
-        f"{((run.ended or ended) - run.started) / SECOND:.3f} s; true instant {ended}"
-    )
-    verdict.wrong.append(Wrong(bounds.kind, round(off / SECOND, 3), entry.id, story))
-
-
-def _uncharged(verdict: Verdict, run: Run, end: int, why: str) -> None:
-    seconds = ((run.ended or end) - run.started) / SECOND
-    story = f"{run.user}/{run.server} ran {seconds:.3f} s: {why}"
-    verdict.wrong.append(Wrong("uncharged", seconds, run.session, story))
+    def _count(self, kind: str, off: int) -> None:
+        self.verdict.ends[kind] = self.verdict.ends.get(kind, 0) + 1
+        most = max(self.verdict.off.get(kind, 0), round(off / SECOND, 3))
+        self.verdict.off[kind] = most
