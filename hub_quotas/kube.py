@@ -101,7 +101,7 @@ class KubeQuotaMixin(ProfilesQuotaMixin):
     async def settle(self, pod: Any) -> Any:
         """The pod is final: it gets its labels, and what it asks for is charged."""
         if self._granted is not None:
-            await self._recount(as_sent(self, pod))
+            await self._recount(as_sent(self, pod), "was changed by this hub's configuration")
         session = self.session_id
         group = self._granted.group if self._granted else (self.allowed or {}).get("group", "")
         if pod.metadata.labels is None:
@@ -112,8 +112,8 @@ class KubeQuotaMixin(ProfilesQuotaMixin):
         pod.metadata.annotations.update({GROUP_KEY: group, SESSION_KEY: session or ""})
         return pod
 
-    async def _recount(self, pod: Mapping[str, Any]) -> None:
-        """What the admin's modify_pod_hook has changed is decided again."""
+    async def _recount(self, pod: Mapping[str, Any], who: str) -> None:
+        """What somebody has changed in the pod is decided again, and charged."""
         assert self._granted and self.session_id
         asked = self._asks_for(pod)
         if self._same(asked):
@@ -127,29 +127,18 @@ class KubeQuotaMixin(ProfilesQuotaMixin):
                 f"The ledger can't be reached: {error}", "quota-ledger", 503
             ) from None
         if decision is None or not decision.allowed or decision.gets != request:
-            words = _difference(decision.gets.limits if decision else {}, asked[0])
-            if decision and not decision.allowed:
-                words = refusal([decision], {})
-            raise self.refuse(
-                f"This server's pod asks for something else than it was granted. {words}",
-                "quota-pod",
-            )
+            changed = _difference(self._granted.gets.limits, asked[0])
+            why = refusal([decision], {}) if decision and not decision.allowed else ""
+            self.log.error("%s %s, so it can't run: %s", self._who, who, changed)
+            raise self.refuse(f"This server's pod {who}. {changed} {why}".strip(), "quota-pod")
         self._granted = decision
 
     async def start(self) -> Any:
+        """What the cluster made of the pod is what counts: it may have defaults of its own."""
         address = await super().start()
         pod = self._seen_pod()
         if pod is not None and self._granted is not None:
-            asked = self._asks_for(pod)
-            if not self._same(asked):
-                gets = self._granted.gets
-                self.log.error("%s runs with %s, granted was %s", self._who, asked, gets)
-                raise self.refuse(
-                    "The cluster has changed what this server was granted, so it was stopped. "
-                    f"{_difference(gets.limits, asked[0])} An admin of this hub has to look at "
-                    "what changes pods in the cluster.",
-                    "quota-pod",
-                )
+            await self._recount(pod, "was changed by the cluster")
         return address
 
     def _asks_for(self, pod: Mapping[str, Any]) -> tuple[dict[str, int], dict[str, int]]:

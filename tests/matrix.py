@@ -154,7 +154,8 @@ def words(outcome: str, asked: str) -> list[str]:
         ]
     elif outcome == "budget":
         said = [
-            f"{group} gives each member 10 CPU-hours in any 7 days, and you have used 12 CPU-hours.",
+            f"{group} gives each member 10 CPU-hours in any 7 days, "
+            "and you have used 12 CPU-hours.",
             "You can start it on ",
         ]
     else:
@@ -166,8 +167,6 @@ def words(outcome: str, asked: str) -> list[str]:
             "A server with at most 124 MiB of memory would start now.",
         ]
     return [*said, f"To get more, ask {manager}, who manages {group}."]
-
-
 
 
 def is_sampled(hub: str, kind: str, path: str, outcome: str) -> bool:

@@ -273,7 +273,7 @@ def asked_of(cell: Cell) -> dict[str, int] | None:
     told = [
         json.loads(file.read_text())
         for file in (Path(cell.hub.folder) / folder).glob("*.json")
-        if cell.user in file.name
+        if cell.user in file.name.replace("-2d", "-")  # as DockerSpawner writes a dash
     ]
     if not told:
         return None
