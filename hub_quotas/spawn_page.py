@@ -52,41 +52,43 @@ def start_again() -> str:
 def _group(decisions: Sequence[Decision], names: Sequence[str], heading: bool) -> str:
     """One group: what is left of its limits, and what of the choices would start."""
     first = decisions[0]
-    parts = [f'<h2 class="h6">{html.escape(first.group)}</h2>'] if heading else []
-    budgets = [check for check in first.checks if check.limit.scope != "server"]
-    if budgets:
-        rows = "".join(f"<li>{_bar(check)}</li>" for check in budgets[:_MOST_BARS])
+    parts = [f'<h2 class="h6 fw-bold">{html.escape(first.group)}</h2>'] if heading else []
+    shared = [check for check in first.checks if check.limit.scope != "server"]
+    if shared:
+        rows = "".join(_bar(check) for check in shared[:_MOST_BARS])
         parts.append(f'<ul class="list-unstyled mb-2">{rows}</ul>')
-    rows = "".join(
-        f"<li>{_verdict(decision, name)}</li>"
-        for decision, name in zip(decisions, names, strict=True)
-    )
+    rows = "".join(map(_verdict, decisions, names))
     parts.append(f'<ul class="list-unstyled mb-0">{rows}</ul>')
-    return f'<div class="border rounded p-2 mb-2">{"".join(parts)}</div>'
+    return f'<div class="border rounded p-3 mb-2">{"".join(parts)}</div>'
 
 
 def _bar(check: Check) -> str:
     limit, said = check.limit, html.escape(headline(check))
-    used = check.used if limit.amount else 1
     most = limit.amount or 1
+    used = min(check.used, most) if limit.amount else 1  # of nothing, all is used
     return (
-        f'<meter min="0" max="{most}" value="{min(used, most)}" high="{most * 0.8:.0f}" optimum="0"'
-        f' aria-label="{said}"></meter> <span>{html.escape(title(check))}: {said}</span>'
+        '<li class="d-flex align-items-center gap-2">'
+        f'<meter class="flex-shrink-0" min="0" max="{most}" value="{used}" high="{most * 4 // 5}"'
+        f' optimum="0" aria-label="{said}"></meter>'
+        f"<span>{html.escape(title(check))}: {said}</span></li>"
     )
 
 
 def _verdict(decision: Decision, name: str) -> str:
-    """`Small: starts, and lasts 3 h`, or why it does not."""
+    """`Small: would start; lasts 3 h at least`, or why it would not."""
     what = f"<strong>{html.escape(name)}</strong>: " if name else ""
-    if not decision.allowed:
-        return (
-            f'<span class="text-danger-emphasis"><span aria-hidden="true">✕</span> {what}'
-            f"{html.escape(short_reason(decision))}</span>"
-        )
-    lasts = decision.lasts
-    how_long = f"lasts {say_duration(lasts)} at least" if lasts is not None else "no time limit"
-    start = "would start" if name else "A server would start"
-    return f'<span aria-hidden="true">✓</span> {what}{start}; {how_long}'
+    if decision.allowed:
+        mark, style = "✓", ""
+        lasts = decision.lasts
+        how_long = f"lasts {say_duration(lasts)} at least" if lasts is not None else "no time limit"
+        said = f"{'would start' if name else 'A server would start'}; {how_long}"
+    else:
+        mark, style = "✕", " text-danger-emphasis"
+        said = html.escape(short_reason(decision))
+    return (
+        f'<li class="d-flex gap-2{style}"><span aria-hidden="true">{mark}</span>'
+        f"<span>{what}{said}</span></li>"
+    )
 
 
 def _group_choice(groups: Sequence[str], chosen: str | None) -> str:

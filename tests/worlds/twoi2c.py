@@ -9,8 +9,6 @@ import json
 import os
 from pathlib import Path
 
-from kubespawner import KubeSpawner
-
 load_subconfig(str(Path(__file__).parent / "kube.py"))
 c = get_config()
 world = json.loads(os.environ["WORLD"])
@@ -79,6 +77,9 @@ async def profiles_of(spawner):
 
 
 # -- what comes after the drop-ins, in a chart's extraConfig ----------------------------------
+
+
+from kubespawner import KubeSpawner  # noqa: E402 - reads where the cluster is
 
 
 class InstitutionSpawner(KubeSpawner):
