@@ -36,20 +36,21 @@ class Context:
     auth: HubOAuth
     templates: jinja2.Environment = field(repr=False)
 
-    async def hub_api(self, path: str, **query: str) -> Any:
-        """GET from the hub's REST API with this service's own scopes.
+    async def hub_api(self, path: str, method: str = "GET", **query: str) -> Any:
+        """The hub's REST API, with this service's own scopes; None where it answers nothing.
 
         Raises:
             tornado.httpclient.HTTPError, OSError: the hub does not answer, or not with success.
         """
         response = await httpclient.AsyncHTTPClient().fetch(
             url_concat(f"{self.auth.api_url}/{path}", query),
+            method=method,
             headers={
                 "Authorization": f"token {self.auth.api_token}",
                 "Accept": "application/jupyterhub-pagination+json",
             },
         )
-        return json_decode(response.body)
+        return json_decode(response.body) if response.body else None
 
     async def hub_list(self, path: str, **query: str) -> list[Any]:
         """All pages of a list of the hub's REST API."""

@@ -89,6 +89,15 @@ def runs_out(
     return best
 
 
+def reached(
+    budget: Budget, levels: Sequence[int], at: int, horizon: int, zone: datetime.tzinfo
+) -> list[int | None]:
+    """When each of rising levels of use is reached first; None for one that is not before
+    `horizon`. Points after `at` are not looked at."""
+    walk = _Walk(budget, at, horizon, zone)
+    return [walk.reaches(level) for level in levels]
+
+
 def fits(
     budgets: Sequence[Budget],
     needs: Sequence[int],

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone, tzinfo
 
 from .decision import Check, Decision
-from .limits import GROUP, MEMBER, SERVER
+from .limits import GROUP, MEMBER, SERVER, Limit
 from .quantities import AMOUNT, resource, say_duration
 from .requests import MEASURED
+from .watch import STOPPED, STOPS_SOON, USED_UP, Notice
 from .windows import say_window
 
 Managers = Mapping[str, Sequence[str]]
@@ -192,3 +193,54 @@ def _asks(check: Check) -> str:
 
 def _lasting(check: Check) -> str:
     return f"; lasts {say_duration(check.lasts)} at least" if check.lasts is not None else ""
+
+
+def notice(told: Notice, present: int, zone: tzinfo) -> str:
+    """What people are told, in a sentence or two."""
+    limit, group = told.limit, told.limit.group
+    if told.kind in (STOPS_SOON, STOPPED):
+        server = f"server '{told.server}'" if told.server else "server"
+        assert told.stops_at
+        when = say_instant(told.stops_at, present, zone)
+        stops = "was stopped" if told.kind == STOPPED else "stops"
+        return f"Your {server} {stops} {when}: {_why_it_stops(limit, told.kind == STOPPED)}"
+    who, its = ("You have", "your") if told.user else (f"{group} has", "its")
+    amount = f"{its} {_budget(limit)}{f' in {group}' if told.user else ''}"
+    if told.kind == USED_UP:
+        return f"{who} used all of {amount}. {_reaction(told, present, zone)}"
+    ends = ""
+    if told.used_up is not None:
+        ends = f" If what runs goes on, nothing is left {say_instant(told.used_up, present, zone)}."
+    return f"{who} used {told.share:.0%} of {amount}.{ends}"
+
+
+def _budget(limit: Limit) -> str:
+    """`40 CPU-hours in any 7 days`."""
+    assert limit.window
+    what = "budget of " if limit.resource == "cost" else ""
+    return f"{what}{limit.kind.say(limit.amount)} {say_window(limit.window)}"
+
+
+def _why_it_stops(limit: Limit, past: bool) -> str:
+    if limit.resource == "lifetime":
+        return f"{limit.group} lets each server run for {say_duration(limit.amount)}."
+    if limit.resource == "idle":
+        length = say_duration(limit.amount)
+        if past:
+            return f"it had not been used for {length}."
+        return (
+            f"{limit.group} stops servers that are not used for {length}. Use it, and it goes on."
+        )
+    whose = "your" if limit.scope == MEMBER else "the group's"
+    return f"{whose} {_budget(limit)} in {limit.group} {'is' if past else 'is then'} used up."
+
+
+def _reaction(told: Notice, present: int, zone: tzinfo) -> str:
+    reaction = told.limit.reaction
+    if told.stops_at is not None:
+        when = say_instant(told.stops_at, present, zone)
+        return f"New servers are refused, and those that run stop {when}."
+    if reaction.size:
+        size = " and ".join(f"{_say(name, a)}{_of(name)}" for name, a in reaction.size)
+        return f"Until there is more, only servers with at most {size} start."
+    return "New servers are refused until there is more; those that run go on."

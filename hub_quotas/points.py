@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import tzinfo
 
 from .decision import Use
-from .forecast import Budget, merged
+from .forecast import Budget, merged, reached
 from .ledger import POSITIONS, Point, Segment, added, negative, pack, step, unpack
 from .limits import GROUP, SERVER, Limit
 from .policy import Policy
 from .requests import in_use
 from .transaction import Database, LedgerError, Row, Transaction
+from .watch import HORIZON, Course
 from .windows import Window, span
 
 CLOCK_AHEAD = 10 * 60 * 10**6
@@ -222,19 +223,51 @@ class View:
         used = sum([self.between(id, curve, held[0], self.at) for id in ids])
         return Use(used, rate, servers)
 
-    def budget(self, policy: Policy, limit: Limit, user: str) -> Budget:
-        """A budget with the curve that counts for it, late closings merged in."""
+    def course(self, policy: Policy, limit: Limit, user: str, shares: Sequence[float]) -> Course:
+        """How the use of a budget goes on from now."""
+        use = self.use(policy, limit, user)
+        amounts = [round(share * limit.amount) for share in shares]
+        used = use.used or 0
+        when: list[int | None] = [None] * len(shares)
+        if use.used is not None:
+            when = [self.at if used >= amount else None for amount in amounts]
+            first = next((a for a, at in zip(amounts, when, strict=True) if at is None), None)
+            # Old use leaves a rolling window, so none is reached before this line would.
+            if first is not None and used + use.rate * HORIZON >= first:
+                budget = self.budget(policy, limit, user, HORIZON)
+                when = [
+                    at or later
+                    for at, later in zip(
+                        when,
+                        reached(budget, amounts, self.at, self.at + HORIZON, self._zone),
+                        strict=True,
+                    )
+                ]
+        return Course(limit, user, self.at, used, tuple(zip(shares, when, strict=True)))
+
+    def budget(self, policy: Policy, limit: Limit, user: str, horizon: int = FOR_EVER) -> Budget:
+        """A budget with the curve that counts for it, late closings merged in.
+
+        Args:
+            horizon: for how long from now it has to be right, in microseconds: of a window, only
+                that much of its begin is read, and its end.
+        """
         assert limit.window
         held = self.span(limit.window)
         begin, name = (held or (self.at, self.at))[0], limit.kind.curve
         points: list[tuple[int, int, int]] = []
         segments: list[tuple[int, int, int]] = []
-        for id in self._ids(policy, limit, user):
+        ids = self._ids(policy, limit, user)
+        if len(ids) > 1:  # laid over each other, they have to be whole
+            horizon = FOR_EVER
+        for id in ids:
             rows = self._tx.all(
-                "SELECT at, state FROM point WHERE subject = ? AND at > ? ORDER BY at", id, begin
+                "SELECT at, state FROM point WHERE subject = ? AND at > ? AND at <= ? ORDER BY at",
+                *(id, begin, min(begin + horizon, FOR_EVER)),
             )
-            first = self.last(id, begin)
+            first, last = self.last(id, begin), self.last(id)
             curve = [first, *(self._points.point(self._tx, at, state) for at, state in rows)]
+            curve += [last] if last.at > curve[-1].at else []
             line = [(p.at, p.total.get(name, 0), p.rate.get(name, 0)) for p in curve]
             if not points:
                 points = line

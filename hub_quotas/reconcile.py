@@ -12,10 +12,13 @@ import logging
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 
 from hub_groups.web import Context
 
+from .outlook import time_of
 from .policy import DEFAULT_GROUP, group_name
 from .pruning import prune
 from .sessions import ALLOWED, SESSION, Session
@@ -41,6 +44,8 @@ class Server:
             was started before we were installed.
         allowed: what it takes, where it was started while the ledger could not be reached.
         groups: the user's, where its session has to be made up.
+        used_at: when it was used last; microseconds since 1970, UTC.
+        ready: whether it answers; one that starts may have died since, and the hub still waits.
     """
 
     user: str
@@ -49,6 +54,8 @@ class Server:
     allowed: Mapping[str, Any] | None = None
     made_up: bool = False
     groups: tuple[str, ...] = ()
+    used_at: int | None = None
+    ready: bool = False
 
 
 def servers_of(users: Iterable[Mapping[str, Any]], hub: str) -> list[Server]:
@@ -58,12 +65,16 @@ def servers_of(users: Iterable[Mapping[str, Any]], hub: str) -> list[Server]:
         for name, server in (user.get("servers") or {}).items():
             state = server.get("state") or {}
             if session := state.get(SESSION):
-                found.append(Server(user["name"], name, session, state.get(ALLOWED)))
+                used_at = _instant(server.get("last_activity"))
+                allowed = state.get(ALLOWED)
+                ready = bool(server.get("ready"))
+                here = Server(user["name"], name, session, allowed, used_at=used_at, ready=ready)
+                found.append(here)
             elif server.get("ready") and not server.get("pending"):
                 words = f"{hub} {user['name']} {name} {server.get('started')}"
                 id = hashlib.sha256(words.encode()).hexdigest()[:32]
                 groups = tuple(user.get("groups") or ())
-                found.append(Server(user["name"], name, id, None, True, groups))
+                found.append(Server(user["name"], name, id, None, True, groups, ready=True))
     return found
 
 
@@ -73,6 +84,8 @@ class Reconciler:
     def __init__(self, store: QuotaStore, context: Context) -> None:
         self._store, self._context = store, context
         self._missing: dict[str, float] = {}
+        self.used_at: dict[str, int] = {}
+        """When servers were used last, by session."""
 
     async def compare(self) -> float:
         """One comparison; returns the seconds until the next.
@@ -82,9 +95,11 @@ class Reconciler:
         ended. The hub may be about to say so itself, and knows better when: it is given a moment.
         """
         known = await asyncio.to_thread(self._ours)
+        asked_at = await asyncio.to_thread(time_of, self._store)
         active = servers_of(await self._context.hub_list("users", state="active"), self._store.hub)
         await asyncio.to_thread(self._take_up, active, known)
         running = {server.session for server in active}
+        self.used_at = {s.session: s.used_at for s in active if s.used_at}
         present = time.monotonic()
         self._missing = {id: self._missing.get(id, present) for id in known if id not in running}
         for id, since in self._missing.items():
@@ -93,8 +108,14 @@ class Reconciler:
                 self._store.close_session, id, "gone", SEEN
             ):
                 log.info("Closed session %s of %s, which is gone", id, known[id].user)
-        await asyncio.to_thread(self._store.seen, running & set(known))
+        ready = {server.session for server in active if server.ready}
+        await asyncio.to_thread(self._store.seen, ready & set(known), asked_at)
         return GRACE_SECONDS if self._missing else HEARTBEAT_SECONDS
+
+    async def last_used(self, user: str, server: str) -> int | None:
+        """When a server was used last, as the hub knows at this moment."""
+        model = await self._context.hub_api(f"users/{quote(user, safe='')}")
+        return _instant(((model.get("servers") or {}).get(server) or {}).get("last_activity"))
 
     def _ours(self) -> dict[str, Session]:
         mine = (s for s in self._store.open_sessions() if s.hub == self._store.hub)
@@ -136,9 +157,8 @@ async def keep_pruning(store: QuotaStore) -> None:
             log.warning("Ledger not pruned, trying again tomorrow: %s", error)
 
 
-async def keep_reconciling(store: QuotaStore, context: Context) -> None:
+async def keep_reconciling(reconciler: Reconciler) -> None:
     """Until cancelled. What goes wrong is logged, and tried again soon."""
-    reconciler = Reconciler(store, context)
     while True:
         try:
             pause = await reconciler.compare()
@@ -146,3 +166,9 @@ async def keep_reconciling(store: QuotaStore, context: Context) -> None:
             log.warning("Ledger not compared with the hub, trying again: %s", error)
             pause = _RETRY_SECONDS
         await asyncio.sleep(pause)
+
+
+def _instant(text: str | None) -> int | None:
+    if not text:
+        return None
+    return round(datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp() * 10**6)

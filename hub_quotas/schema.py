@@ -100,12 +100,12 @@ meta = sa.Table(
     sa.Column("value", sa.Text, nullable=False),
 )
 
-# What people are told, once: a key is never used twice.
+# What people are told; of each stem, one that is still true.
 notice = sa.Table(
     "notice",
     metadata,
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
-    sa.Column("key", sa.Text, nullable=False, unique=True),
+    sa.Column("stem", sa.Text, nullable=False),
     sa.Column("at", sa.BigInteger, nullable=False),
     sa.Column("kind", sa.Text, nullable=False),  # share, soon, used-up, stopped
     sa.Column("user_name", sa.Text, nullable=False),  # '' for all of the group
@@ -113,7 +113,8 @@ notice = sa.Table(
     sa.Column("text", sa.Text, nullable=False),
     sa.Column("over_at", sa.BigInteger),  # since when it is true no more
 )
-sa.Index("notice_open", notice.c.over_at)
+_true = notice.c.over_at.is_(None)
+sa.Index("notice_open", notice.c.stem, unique=True, sqlite_where=_true, postgresql_where=_true)
 
 # By e-mail and webhook; a row for each that is to be sent.
 delivery = sa.Table(

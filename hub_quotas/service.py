@@ -16,11 +16,12 @@ from hub_groups.store import open_store as open_group_store
 from hub_groups.web import Context, Page, Routes
 
 from .decision import Decision
+from .enforcer import Enforcer, Executor, keep_enforcing, keep_stopping, server_path
 from .limits import GROUP, KEYS, Limit, PolicyError
 from .messages import SCOPE_TITLES, headline, of, resource_title, title
 from .policy import DEFAULT_GROUP, Policy, group_name
 from .quantities import AMOUNT, RESOURCES, say_duration
-from .reconcile import keep_pruning, keep_reconciling
+from .reconcile import Reconciler, keep_pruning, keep_reconciling
 from .requests import Amounts, in_use
 from .sessions import Session
 from .store import QuotaStore, now, open_store
@@ -198,4 +199,15 @@ def routes(context: Context) -> Routes:
 def background(context: Context) -> list[Coroutine[Any, Any, None]]:
     """What runs beside the pages."""
     store = _store(context)
-    return [keep_reconciling(store, context), keep_pruning(store)]
+    reconciler = Reconciler(store, context)
+    enforcer = Enforcer(store, context.settings["warn_at"], lambda: reconciler.used_at)
+
+    async def stop(user: str, server: str) -> None:
+        await context.hub_api(server_path(user, server), "DELETE")
+
+    return [
+        keep_reconciling(reconciler),
+        keep_pruning(store),
+        keep_enforcing(enforcer, store),
+        keep_stopping(Executor(store, stop, reconciler.last_used)),
+    ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import html
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from .decision import Check, Decision
@@ -13,6 +13,7 @@ from .messages import headline, short_reason, title
 from .off_loop import off_loop
 from .quantities import say_duration
 from .requests import Request
+from .store import QuotaStore
 from .transaction import LedgerError
 
 _MOST_BARS = 6
@@ -28,7 +29,7 @@ async def what_is_left(spawner: Any, groups: Sequence[str], chosen: str | None) 
         choices: Choices = await spawner.choices()
         store = spawner.quota_settings.store
         requests = [request for _, request in choices]
-        explained = await off_loop(lambda: store().explain_all(spawner.user.name, groups, requests))
+        explained = await off_loop(_explain, store, spawner.user.name, groups, requests)
     except LedgerError:
         return f'<p class="alert alert-warning">What is left can\'t be told now.</p>{field}'
     except asyncio.CancelledError:
@@ -43,6 +44,13 @@ async def what_is_left(spawner: Any, groups: Sequence[str], chosen: str | None) 
         if any(decision.checks for decision in decisions)
     )
     return f'<section class="mb-3" aria-label="What is left">{shown}</section>{field}'
+
+
+def _explain(
+    open_store: Callable[[], QuotaStore], user: str, groups: Sequence[str], requests: list[Request]
+) -> list[list[Decision]]:
+    store = open_store()
+    return store.explain_all(user, store.policy().in_order(groups), requests)
 
 
 def start_again() -> str:

@@ -75,6 +75,7 @@ class QuotaMixin:
         The session's id is in the hub's database before it is in the ledger: an open session that
         no server of the hub names has ended, however the hub died (see `reconcile.py`).
         """
+        await self._tell_end()  # of a server that has died, which the hub is about to notice
         groups = self.groups_to_try()
         self._is_up = self._told_to_stop = False
         self._alive_at = None
@@ -101,6 +102,8 @@ class QuotaMixin:
         if granted is None:
             self.session_id = None
             raise self.refuse(why, code)
+        if self.session_id is None:  # the hub's stop of the server before took this one for it
+            raise self._overtaken()
         hold(self, found, granted.gets.limits, granted.gets.guarantees)
         self.log.info("%s is charged to %s", self._who, granted.group)
         return granted
@@ -162,7 +165,9 @@ class QuotaMixin:
         self._is_up = True
         self._alive_at = now()
         session = self.session_id
-        if session and not self.allowed:
+        if session is None:
+            raise self._overtaken()
+        if not self.allowed:
             # Not waited for: the hub is about to look whether the server answers.
             outbox.tell_soon(
                 f"the start of {self._who}", lambda: self.quota_settings.store().start(session)
@@ -210,6 +215,10 @@ class QuotaMixin:
 
     async def run_post_stop_hook(self) -> None:
         """The end of a server, however it came, also of one that never came up."""
+        await self._tell_end()
+        await maybe_future(super().run_post_stop_hook())  # type: ignore[misc]
+
+    async def _tell_end(self) -> None:
         session, allowed = self.session_id, self.allowed
         self.session_id = self.allowed = None
         if session:
@@ -226,7 +235,11 @@ class QuotaMixin:
                 store.close_session(session, reason, at)
 
             await outbox.tell(f"the end of {self._who}", close)
-        await maybe_future(super().run_post_stop_hook())  # type: ignore[misc]
+
+    def _overtaken(self) -> Refused:
+        return self.refuse(
+            "The server was stopped while it started. Start it again.", "quota-stopped", 409
+        )
 
     # -- what the hub remembers --------------------------------------------------------------
 

@@ -32,6 +32,7 @@ from .sessions import (
     read_charges,
 )
 from .transaction import Database, LedgerError, Transaction
+from .watch import say_place
 
 SEEN = -1
 """For the end of a session: when it was seen running last."""
@@ -68,7 +69,7 @@ class QuotaStore:
         with self.db.named_errors():
             migrate.upgrade(self.db.engine)
         self.points = Points()
-        self._policies = Policies(self.points.forget_ids)
+        self.policies = Policies(self.points.forget_ids)
 
     def close(self) -> None:
         self.db.close()
@@ -78,7 +79,7 @@ class QuotaStore:
     def policy(self) -> Policy:
         """What holds now."""
         with self.db.read() as tx:
-            return self._policies.read(tx)
+            return self.policies.read(tx)
 
     def set_limit(self, group: str, key: str, value: object, who: str, via: str) -> None:
         """Set one limit of a group, or remove it (None). Holds from the next start on.
@@ -93,7 +94,7 @@ class QuotaStore:
         """
         with self.db.write() as tx:
             tx.hold_policy(change=True)
-            self._replace(tx, edited(self._policies.read(tx), group, key, value), who, via)
+            self._replace(tx, edited(self.policies.read(tx), group, key, value), who, via)
 
     def apply(self, policy: Policy, who: str, via: str) -> None:
         """Make `policy` all that holds. Open sessions of a group that moves in the tree are charged
@@ -106,11 +107,11 @@ class QuotaStore:
         """All changes of the policy, newest first: of one group, or all. Each with what the entry
         was before."""
         with self.db.read() as tx:
-            return self._policies.audit(tx, group)
+            return self.policies.audit(tx, group)
 
     def _replace(self, tx: Transaction, policy: Policy, who: str, via: str) -> None:
-        before, at = self._policies.read(tx), self.present(tx)
-        self._policies.write(tx, policy, at, who, via)
+        before, at = self.policies.read(tx), self.present(tx)
+        self.policies.write(tx, policy, at, who, via)
         self._move_sessions(tx, before, policy, at)
 
     def _move_sessions(self, tx: Transaction, before: Policy, after: Policy, at: int) -> None:
@@ -152,7 +153,7 @@ class QuotaStore:
             self._make_subjects(user, groups)
         with self.db.write() as tx:
             tx.hold_policy()
-            policy = self._policies.read(tx)
+            policy = self.policies.read(tx)
             view = self._lock(tx, policy, user, groups)
             known = tx.one("SELECT group_name, charges FROM session WHERE id = ?", id)
             if known:
@@ -171,7 +172,7 @@ class QuotaStore:
         """Before a reservation, within which it would be a second order of locks. On SQLite a
         writer is alone anyway."""
         with self.db.read() as tx:
-            policy = self._policies.read(tx)
+            policy = self.policies.read(tx)
         above = [("", name) for group in groups for name in policy.path(group)]
         self.points.make_subjects(self.db, [*((user, group) for group in groups), *above])
 
@@ -179,20 +180,16 @@ class QuotaStore:
         self, user: str, groups: Sequence[str], request: Request | Amounts
     ) -> list[Decision]:
         """What `reserve` would say of each group, without reserving."""
-        with self.db.read() as tx:
-            policy = self._policies.read(tx)
-            view = View(self.points, self.zone, tx, self.present(tx))
-            return [self._decide(view, policy, user, group, request) for group in groups]
+        return [decisions[0] for decisions in self.explain_all(user, groups, [request])]
 
     def explain_all(
-        self, user: str, groups: Sequence[str], requests: Sequence[Request]
+        self, user: str, groups: Sequence[str], requests: Sequence[Request | Amounts]
     ) -> list[list[Decision]]:
-        """What `reserve` would say of each request, group by group."""
+        """The same of several requests, group by group."""
         with self.db.read() as tx:
-            policy = self._policies.read(tx)
+            policy = self.policies.read(tx)
             view = View(self.points, self.zone, tx, self.present(tx))
-            order = policy.in_order(groups)
-            return [[self._decide(view, policy, user, g, r) for r in requests] for g in order]
+            return [[self._decide(view, policy, user, g, r) for r in requests] for g in groups]
 
     def _decide(
         self, view: View, policy: Policy, user: str, group: str, request: Request | Amounts
@@ -238,7 +235,7 @@ class QuotaStore:
             self._make_subjects(user, [group])
         with self.db.write() as tx:
             tx.hold_policy()
-            policy = self._policies.read(tx)
+            policy = self.policies.read(tx)
             view = self._lock(tx, policy, user, [group])
             if tx.one("SELECT id FROM session WHERE id = ?", id):
                 return False
@@ -256,7 +253,7 @@ class QuotaStore:
         it for that if it is admitted; None where it is over."""
         with self.db.write() as tx:
             tx.hold_policy()
-            policy = self._policies.read(tx)
+            policy = self.policies.read(tx)
             session = next(iter(find(tx, _OPEN, id, change=True)), None)
             if session is None:
                 return None
@@ -305,9 +302,11 @@ class QuotaStore:
             for subject, segments in late(session.charges, ended, known).items():
                 for segment in segments:
                     self._lay_over(tx, id, subject, segment)
+            order = tx.one("SELECT why FROM stop_order WHERE session = ? AND at <= ?", id, ended)
+            tx.run("DELETE FROM stop_order WHERE session = ?", id)
             tx.run(
                 "UPDATE session SET state = ?, closed_at = ?, reason = ? WHERE id = ?",
-                *(state, ended, reason, id),
+                *(state, ended, say_place(order[0]) if order else reason, id),
             )
             return True
 
@@ -366,15 +365,15 @@ class QuotaStore:
                 *(new, old),
             )
             if group:
-                self._replace(tx, renamed(self._policies.read(tx), old, new), "rename", "ledger")
-            self._policies.note_rename(tx, old, new, self.present(tx))
+                self._replace(tx, renamed(self.policies.read(tx), old, new), "rename", "ledger")
+            self.policies.note_rename(tx, old, new, self.present(tx))
 
-    def seen(self, ids: Iterable[str]) -> None:
-        """These sessions run at this moment."""
+    def seen(self, ids: Iterable[str], at: int) -> None:
+        """These sessions ran at an instant."""
+        sql = "UPDATE session SET seen_at = ? WHERE id = ? AND closed_at IS NULL AND seen_at < ?"
         with self.db.write() as tx:
-            at = self.present(tx)
             for id in sorted(ids):
-                tx.run("UPDATE session SET seen_at = ? WHERE id = ? AND closed_at IS NULL", at, id)
+                tx.run(sql, at, id, at)
 
     def again(self, user: str, decision: Decision, horizon: int = _A_YEAR) -> int | None:
         """When a refused server would be admitted, if everything else goes on as now.
@@ -385,7 +384,7 @@ class QuotaStore:
             return None
         with self.db.read() as tx:
             policy, view = (
-                self._policies.read(tx),
+                self.policies.read(tx),
                 View(self.points, self.zone, tx, self.present(tx)),
             )
             budgets = [

@@ -11,7 +11,7 @@ def upgrade() -> None:
     op.create_table(
         "notice",
         sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
-        sa.Column("key", sa.Text, nullable=False, unique=True),
+        sa.Column("stem", sa.Text, nullable=False),
         sa.Column("at", sa.BigInteger, nullable=False),
         sa.Column("kind", sa.Text, nullable=False),
         sa.Column("user_name", sa.Text, nullable=False),
@@ -19,7 +19,15 @@ def upgrade() -> None:
         sa.Column("text", sa.Text, nullable=False),
         sa.Column("over_at", sa.BigInteger),
     )
-    op.create_index("notice_open", "notice", ["over_at"])
+    still_true = sa.text("over_at IS NULL")
+    op.create_index(
+        "notice_open",
+        "notice",
+        ["stem"],
+        unique=True,
+        sqlite_where=still_true,
+        postgresql_where=still_true,
+    )
     op.create_table(
         "delivery",
         sa.Column("notice", sa.Integer, sa.ForeignKey("notice.id"), primary_key=True),

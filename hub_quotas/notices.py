@@ -1,0 +1,219 @@
+"""What people were told, what is to be sent to them, and which servers are to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from .store import QuotaStore
+from .transaction import Transaction
+from .watch import Order
+
+LEASE = 10 * 10**6
+"""Microseconds for which one process is the enforcer of a ledger, unless it says so again."""
+
+_MOST_ATTEMPTS = 12
+_NOTICES = "SELECT id, at, kind, user_name, group_name, text, over_at FROM notice"
+
+
+@dataclass(frozen=True)
+class Told:
+    """A notice as it was told.
+
+    Attributes:
+        user: empty where it is for a whole group.
+        over_at: since when it is true no more; None while it is.
+    """
+
+    id: int
+    at: int
+    kind: str
+    user: str
+    group: str
+    text: str
+    over_at: int | None
+
+
+@dataclass(frozen=True)
+class Mail:
+    """A notice that is to be sent to somebody."""
+
+    notice: Told
+    channel: str
+    address: str
+    attempts: int
+
+
+class Notices:
+    """Of one ledger."""
+
+    def __init__(self, store: QuotaStore) -> None:
+        self._store = store
+
+    # -- the enforcer's lease --------------------------------------------------------------------
+
+    def lead(self, holder: str) -> bool:
+        """Whether `holder` is the one enforcer of this ledger, for as long as LEASE from now."""
+        with self._store.db.write() as tx:
+            at = self._store.present(tx)
+            count = tx.run(
+                "INSERT INTO lease (name, holder, until) VALUES ('enforcer', ?, ?)"
+                " ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until"
+                " WHERE lease.holder = excluded.holder OR lease.until < ?",
+                *(holder, at + LEASE, at),
+            )
+            return count > 0
+
+    def step_down(self, holder: str) -> None:
+        """The next one need not wait."""
+        with self._store.db.write() as tx:
+            tx.run("DELETE FROM lease WHERE name = 'enforcer' AND holder = ?", holder)
+
+    # -- notices -----------------------------------------------------------------------------
+
+    def open_stems(self) -> set[str]:
+        """What was told and is still true, by `watch.Notice.stem`."""
+        sql = "SELECT stem FROM notice WHERE over_at IS NULL AND kind <> 'stopped'"
+        with self._store.db.read() as tx:
+            return {row[0] for row in tx.all(sql)}
+
+    def tell(
+        self,
+        stem: str,
+        kind: str,
+        user: str,
+        group: str,
+        text: str,
+        send_to: Iterable[tuple[str, str]] = (),
+    ) -> bool:
+        """Tell something, unless it was told and is still true.
+
+        Args:
+            send_to: (channel, address) of those who get it sent too.
+        """
+        with self._store.db.write() as tx:
+            at = self._store.present(tx)
+            if tx.one("SELECT id FROM notice WHERE stem = ? AND over_at IS NULL", stem):
+                return False
+            tx.run(
+                "INSERT INTO notice (stem, at, kind, user_name, group_name, text)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                *(stem, at, kind, user, group, text),
+            )
+            row = tx.one("SELECT max(id) FROM notice WHERE stem = ?", stem)
+            assert row
+            for channel, address in send_to:
+                tx.run(
+                    "INSERT INTO delivery (notice, channel, address, next_at) VALUES (?, ?, ?, ?)"
+                    " ON CONFLICT DO NOTHING",
+                    *(row[0], channel, address, at),
+                )
+            return True
+
+    def over(self, stems: Iterable[str]) -> None:
+        """These are true no more."""
+        with self._store.db.write() as tx:
+            at = self._store.present(tx)
+            for stem in stems:
+                tx.run("UPDATE notice SET over_at = ? WHERE stem = ? AND over_at IS NULL", at, stem)
+
+    def of(self, user: str, groups: Sequence[str], since: int) -> list[Told]:
+        """What a user is told now, newest first: their own notices, and those of whole groups.
+
+        Args:
+            groups: the user's, with their ancestors.
+            since: not that servers were stopped before this; microseconds since 1970, UTC.
+        """
+        marks = ", ".join("?" for _ in groups) or "''"
+        with self._store.db.read() as tx:
+            rows = tx.all(
+                f"{_NOTICES} WHERE (user_name = ? OR (user_name = '' AND group_name IN ({marks})))"
+                " AND ((over_at IS NULL AND kind <> 'stopped') OR (kind = 'stopped' AND at >= ?))"
+                " ORDER BY at DESC, id DESC LIMIT 20",
+                *(user, *groups, since),
+            )
+        return [Told(*row) for row in rows]
+
+    def current(self, since: int) -> list[Told]:
+        """All that anybody is told now, newest first."""
+        with self._store.db.read() as tx:
+            rows = tx.all(
+                f"{_NOTICES} WHERE (over_at IS NULL AND kind <> 'stopped')"
+                " OR (kind = 'stopped' AND at >= ?) ORDER BY at DESC, id DESC",
+                since,
+            )
+        return [Told(*row) for row in rows]
+
+    # -- what is sent ------------------------------------------------------------------------
+
+    def to_send(self, most: int = 100) -> list[Mail]:
+        """What is due to be sent now. Taken: not due again for a while, if it is not `sent`."""
+        with self._store.db.write() as tx:
+            at = self._store.present(tx)
+            rows = tx.all(
+                "SELECT n.id, n.at, n.kind, n.user_name, n.group_name, n.text, n.over_at,"
+                " d.channel, d.address, d.attempts FROM delivery d JOIN notice n ON n.id = d.notice"
+                " WHERE d.sent_at IS NULL AND d.next_at <= ? AND d.attempts < ?"
+                " ORDER BY n.id LIMIT ?",
+                *(at, _MOST_ATTEMPTS, most),
+            )
+            mine = []
+            for row in rows:
+                mail = Mail(Told(*row[:7]), *row[7:])
+                later = at + 10**6 * min(3600, 15 * 2**mail.attempts)
+                mine += [mail] * tx.run(  # none, where another process was first
+                    "UPDATE delivery SET attempts = attempts + 1, next_at = ?"
+                    " WHERE notice = ? AND channel = ? AND address = ? AND attempts = ?",
+                    *(later, mail.notice.id, mail.channel, mail.address, mail.attempts),
+                )
+            return mine
+
+    def sent(self, mail: Mail) -> None:
+        with self._store.db.write() as tx:
+            tx.run(
+                "UPDATE delivery SET sent_at = ? WHERE notice = ? AND channel = ? AND address = ?",
+                *(self._store.present(tx), mail.notice.id, mail.channel, mail.address),
+            )
+
+    # -- orders to stop ----------------------------------------------------------------------
+
+    def orders(self) -> dict[str, Order]:
+        """Those that stand, by session."""
+        with self._store.db.read() as tx:
+            return _orders(tx)
+
+    def set_orders(self, wanted: Iterable[Order]) -> None:
+        """Make these all the orders that stand."""
+        new = {order.session: order for order in wanted}
+        if self.orders() == new:
+            return
+        with self._store.db.write() as tx:
+            old = _orders(tx)
+            for session in old.keys() - new.keys():
+                tx.run("DELETE FROM stop_order WHERE session = ?", session)
+            for session, order in sorted(new.items()):
+                if order != old.get(session):
+                    tx.run(
+                        "INSERT INTO stop_order (session, at, why) SELECT id, ?, ? FROM session"
+                        " WHERE id = ? AND closed_at IS NULL"
+                        " ON CONFLICT (session) DO UPDATE SET at = excluded.at, why = excluded.why",
+                        *(order.at, order.cause, session),
+                    )
+
+    def due(self, hub: str) -> tuple[list[tuple[Order, str, str]], int | None]:
+        """The orders of a hub that are due, each with user and server; and when the next one is."""
+        with self._store.db.read() as tx:
+            at = self._store.present(tx)
+            rows = tx.all(
+                "SELECT o.session, o.at, o.why, s.user_name, s.server_name FROM stop_order o"
+                " JOIN session s ON s.id = o.session"
+                " WHERE s.hub = ? AND s.closed_at IS NULL ORDER BY o.at",
+                hub,
+            )
+        due = [(Order(*row[:3]), row[3], row[4]) for row in rows if row[1] <= at]
+        return due, next((row[1] for row in rows if row[1] > at), None)
+
+
+def _orders(tx: Transaction) -> dict[str, Order]:
+    rows = tx.all("SELECT session, at, why FROM stop_order ORDER BY session")
+    return {row[0]: Order(*row) for row in rows}

@@ -1,0 +1,74 @@
+"""What the ledger says of what runs, and of how it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .limits import Limit
+from .points import View
+from .store import QuotaStore
+from .watch import Course, Watched
+
+
+def running(
+    store: QuotaStore, active: Mapping[str, int], known: Mapping[str, Watched]
+) -> dict[str, Watched]:
+    """What runs or is about to, by session, with the limits that hold for it.
+
+    Args:
+        active: when servers were used last, by session, where that is known; microseconds.
+        known: from an earlier call; what has not changed is handed on.
+    """
+    with store.db.read() as tx:
+        policy, at = store.policies.read(tx), store.present(tx)
+        rows = tx.all(
+            "SELECT id, user_name, server_name, group_name, coalesce(started_at, reserved_at)"
+            " FROM session WHERE closed_at IS NULL"
+        )
+    found = {}
+    for row in rows:
+        id, user, _, group, _ = row
+        limits = policy.limits_for(group, user, at, store.zone)
+        old = known.get(id)
+        seen = (*row, limits, active.get(id))
+        found[id] = old if old and seen == old.facts else Watched(*seen)
+    return found
+
+
+def courses(
+    store: QuotaStore, wanted: Mapping[str, tuple[Limit, str]], shares: Sequence[float]
+) -> dict[str, Course]:
+    """How budgets go on from now, by `watch.place`.
+
+    Args:
+        shares: of each budget, rising, 1 the last.
+    """
+    with store.db.read() as tx:
+        policy, at = store.policies.read(tx), store.present(tx)
+        found = {}
+        for name, (limit, user) in wanted.items():
+            view = View(store.points, store.zone, tx, at)
+            found[name] = view.course(policy, limit, user, shares)
+        return found
+
+
+def fingerprint(store: QuotaStore) -> tuple[Any, Any]:
+    """Others than before when something has changed that `running` or `courses` is about: of open
+    sessions, and of what is about many. Costs as much as there are open sessions."""
+    with store.db.read() as tx:
+        sessions = tx.one(
+            "SELECT count(*), max(reserved_at), max(started_at), sum(length(charges))"
+            " FROM session WHERE closed_at IS NULL"
+        )
+        others = tx.one(
+            "SELECT (SELECT max(id) FROM overlay), (SELECT max(id) FROM correction),"
+            " (SELECT max(version) FROM policy_entry)"
+        )
+    return sessions, others
+
+
+def time_of(store: QuotaStore) -> int:
+    """The ledger's clock; microseconds since 1970, UTC."""
+    with store.db.read() as tx:
+        return store.present(tx)
