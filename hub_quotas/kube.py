@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 from typing import Any
 
@@ -16,7 +16,7 @@ from .messages import refusal
 from .off_loop import off_loop
 from .pods import asks_for, label_value
 from .quantities import QuantityError, resource
-from .readers import as_sent, read
+from .readers import as_sent, as_started, read, unshare
 from .requests import Amounts, Request
 from .spawner import QuotaMixin
 from .transaction import LedgerError
@@ -49,11 +49,12 @@ class ProfilesQuotaMixin(QuotaMixin):
         profiles = await self._profiles()
         if not profiles:
             return await super().choices()
+        started = await as_started(self)
         found = []
         for profile in profiles:
             await asyncio.sleep(0)  # each takes a millisecond or two of the event loop
-            tried = copy.copy(self)
-            _unshare(tried, profile)
+            tried = copy.copy(started)
+            unshare(tried, _overrides(profile))
             tried.profile_list = copy.deepcopy(profiles)
             tried.user_options = {"profile": profile["slug"]}
             try:
@@ -194,17 +195,11 @@ class _Last:
         return await spawner.settle(pod)
 
 
-def _unshare(spawner: Any, profile: Mapping[str, Any]) -> None:
-    """What a profile would change in place becomes the copy's own."""
-    choices = [
-        choice
-        for option in (profile.get("profile_options") or {}).values()
-        for choice in (option.get("choices") or {}).values()
-    ]
-    for entry in (profile, *choices):
-        for name in entry.get("kubespawner_override") or {}:
-            if isinstance(getattr(spawner, name, None), dict):
-                setattr(spawner, name, copy.deepcopy(getattr(spawner, name)))
+def _overrides(profile: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    yield profile.get("kubespawner_override") or {}
+    for option in (profile.get("profile_options") or {}).values():
+        for choice in (option.get("choices") or {}).values():
+            yield choice.get("kubespawner_override") or {}
 
 
 def finished_at(pod: Mapping[str, Any]) -> int | None:
