@@ -156,6 +156,7 @@ def test_a_pod_that_died_is_charged_until_then(kubernetes, hub):
     assert at == int(pods(kubernetes, hub, "hal")[0]["ended"])
 
 
+@pytest.mark.slow
 def test_a_pod_that_died_while_the_hub_was_dead_is_charged_until_then(kubernetes, fresh_hub):
     hub = fresh_hub("kube", cleanup_servers=False, **kubernetes.hub_settings)
     up(hub, "ida")
@@ -171,6 +172,7 @@ def test_a_pod_that_died_while_the_hub_was_dead_is_charged_until_then(kubernetes
 # -- settings ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_who_asks_for_more_than_a_server_may_have_gets_that_where_an_admin_says_so(
     kubernetes, fresh_hub
 ):
@@ -188,7 +190,7 @@ def test_who_asks_for_more_than_a_server_may_have_gets_that_where_an_admin_says_
 
 
 def test_an_unknown_choice_is_said_on_every_path(kubernetes, start_hub):
-    hub = start_hub("kubeprofiles", **kubernetes.hub_settings)
+    hub = start_hub("kubefancy", **kubernetes.hub_settings)
     kim = hub.login("kim")
     page = "hub/spawn/kim"
     for answer in (
@@ -213,7 +215,7 @@ def institution(kubernetes: Cluster, start_hub) -> Hub:
     hub = start_hub("twoi2c", **kubernetes.hub_settings)
     hub.limits("""
         students: {server.memory: 512M}
-        research: {group.gpu: 1}
+        research: {group.gpu: 1, server.memory: 2G}
     """)
     return hub
 
@@ -224,7 +226,14 @@ def test_profiles_by_group_are_shown_and_charged_by_group(kubernetes, institutio
     page = html.unescape(sam.get("hub/spawn/sam").text)
     assert "<strong>Teaching</strong>: would start" in page
     assert "GPU" not in page
-    assert "<strong>GPU</strong>: would start" in ria.get("hub/spawn/ria").text
+    assert "<strong>Plain</strong>: would start" in page
+    page = html.unescape(ria.get("hub/spawn/ria").text)
+    assert "<strong>GPU</strong>: would start" in page
+    plain = "research allows each server at most 2 GiB of memory; this one asks for 3 GiB."
+    assert f"<strong>Plain</strong>: {plain}" in page, "by the overrides of the group"
+    answer = ria.send_form("hub/spawn/ria", profile="plain")
+    assert answer.status_code == 403
+    assert plain in html.unescape(answer.text)
 
     size = "profile-option-teaching--size"
     for options in ({size: "large"}, {f"{size}--unlisted-choice": "2G"}):
@@ -275,12 +284,12 @@ def test_what_an_admin_configures_after_us_runs_unchanged(kubernetes, institutio
 # -- the spawn page ----------------------------------------------------------------------------
 
 LEFT = """
-    alpha: {member.servers: 3, server.memory: 1G, member.cpu-hours: 20 per 7d}
+    alpha: {member.servers: 3, server.memory: 1G, member.cpu-hours: 20 per 7d, server.lifetime: 8h}
     beta: {group.gpu: 0, group.memory: 64G}
 """
 
 
-@pytest.fixture(params=["kubeprofiles", "kubefancy"])
+@pytest.fixture(params=[pytest.param("kubeprofiles", marks=pytest.mark.slow), "kubefancy"])
 def chooser(request: pytest.FixtureRequest, kubernetes: Cluster, start_hub):
     """Somebody with two groups, on a hub with profiles."""
     hub = start_hub(request.param, **kubernetes.hub_settings)
@@ -297,13 +306,15 @@ def test_the_spawn_page_says_what_is_left_and_why_not(chooser):
     alpha, _, beta = page.partition(">alpha<")[2].partition(">beta<")
     assert "Servers, me: 0 of 3 servers" in alpha
     assert "CPU-hours, me, in any 7 days: 0 of 20 CPU-hours" in alpha
-    assert "<strong>Small</strong>: would start; lasts 3 days at least" in alpha
+    assert "<strong>Small</strong>: would start; what is left lasts 3 days at least" in alpha
+    assert "alpha lets each server run for 8 h." in alpha
     assert "<strong>GPU</strong>: alpha allows each server at most 1 GiB of memory" in alpha
     assert "<strong>Small</strong>: would start" in beta
-    assert "<strong>GPU</strong>: beta has 0 GPUs at once" in beta
+    assert "<strong>GPU</strong>: beta allows no GPUs." in beta
+    assert "Memory, the whole group: 0 of 64 GiB" in beta
 
 
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("width", [1280, pytest.param(390, marks=pytest.mark.slow)])
 def test_the_spawn_page_in_a_browser(chooser, kubernetes, new_page, width):
     hub = chooser.hub
     page = new_page(viewport={"width": width, "height": 900})
@@ -313,7 +324,6 @@ def test_the_spawn_page_in_a_browser(chooser, kubernetes, new_page, width):
     page.get_by_role("button", name="Start").wait_for()
     page.get_by_role("region", name="What is left").wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    page.screenshot(path=f"/tmp/h7-{hub.world}-{width}.png", full_page=True)
     page.get_by_label("Charge to").select_option("beta")
     if hub.world == "kubefancy":
         page.locator("#form").get_by_text("Guaranteed in part").click()

@@ -52,6 +52,7 @@ PROFILES = [
             },
         },
     },
+    {"display_name": "Plain", "slug": "plain"},
     {
         "display_name": "GPU",
         "slug": "gpu",
@@ -105,7 +106,7 @@ c.KubeSpawner.modify_pod_hook = modify_pod_hook
 c.KubeSpawner.group_overrides = {
     "10-research": {
         "groups": ["research"],
-        "spawner_override": {"node_selector": {"pool": "research"}, "mem_limit": "512M"},
+        "spawner_override": {"node_selector": {"pool": "research"}, "mem_limit": "3G"},
     }
 }
 c.JupyterHub.spawner_class = InstitutionSpawner
