@@ -22,7 +22,7 @@ from .messages import refusal, say_instant
 from .off_loop import off_loop, outbox
 from .policy import DEFAULT_GROUP, Policy, group_name
 from .quantities import QuantityError
-from .readers import Found, hold, read
+from .readers import Found, as_started, hold, read
 from .refusal import Refused, uncount
 from .requests import Request
 from .sessions import ALLOWED, SESSION, new_id
@@ -120,7 +120,8 @@ class QuotaMixin:
 
     async def choices(self) -> list[tuple[str, Request]]:
         """What can be started from the spawn page: names, and what each asks for."""
-        return [("", (await self.request())[1])]
+        started = await as_started(self)
+        return [("", (await started.request())[1])]
 
     def _reserve(
         self, id: str, number: int, user: str, groups: list[str], request: Request
