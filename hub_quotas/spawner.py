@@ -55,6 +55,7 @@ class QuotaMixin:
 
     session_id: str | None = None
     allowed: dict[str, Any] | None = None  # started while the ledger could not be reached
+    _named: str | None = None  # the session of a start, in the hub's database already
     _explicit = False
     _refused = False
     _is_up = False
@@ -62,6 +63,13 @@ class QuotaMixin:
     _alive_at: int | None = None  # by the last poll that found it running
 
     # -- start -------------------------------------------------------------------------------
+
+    async def run_auth_state_hook(self, auth_state: Any) -> None:
+        """Name the session. The hub commits right after this and before the pre-spawn hook: a
+        commit of our own would hold up its event loop once more."""
+        await maybe_future(super().run_auth_state_hook(auth_state))  # type: ignore[misc]
+        self._named = new_id(now())
+        self.orm_spawner.state = {**self.get_state(), SESSION: self._named}
 
     async def run_pre_spawn_hook(self) -> None:
         """Decide last, when nothing changes the server's limits any more."""
@@ -80,8 +88,10 @@ class QuotaMixin:
         self._is_up = self._told_to_stop = False
         self._alive_at = None
         found, request = await self.request()
-        self.session_id = new_id(now())
-        self.save_state()
+        named, self._named = self._named, None
+        self.session_id = named or new_id(now())
+        if not named or self.orm_spawner in self.user.db.dirty:
+            self.save_state()
         who = (self.user.id, self.user.name)
         try:
             granted, why, code = await off_loop(
