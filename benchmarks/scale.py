@@ -429,7 +429,9 @@ def tell(found: dict[str, Any]) -> dict[str, float]:
         f"\na page of users, asked for by the reconciler: {asked['p50']:.1f} ms of the hub's loop,"
         f" at most {asked['max']:.1f} ms (CPU {asked['cpu']:.1f} ms), {asked['count']} pages"
     )
-    print(f"\n{'our longest steps on the loop, ms':42}{'p50':>10}{'max':>10}{'max CPU':>10}{'steps':>10}")
+    print(
+        f"\n{'our longest steps on the loop, ms':42}{'p50':>10}{'max':>10}{'max CPU':>10}{'steps':>10}"
+    )
     for label, times in sorted(mine["steps"].items(), key=lambda item: -item[1]["max"])[:8]:
         ms = (times["p50"], times["max"], times["cpu"])
         print(f"{label:42}{''.join(f'{value:10.2f}' for value in ms)}{times['count']:10}")

@@ -72,9 +72,9 @@ midnight); `2026-09-01..2026-12-20` (a term, both days included). A budget admit
 as something is left of it; several windows of one budget stand in a list: `[8 per day, 40 per 7d]`.
 
 What happens when a budget is used up stands behind it: `40 per 7d then refuse` (new servers; so it
-is when nothing is said), `then stop after 10m` (and those that run, after a grace period; `then stop`
-after {say_duration(GRACE)}), `then downsize to cpu 1 and memory 2G` (new servers no larger than that
-may start).
+is when nothing is said), `then stop after 10m` (and those that run, after a grace period;
+`then stop` after {say_duration(GRACE)}), `then downsize to cpu 1 and memory 2G` (new servers no
+larger than that may start).
 
 Users in no group are charged to the group `{DEFAULT_GROUP}`.
 
@@ -119,16 +119,15 @@ user's groups that has room is charged, by the groups' priority and then by name
 
 What really is going to run, after the admin's own hooks and after profiles:
 
-| spawner | what is read |
-| --- | --- |
-| KubeSpawner | requests and limits of all containers of its pod, by Kubernetes' own sum, and extended resources; again behind `modify_pod_hook`, and as the cluster has it |
-| DockerSpawner | its limits and guarantees, and what `extra_host_config` makes of them, with GPUs |
-| SystemdSpawner | its limits and guarantees, and what `unit_extra_properties` makes of them |
-| any other | `cpu_limit`, `mem_limit`, `cpu_guarantee`, `mem_guarantee` |
+- KubeSpawner: requests and limits of all containers of its pod, by Kubernetes' own sum, and extended
+  resources; again behind `modify_pod_hook`, and as the cluster has it.
+- DockerSpawner: its limits and guarantees, what `extra_host_config` makes of them, and GPUs.
+- SystemdSpawner: its limits and guarantees, and what `unit_extra_properties` makes of them.
+- Any other: `cpu_limit`, `mem_limit`, `cpu_guarantee`, `mem_guarantee`.
 
-Budgets count the guarantee where there is one, caps the limit. A sidecar without a limit counts with
-what it requests. A server without a limit gets the tightest `server` limit of its group as its limit;
-where there is none, caps and budgets on that can't hold, and refuse it. GPUs of all makers
+Budgets count the guarantee where there is one, caps the limit. A sidecar without a limit counts
+with what it requests. A server without a limit gets the tightest `server` limit of its group as its
+limit; where there is none, caps and budgets on that can't hold, and refuse it. GPUs of all makers
 (`nvidia.com/gpu`) count as `gpu` too.
 
 ## Settings
