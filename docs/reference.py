@@ -119,8 +119,8 @@ user's groups that has room is charged, by the groups' priority and then by name
 
 What really is going to run, after the admin's own hooks and after profiles:
 
-- KubeSpawner: requests and limits of all containers of its pod, by Kubernetes' own sum, and extended
-  resources; again behind `modify_pod_hook`, and as the cluster has it.
+- KubeSpawner: requests and limits of all containers of its pod, by Kubernetes' own sum, and
+  extended resources; again behind `modify_pod_hook`, and as the cluster has it.
 - DockerSpawner: its limits and guarantees, what `extra_host_config` makes of them, and GPUs.
 - SystemdSpawner: its limits and guarantees, and what `unit_extra_properties` makes of them.
 - Any other: `cpu_limit`, `mem_limit`, `cpu_guarantee`, `mem_guarantee`.

@@ -120,9 +120,9 @@ class KubeQuotaMixin(ProfilesQuotaMixin):
         if self._same(asked):
             return
         request = self.quota_settings.request(*asked)
-        store, session = self.quota_settings.store(), self.session_id
+        session, settings = self.session_id, self.quota_settings
         try:
-            decision = await off_loop(store.amend, session, request)
+            decision = await off_loop(lambda: settings.store().amend(session, request))
         except LedgerError as error:
             raise self.refuse(
                 f"The ledger can't be reached: {error}", "quota-ledger", 503
