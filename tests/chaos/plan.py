@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 HEARTBEAT = 6
-"""Seconds; thirty outside of a campaign. Longer than the moment for which a server may be missing."""
+"""Seconds; thirty outside of a campaign. Longer than the grace that the hub has to tell."""
 SHARES = {"hub": 25, "service": 20, "server": 55}
 STEPS = (2, -1, 30, -10, 120, -3, 5, -20, 60, -45)
 """Seconds of the clock's steps, one after the other; more forward than back."""
