@@ -51,7 +51,8 @@ def _say(report: Report) -> None:
         f"{report.kills} kills ({report.hub} of hubs, {report.service} of services, "
         f"{report.server} of servers), {report.database_outages} outages, {report.clock_steps} "
         f"clock steps; {report.sessions} sessions, {report.ran} servers: {report.leaked} leaked, "
-        f"{report.lost} lost, {report.wrong_seconds} s wrong, {report.curves} curves wrong"
+        f"{report.lost} lost, {report.strays} strays, "
+        f"{report.wrong_seconds} s wrong, {report.curves} curves wrong"
     )
     for wrong in report.wrong[:20]:
         print(f"wrong: {wrong}")

@@ -40,6 +40,7 @@ class Report:
         sessions, ran: in the ledger; processes.
         leaked: sessions open in the ledger, or amounts in use, after all servers were stopped.
         lost: servers that ran when all was quiet and every server that hubs knew had been stopped.
+        strays: processes of pages that outlived their hub.
         wrong_seconds: by how much the ledger is outside of what `verdict.py` allows; of all
             sessions.
         curves: subjects whose curve is not the sum of their sessions.
@@ -60,6 +61,7 @@ class Report:
     ran: int = 0
     leaked: int = 0
     lost: int = 0
+    strays: int = 0
     wrong_seconds: float = 0
     curves: int = 0
     ends: dict[str, int] = field(default_factory=dict)
@@ -74,7 +76,8 @@ class Report:
 
     @property
     def good(self) -> bool:
-        return not (self.leaked or self.lost or self.wrong_seconds or self.curves)
+        bad = (self.leaked, self.lost, self.strays, self.wrong_seconds, self.curves)
+        return not any(bad)
 
 
 class Campaign:
@@ -228,6 +231,7 @@ class Campaign:
         for pid in lost:
             os.kill(pid, signal.SIGKILL)
         wait_for("the last of them to end", lambda: not self.tail.alive())
+        report.strays = self._end_strays()
         store = QuotaStore(self.url)
         sessions = store.sessions()
         report.lost, report.sessions = len(lost), len(sessions)
@@ -243,6 +247,18 @@ class Campaign:
         if report.database != "sqlite":  # it is asked for the time, and its clock does not step
             record.clock = Clock()
         self._conclude(record, judge(entries, record, HEARTBEAT * SECOND, true_now()))
+
+    def _end_strays(self) -> int:
+        time.sleep(2)  # they look once a second
+        found = 0
+        for process in psutil.process_iter():
+            try:
+                if process.cwd() == str(self.folder) and "hub_groups.host" in process.cmdline():
+                    process.kill()
+                    found += 1
+            except psutil.Error:
+                continue
+        return found
 
     def _conclude(self, record: Record, verdict: Verdict) -> None:
         report = self.report

@@ -7,8 +7,8 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-HEARTBEAT = 3
-"""Seconds; a hub in production has a longer one."""
+HEARTBEAT = 6
+"""Seconds; thirty outside of a campaign. Longer than the grace that the hub has to tell."""
 SHARES = {"hub": 25, "service": 20, "server": 55}
 STEPS = (2, -1, 30, -10, 120, -3, 5, -20, 60, -45)
 """Seconds of the clock's steps, one after the other; more forward than back."""
