@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from jupyterhub.utils import maybe_future
-from tornado import web
+from traitlets import TraitError
 
 from .decision import Decision
 from .messages import refusal
@@ -40,8 +40,8 @@ class ProfilesQuotaMixin(QuotaMixin):
         """Decide when the profile is known, before anything is made in the cluster."""
         try:
             await maybe_future(super().load_user_options())  # type: ignore[misc]
-        except (KeyError, ValueError) as error:  # an unknown profile or choice: else a 500
-            raise web.HTTPError(400, "No such choice: %s", str(error)) from None
+        except (KeyError, ValueError, TraitError) as error:  # an unknown profile: else a 500
+            raise self.refuse(f"No such choice: {error}", "quota-choice", 400) from None
         self._granted = None
         self._granted = await self.charge()
 

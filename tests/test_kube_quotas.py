@@ -203,8 +203,13 @@ def test_an_unknown_choice_is_said_on_every_path(kubernetes, start_hub):
     ):
         assert answer.status_code == 400
         assert "No such choice: " in html.unescape(answer.text)
+    assert "Refused kim: (quota-choice)" in hub.log
     assert hub.ledger().open_sessions("kim") == []
     assert kubernetes.created(hub) == []
+
+    kim.send_form(page, profile="none")
+    assert up(hub, "kim"), "the default; not what was asked for last time"
+    hub.api("users/kim/server", "DELETE")
 
 
 # -- an institution's hub ----------------------------------------------------------------------
@@ -241,6 +246,11 @@ def test_profiles_by_group_are_shown_and_charged_by_group(kubernetes, institutio
         assert answer.status_code == 403
         assert "students allows each server at most 512 MiB" in html.unescape(answer.text)
     assert sam.send_form("hub/spawn/sam", profile="gpu").status_code == 400
+    answer = sam.send_form(
+        "hub/spawn/sam", profile="teaching", **{f"{size}--unlisted-choice": "2X"}
+    )
+    assert answer.status_code == 400
+    assert "No such choice: 2X is not a valid memory" in html.unescape(answer.text)
     assert pods(kubernetes, hub, "sam") == []
 
     image = {"profile-option-teaching--image--unlisted-choice": "server:other"}
