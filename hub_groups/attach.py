@@ -9,6 +9,7 @@ around what the admin set.
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import socket
 import sys
@@ -147,6 +148,7 @@ def _services(configured: Iterable[dict[str, Any]], state: _Attached) -> list[di
 def _host_settings(state: _Attached) -> str:
     return json.dumps(
         {
+            "hub_pid": os.getpid(),
             "url": state.url,
             "cookie_secret": state.cookie_secret,
             "services": {

@@ -77,13 +77,12 @@ def _auth(name: str, token: str, prefix: str, env: dict[str, str]) -> HubOAuth:
     )
 
 
-async def _until_orphaned() -> None:
+async def _until_orphaned(hub: int) -> None:
     """Return when the hub that started us is gone.
 
     A hub that is killed leaves its services behind. One that lived on would hold tokens that the
     next hub does not know.
     """
-    hub = os.getppid()
     while os.getppid() == hub:  # noqa: ASYNC110 - no event tells when a parent has gone
         await asyncio.sleep(_PARENT_CHECK_SECONDS)
     log.warning("The hub is gone; stopping.")
@@ -106,7 +105,7 @@ async def main() -> None:
         ) from None
     log.info("Serving %s at %s", ", ".join(host["services"]), host["url"])
     tasks = [asyncio.ensure_future(work) for work in background]
-    orphaned = asyncio.ensure_future(_until_orphaned())
+    orphaned = asyncio.ensure_future(_until_orphaned(host["hub_pid"]))
     for signum in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signum, orphaned.cancel)
     await asyncio.wait([orphaned])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .ledger import credited
+from .ledger import Segment, credited, late, negative
+from .sessions import GONE, find
 from .store import QuotaStore
 
 
@@ -50,3 +51,26 @@ def known_as(store: QuotaStore, number: int, name: str) -> None:
         )
     if row:
         store.rename(row[0], name)
+
+
+def correct_end(store: QuotaStore, id: str, reason: str, at: int) -> bool:
+    """A session ended at this instant, which the reconciler could not know when it closed it; False
+    where somebody did know.
+
+    Args:
+        at: microseconds since 1970, UTC.
+    """
+    with store.db.write() as tx:
+        found = find(tx, "id = ? AND closed_at IS NOT NULL AND reason = ?", id, GONE, change=True)
+        if not found:
+            return False
+        session = found[0]
+        assert session.closed_at is not None
+        tx.lock(subject for charge in session.charges for subject in charge.subjects)
+        before, after = session.closed_at, min(max(at, session.reserved_at), store.present(tx))
+        for subject, segments in late(session.charges, *sorted((before, after))).items():
+            for segment in segments:
+                rates = segment.rates if after < before else negative(segment.rates)
+                store.lay_over(tx, id, subject, Segment(segment.since, segment.until, rates))
+        tx.run("UPDATE session SET closed_at = ?, reason = ? WHERE id = ?", after, reason, id)
+        return True

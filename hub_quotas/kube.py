@@ -31,6 +31,7 @@ class ProfilesQuotaMixin(QuotaMixin):
     """For spawners that apply profiles in start(), after the pre-spawn hook."""
 
     profile_list: Any
+    charged_first = False
     _granted: Decision | None = None
 
     async def run_pre_spawn_hook(self) -> None:
@@ -101,6 +102,8 @@ class KubeQuotaMixin(ProfilesQuotaMixin):
 
     async def settle(self, pod: Any) -> Any:
         """The pod is final: it gets its labels, and what it asks for is charged."""
+        if self.session_id is None:
+            raise self.overtaken()
         if self._granted is not None:
             await self._recount(as_sent(self, pod), "was changed by this hub's configuration")
         session = self.session_id

@@ -21,7 +21,7 @@ from hub_groups.web import Context
 from .outlook import time_of
 from .policy import DEFAULT_GROUP, group_name
 from .pruning import prune
-from .sessions import ALLOWED, SESSION, Session
+from .sessions import ALIVE, ALLOWED, GONE, SESSION, Session
 from .store import SEEN, QuotaStore, now
 from .transaction import LedgerError
 
@@ -46,6 +46,7 @@ class Server:
         groups: the user's, where its session has to be made up.
         used_at: when it was used last; microseconds since 1970, UTC.
         ready: whether it answers; one that starts may have died since, and the hub still waits.
+        alive_at: when the hub's own poll found it running last, which is what it goes by.
     """
 
     user: str
@@ -56,6 +57,7 @@ class Server:
     groups: tuple[str, ...] = ()
     used_at: int | None = None
     ready: bool = False
+    alive_at: int | None = None
 
 
 def servers_of(users: Iterable[Mapping[str, Any]], hub: str) -> list[Server]:
@@ -68,8 +70,14 @@ def servers_of(users: Iterable[Mapping[str, Any]], hub: str) -> list[Server]:
                 used_at = _instant(server.get("last_activity"))
                 allowed = state.get(ALLOWED)
                 ready = bool(server.get("ready"))
-                here = Server(user["name"], name, session, allowed, used_at=used_at, ready=ready)
-                found.append(here)
+                found.append(
+                    Server(
+                        *(user["name"], name, session, allowed),
+                        used_at=used_at,
+                        ready=ready,
+                        alive_at=state.get(ALIVE),
+                    )
+                )
             elif server.get("ready") and not server.get("pending"):
                 words = f"{hub} {user['name']} {name} {server.get('started')}"
                 id = hashlib.sha256(words.encode()).hexdigest()[:32]
@@ -105,12 +113,12 @@ class Reconciler:
         for id, since in self._missing.items():
             # Nobody saw it end: it is charged for as long as it was known to run.
             if present - since >= GRACE_SECONDS and await asyncio.to_thread(
-                self._store.close_session, id, "gone", SEEN
+                self._store.close_session, id, GONE, SEEN
             ):
                 log.info("Closed session %s of %s, which is gone", id, known[id].user)
-        ready = {server.session for server in active if server.ready}
-        await asyncio.to_thread(self._store.seen, ready & set(known), asked_at)
-        return GRACE_SECONDS if self._missing else HEARTBEAT_SECONDS
+        seen = {s.session: s.alive_at or asked_at for s in active if s.ready and s.session in known}
+        await asyncio.to_thread(self._store.seen, seen)
+        return min(GRACE_SECONDS, HEARTBEAT_SECONDS) if self._missing else HEARTBEAT_SECONDS
 
     async def last_used(self, user: str, server: str) -> int | None:
         """When a server was used last, as the hub knows at this moment."""

@@ -15,7 +15,7 @@ from hub_groups.config import HubGroups
 from hub_groups.store import open_store as open_group_store
 
 from .config import ALLOW, HubQuotas
-from .corrections import known_as
+from .corrections import correct_end, known_as
 from .decision import Answer, Decision
 from .limits import CHARGED_GROUP, PolicyError
 from .messages import refusal, say_instant
@@ -25,7 +25,7 @@ from .quantities import QuantityError
 from .readers import Found, as_started, hold, read
 from .refusal import Refused, uncount
 from .requests import Request
-from .sessions import ALLOWED, SESSION, new_id
+from .sessions import ALIVE, ALLOWED, SESSION, new_id
 from .spawn_page import start_again, what_is_left
 from .store import SEEN, now
 from .transaction import LedgerError
@@ -52,6 +52,9 @@ class QuotaMixin:
     name: str
     log: logging.Logger
     hub: Any
+
+    charged_first = True
+    """Before `start`; else within it."""
 
     session_id: str | None = None
     allowed: dict[str, Any] | None = None  # started while the ledger could not be reached
@@ -113,7 +116,7 @@ class QuotaMixin:
             self.session_id = None
             raise self.refuse(why, code)
         if self.session_id is None:  # the hub's stop of the server before took this one for it
-            raise self._overtaken()
+            raise self.overtaken()
         hold(self, found, granted.gets.limits, granted.gets.guarantees)
         self.log.info("%s is charged to %s", self._who, granted.group)
         return granted
@@ -172,12 +175,14 @@ class QuotaMixin:
 
     async def start(self) -> Any:
         """The server is up: what was reserved for it is in use."""
+        if self.charged_first and self.session_id is None:
+            raise self.overtaken()
         address = await maybe_future(super().start())  # type: ignore[misc]
         self._is_up = True
         self._alive_at = now()
         session = self.session_id
         if session is None:
-            raise self._overtaken()
+            raise self.overtaken()
         if not self.allowed:
             # Not waited for: the hub is about to look whether the server answers.
             outbox.tell_soon(
@@ -243,11 +248,12 @@ class QuotaMixin:
                 store = self.quota_settings.store()
                 if allowed:
                     adopt(store, session, self.user.name, self.name, allowed)
-                store.close_session(session, reason, at)
+                if not store.close_session(session, reason, at) and at != SEEN:
+                    correct_end(store, session, reason, at)
 
             await outbox.tell(f"the end of {self._who}", close)
 
-    def _overtaken(self) -> Refused:
+    def overtaken(self) -> Refused:
         return self.refuse(
             "The server was stopped while it started. Start it again.", "quota-stopped", 409
         )
@@ -262,7 +268,7 @@ class QuotaMixin:
     # post-stop hook asks which session has ended.
     def get_state(self) -> dict[str, Any]:
         state: dict[str, Any] = super().get_state()  # type: ignore[misc]
-        ours = {SESSION: self.session_id, ALLOWED: self.allowed}
+        ours = {SESSION: self.session_id, ALLOWED: self.allowed, ALIVE: self._alive_at}
         return {**state, **{key: value for key, value in ours.items() if value}}
 
     def load_state(self, state: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ hubs that share a ledger. Points are only ever appended.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone, tzinfo
 from functools import lru_cache
 from typing import Any
@@ -244,7 +244,7 @@ class QuotaStore:
             at = self.points.append(tx, ids, view.at, amounts, view.last)
             charge = Charge(min(since, at), tuple(ids), dict(amounts))
             for subject in ids if charge.since < at else []:
-                self._lay_over(tx, id, subject, Segment(charge.since, at, dict(amounts)))
+                self.lay_over(tx, id, subject, Segment(charge.since, at, dict(amounts)))
             insert(tx, id, self.hub, user, server, group, path, RUNNING, charge, at)
             return True
 
@@ -301,7 +301,7 @@ class QuotaStore:
             ended = known if at is None else min(max(at, session.reserved_at), known)
             for subject, segments in late(session.charges, ended, known).items():
                 for segment in segments:
-                    self._lay_over(tx, id, subject, segment)
+                    self.lay_over(tx, id, subject, segment)
             order = tx.one("SELECT why FROM stop_order WHERE session = ? AND at <= ?", id, ended)
             tx.run("DELETE FROM stop_order WHERE session = ?", id)
             tx.run(
@@ -310,7 +310,7 @@ class QuotaStore:
             )
             return True
 
-    def _lay_over(self, tx: Transaction, id: str, subject: int, segment: Segment) -> None:
+    def lay_over(self, tx: Transaction, id: str, subject: int, segment: Segment) -> None:
         tx.run(
             "INSERT INTO overlay (subject, since, until, rates, session) VALUES (?, ?, ?, ?, ?)",
             *(subject, segment.since, segment.until, encode(dict(segment.rates)), id),
@@ -368,11 +368,11 @@ class QuotaStore:
                 self._replace(tx, renamed(self.policies.read(tx), old, new), "rename", "ledger")
             self.policies.note_rename(tx, old, new, self.present(tx))
 
-    def seen(self, ids: Iterable[str], at: int) -> None:
-        """These sessions ran at an instant."""
+    def seen(self, when: Mapping[str, int]) -> None:
+        """These sessions ran at these instants."""
         sql = "UPDATE session SET seen_at = ? WHERE id = ? AND closed_at IS NULL AND seen_at < ?"
         with self.db.write() as tx:
-            for id in sorted(ids):
+            for id, at in sorted(when.items()):
                 tx.run(sql, at, id, at)
 
     def again(self, user: str, decision: Decision, horizon: int = _A_YEAR) -> int | None:
