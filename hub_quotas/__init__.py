@@ -15,7 +15,9 @@ def activate(c: Any) -> None:
     from hub_groups.config import settings as group_settings
     from hub_groups.database import without_password
 
-    from .config import settings
+    from . import reservations
+    from .api import SCOPES
+    from .config import CLAMP, settings
     from .refusal import quiet_logs
     from .spawner import with_quotas
     from .transaction import LedgerError
@@ -36,6 +38,10 @@ def activate(c: Any) -> None:
                 "hub_name": quotas.hub_name,
                 "time_zone": quotas.time_zone,
                 "group_db_url": groups.db_url,
+                "charged": quotas.charged,
+                "capped": quotas.capped,
+                "clamp": quotas.on_excess == CLAMP,
+                "reservation_lasts": reservations.LASTS,
             },
             # To know which groups there are, and which servers really run.
             scopes=(
@@ -45,6 +51,7 @@ def activate(c: Any) -> None:
                 "read:servers",
                 "admin:server_state",
             ),
+            custom_scopes=SCOPES,
         )
         serve_pages(app, pages, groups.service_url)
         quiet_logs()

@@ -15,6 +15,7 @@ from hub_groups.store import GroupStore
 from hub_groups.store import open_store as open_group_store
 from hub_groups.web import Context, Page, Routes
 
+from . import api
 from .decision import Decision
 from .limits import GROUP, KEYS, Limit, PolicyError
 from .messages import SCOPE_TITLES, headline, of, resource_title, title
@@ -184,18 +185,21 @@ def _ago(at: int) -> str:
 
 def routes(context: Context) -> Routes:
     """The handlers of these pages."""
-    shared = {
-        "context": context,
-        "store": _store(context),
-        "groups": open_group_store(context.settings["group_db_url"]),
-    }
+    store, groups = _store(context), open_group_store(context.settings["group_db_url"])
+    shared = {"context": context, "store": store, "groups": groups}
     return [
         (context.prefix, UsagePage, shared),
         (f"{context.prefix}groups", GroupsPage, shared),
+        *api.routes(context, store, groups),
     ]
 
 
 def background(context: Context) -> list[Coroutine[Any, Any, None]]:
     """What runs beside the pages."""
     store = _store(context)
-    return [keep_reconciling(store, context), keep_pruning(store)]
+    lasts = context.settings["reservation_lasts"]
+    return [
+        keep_reconciling(store, context),
+        keep_pruning(store),
+        api.keep_expiring(store, lasts),
+    ]
