@@ -43,12 +43,15 @@ class PageService:
         module: the Python module whose `routes(context)` gives the tornado handlers.
         settings: what the module needs to know, as JSON values.
         scopes: what the service itself may ask of the hub's REST API, and no more.
+        custom_scopes: what others may be allowed to ask of the service, as the hub's own
+            `custom_scopes`.
     """
 
     name: str
     module: str
     settings: dict[str, Any] = field(default_factory=dict)
     scopes: tuple[str, ...] = ()
+    custom_scopes: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 @dataclass
@@ -108,6 +111,7 @@ def serve_pages(app: JupyterHub, service: PageService, url: str) -> None:
     state.url = state.url or _with_free_port(url)
     app.services = _services(app.services, state)
     app.load_roles = _roles(app.load_roles, state)
+    app.custom_scopes = {**service.custom_scopes, **app.custom_scopes}
     if HUB_MAJOR >= 6:
         app.extra_user_scopes = set(app.extra_user_scopes) | set(_user_scopes(state))
 

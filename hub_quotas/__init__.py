@@ -29,7 +29,9 @@ def activate(c: Any) -> None:
     from hub_groups.config import settings as group_settings
     from hub_groups.database import without_password
 
-    from .config import settings
+    from . import reservations
+    from .api import SCOPES
+    from .config import CLAMP, settings
     from .refusal import quiet_logs
     from .spawner import with_quotas
     from .transaction import LedgerError
@@ -52,6 +54,10 @@ def activate(c: Any) -> None:
                 "time_zone": quotas.time_zone,
                 "group_db_url": groups.db_url,
                 "warn_at": quotas.warn_at,
+                "charged": quotas.charged,
+                "capped": quotas.capped,
+                "clamp": quotas.on_excess == CLAMP,
+                "reservation_lasts": reservations.LASTS,
             },
             # To know which groups there are, and which servers really run; to stop servers.
             scopes=(
@@ -62,6 +68,7 @@ def activate(c: Any) -> None:
                 "admin:server_state",
                 "delete:servers",
             ),
+            custom_scopes=SCOPES,
         )
         serve_pages(app, pages, groups.service_url)
         quiet_logs()

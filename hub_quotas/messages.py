@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone, tzinfo
 
-from .decision import Check, Decision
+from .decision import Answer, Check, Decision
 from .limits import GROUP, MEMBER, SERVER, Limit
+from .policy import Policy
 from .quantities import AMOUNT, resource, say_duration
 from .requests import MEASURED
 from .watch import STOPPED, STOPS_SOON, USED_UP, Notice
@@ -29,6 +30,43 @@ def refusal(decisions: Sequence[Decision], managers: Managers, again: str = "") 
     parts.append(f"You can start it {again}." if again else "")
     parts += [_what_fits(decisions), _whom_to_ask(decisions[0], managers)]
     return " ".join(part for part in parts if part)
+
+
+def tried(policy: Policy, answer: Answer) -> set[str]:
+    """The groups whose limits were looked at."""
+    return {name for d in answer.decisions for name in policy.path(d.group)}
+
+
+def told(
+    policy: Policy,
+    answer: Answer,
+    members: Managers,
+    again: int | None,
+    present: int,
+    zone: tzinfo,
+) -> tuple[str, str]:
+    """The words and the code of a refusal.
+
+    Args:
+        members: who manages the groups that were tried, by their memberships; those whom the
+            policy names are added.
+        again: the instant at which the first group would admit it, if that is known.
+    """
+    managers = {
+        name: tuple(dict.fromkeys([*members.get(name, ()), *policy.managers(name)]))
+        for name in tried(policy, answer)
+    }
+    when = say_instant(again, present, zone) if again else ""
+    return refusal(answer.decisions, managers, when), reason_code(answer.decisions[0])
+
+
+def reason_code(decision: Decision) -> str:
+    """What kind of limit refused: `quota-server`, `quota-member`, `quota-group`, `quota-ancestor`,
+    or `quota-budget`. For logs and metrics: never another word."""
+    first = decision.refusals[0]
+    if first.limit.window:
+        return "quota-budget"
+    return "quota-ancestor" if first.limit.group != decision.group else f"quota-{first.limit.scope}"
 
 
 def short_reason(decision: Decision) -> str:

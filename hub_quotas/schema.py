@@ -145,14 +145,6 @@ lease = sa.Table(
     sa.Column("until", sa.BigInteger, nullable=False),
 )
 
-# Sessions that others than a hub hold, which end if they are not renewed.
-held = sa.Table(
-    "held",
-    metadata,
-    sa.Column("session", sa.Text, sa.ForeignKey("session.id"), primary_key=True),
-    sa.Column("owner", sa.Text, nullable=False),
-    sa.Column("until", sa.BigInteger, nullable=False),
-)
 
 # By what name the ledger knows a hub's user: names change, the hub's numbers do not.
 person = sa.Table(

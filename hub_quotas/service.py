@@ -16,6 +16,7 @@ from hub_groups.store import GroupStore
 from hub_groups.store import open_store as open_group_store
 from hub_groups.web import Context, Page, Routes
 
+from . import api
 from .decision import Decision
 from .enforcer import Enforcer, Executor, keep_enforcing, keep_stopping, server_path
 from .limits import GROUP, KEYS, Limit, PolicyError
@@ -201,13 +202,12 @@ def _ago(at: int) -> str:
 
 def routes(context: Context) -> Routes:
     """The handlers of these pages."""
-    shared = {
-        "context": context,
-        "groups": open_group_store(context.settings["group_db_url"]),
-    }
+    groups = open_group_store(context.settings["group_db_url"])
+    shared = {"context": context, "groups": groups}
     return [
         (context.prefix, UsagePage, shared),
         (f"{context.prefix}groups", GroupsPage, shared),
+        *api.routes(context, groups, lambda: _store(context)),
     ]
 
 
@@ -235,5 +235,6 @@ async def _keep_working(context: Context) -> None:
         keep_reconciling(reconciler),
         keep_pruning(store),
         keep_enforcing(enforcer, store),
+        api.keep_expiring(store, context.settings["reservation_lasts"]),
         keep_stopping(Executor(store, stop, reconciler.last_used)),
     )

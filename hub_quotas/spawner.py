@@ -16,11 +16,11 @@ from hub_groups.store import open_store as open_group_store
 
 from .config import ALLOW, HubQuotas
 from .corrections import correct_end, known_as
-from .decision import Answer, Decision
+from .decision import Decision
 from .limits import CHARGED_GROUP, PolicyError
-from .messages import refusal, say_instant
+from .messages import told, tried
 from .off_loop import off_loop, outbox
-from .policy import DEFAULT_GROUP, Policy, group_name
+from .policy import DEFAULT_GROUP, group_name
 from .quantities import QuantityError
 from .readers import Found, as_started, hold, read
 from .refusal import Refused, uncount
@@ -152,19 +152,9 @@ class QuotaMixin:
         answer = store.reserve(id, user, self.name, policy.in_order(groups), request)
         if answer.granted:
             return answer.granted, "", ""
+        members = open_group_store(self.group_settings.db_url).managers(tried(policy, answer))
         again = store.again(user, answer.decisions[0])
-        when = say_instant(again, now(), store.zone) if again else ""
-        words = refusal(answer.decisions, self._managers(policy, answer), when)
-        return None, words, reason_code(answer.decisions[0])
-
-    def _managers(self, policy: Policy, answer: Answer) -> dict[str, tuple[str, ...]]:
-        """Of each group whose limits were looked at: by its memberships, and by the policy."""
-        tried = {name for d in answer.decisions for name in policy.path(d.group)}
-        members = open_group_store(self.group_settings.db_url).managers(tried)
-        return {
-            name: tuple(dict.fromkeys([*members.get(name, ()), *policy.managers(name)]))
-            for name in tried
-        }
+        return None, *told(policy, answer, members, again, now(), store.zone)
 
     def _allow(self, group: str, request: Request, error: Exception) -> None:
         """Go on without the ledger, which hears of it when it is back (see `reconcile.py`)."""
@@ -347,15 +337,6 @@ async def _join(options: Any, group: str | None) -> dict[str, Any]:
 def adopt(store: Any, id: str, user: str, server: str, allowed: Mapping[str, Any]) -> None:
     """Record a server that was started while the ledger could not be reached."""
     store.adopt(id, user, server, allowed["group"], allowed["amounts"], allowed["since"])
-
-
-def reason_code(decision: Decision) -> str:
-    """What kind of limit refused: `quota-server`, `quota-member`, `quota-group`, `quota-ancestor`,
-    or `quota-budget`. For logs and metrics: never another word."""
-    first = decision.refusals[0]
-    if first.limit.window:
-        return "quota-budget"
-    return "quota-ancestor" if first.limit.group != decision.group else f"quota-{first.limit.scope}"
 
 
 def with_quotas(spawner: type, quotas: HubQuotas, groups: HubGroups) -> type:

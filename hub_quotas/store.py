@@ -260,7 +260,7 @@ class QuotaStore:
             tx.lock(session.charges[-1].subjects)
             view = View(self.points, self.zone, tx, self.present(tx), less=session.granted)
             decision = self._decide(view, policy, session.user, session.group, request)
-            if decision.allowed:
+            if decision.allowed and decision.amounts != session.granted:
                 ids = list(session.charges[-1].subjects)
                 self._recharge(tx, session, ids, decision.amounts, view.at)
             return decision

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import runpy
 import shlex
@@ -9,7 +10,7 @@ import subprocess
 
 import pytest
 import yaml
-from hubs import ROOT, make_venv
+from hubs import ROOT, TOKEN, make_venv
 
 from hub_groups.config import HubGroups
 from hub_groups.roster import parse_roster
@@ -44,7 +45,10 @@ def test_the_lines_for_any_hub_attach_everything(fresh_hub, tmp_path):
     assert snippet in rest
     roster = tmp_path / "geo-101.csv"
     roster.write_text(blocks("docs/how-to.md", "text")[0])
-    elsewhere = ("service_url", "db.example.org", "HubQuotas.policy", "hub_quotas.cgroups")
+    elsewhere = (
+        *("service_url", "db.example.org", "HubQuotas.policy", "hub_quotas.cgroups"),
+        "DASK_GATEWAY_TOKEN",
+    )
     other = [block for block in rest if block != snippet and not any(w in block for w in elsewhere)]
     assert len(rest) == len(other) + 1 + len(elsewhere), "each block is run here, or there"
     config = "\n".join([snippet, *other]).replace("/srv/jupyterhub", str(tmp_path))
@@ -61,6 +65,27 @@ def test_the_settings_of_the_how_to_hold(fresh_hub):
     hub = fresh_hub("snippet", config=blocks("README.md", "python")[0] + settings)
     (limit,) = hub.ledger().policy().limits_of("earth-sciences")
     assert (limit.key, limit.amount) == ("group.servers", 50)
+
+
+def test_the_commands_of_a_service_hold_and_release(fresh_hub, monkeypatch):
+    """In one shell, one block after the other, with the hub's address in place of the example's."""
+    monkeypatch.setenv("DASK_GATEWAY_TOKEN", TOKEN + "dask")
+    (settings,) = (b for b in blocks("docs/how-to.md", "python") if "DASK_GATEWAY_TOKEN" in b)
+    hub = fresh_hub("snippet", config=blocks("README.md", "python")[0] + settings)
+    hub.api("users/sam", "POST")
+    hold, go_on = blocks("docs/how-to.md", "bash")
+    said = []
+    for script in (hold, hold + go_on):
+        script = script.replace("https://hub.example.org/", hub.base)
+        done = subprocess.run(["bash", "-eu"], input=script, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        said.append(re.findall(r'"granted": ({.*?})', done.stdout))
+    both = {"servers": "1", "cpu": "2", "memory": "4G"}
+    first, rest = ([json.loads(granted) for granted in each] for each in said)
+    less = {**both, "cpu": "1"}
+    assert first == [both]
+    assert rest == [both, both, less, both, less], "the list has that of the first run too"
+    assert len(hub.ledger().open_sessions("sam")) == 1
 
 
 def test_settings_for_another_machine_are_settings_that_there_are():

@@ -1,4 +1,4 @@
-"""Notices, orders to stop, the enforcer's lease, reservations of others, and who a name is."""
+"""Notices, orders to stop, the enforcer's lease, and who a name is."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -50,12 +50,6 @@ def upgrade() -> None:
         sa.Column("until", sa.BigInteger, nullable=False),
     )
     op.create_table(
-        "held",
-        sa.Column("session", sa.Text, sa.ForeignKey("session.id"), primary_key=True),
-        sa.Column("owner", sa.Text, nullable=False),
-        sa.Column("until", sa.BigInteger, nullable=False),
-    )
-    op.create_table(
         "person",
         sa.Column("hub", sa.Text, primary_key=True),
         sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
@@ -64,5 +58,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for table in ("person", "held", "lease", "stop_order", "delivery", "notice"):
+    for table in ("person", "lease", "stop_order", "delivery", "notice"):
         op.drop_table(table)
