@@ -75,7 +75,7 @@ def test_a_student_is_refused_an_admin_raises_the_limit_the_student_gets_it(demo
     admin.goto(f"{demo.url}/hub/home")
     admin.goto(f"{demo.url}/services/quotas/groups")
     course = admin.get_by_role("region", name="earth-sciences/geo-101")
-    expect(course).to_contain_text("1 server, 0.5 cores, 512 MiB")
+    expect(course).to_contain_text("1 server, 1 core, 512 MiB")
     amount = course.get_by_label("Servers, each member")
     expect(amount).to_have_value("1")
     amount.fill("2")

@@ -56,7 +56,7 @@ if os.geteuid() == 0:
     c.Spawner.args = ["--allow-root"]  # fine on a laptop, never on a real hub
 
 profiles = {
-    "small": {"title": "Small", "cpu": 0.5, "memory": "512M"},
+    "small": {"title": "Small", "cpu": 1, "memory": "512M"},
     "large": {"title": "Large", "cpu": 2, "memory": "2G"},
 }
 
