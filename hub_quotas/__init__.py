@@ -15,6 +15,7 @@ def activate(c: Any) -> None:
     from hub_groups.config import settings as group_settings
     from hub_groups.database import without_password
 
+    from .banner import Banner
     from .config import settings
     from .refusal import quiet_logs
     from .spawner import with_quotas
@@ -37,6 +38,7 @@ def activate(c: Any) -> None:
                 "time_zone": quotas.time_zone,
                 "group_db_url": groups.db_url,
                 "warn_at": quotas.warn_at,
+                "ways": quotas.ways,
             },
             # To know which groups there are, and which servers really run; to stop servers.
             scopes=(
@@ -49,6 +51,9 @@ def activate(c: Any) -> None:
             ),
         )
         serve_pages(app, pages, groups.service_url)
+        banner = Banner(quotas.store, f"{app.base_url}services/quotas/")
+        app.template_vars = banner.beside(app.template_vars)
+        banner.start()
         quiet_logs()
 
     attach("hub_quotas", apply)
