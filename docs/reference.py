@@ -9,10 +9,10 @@ from pathlib import Path
 
 from hub_groups.config import HubGroups
 from hub_quotas.config import HubQuotas
-from hub_quotas.limits import CHARGED_GROUP, KEYS
+from hub_quotas.limits import CHARGED_GROUP, GRACE, KEYS
 from hub_quotas.messages import SCOPE_TITLES
 from hub_quotas.policy import DEFAULT_GROUP
-from hub_quotas.quantities import RESOURCES, TIME
+from hub_quotas.quantities import RESOURCES, TIME, say_duration
 from share_links.launch import Launch
 
 HERE = Path(__file__).parent
@@ -71,6 +71,11 @@ Windows: `7d`, `36h` (rolling); `day`, `week`, `month`, `quarter` (in the hub's 
 midnight); `2026-09-01..2026-12-20` (a term, both days included). A budget admits a server as long
 as something is left of it; several windows of one budget stand in a list: `[8 per day, 40 per 7d]`.
 
+What happens when a budget is used up stands behind it: `40 per 7d then refuse` (new servers; so it
+is when nothing is said), `then stop after 10m` (and those that run, after a grace period;
+`then stop` after {say_duration(GRACE)}), `then downsize to cpu 1 and memory 2G` (new servers no
+larger than that may start).
+
 Users in no group are charged to the group `{DEFAULT_GROUP}`.
 
 ## Policies
@@ -91,6 +96,8 @@ groups:
     managers: [prof-ada]
     priority: 10
     limits: {{server.memory: 8Gi, group.gpu: 4}}
+    boosts:
+      - {{limit: member.cpu-hours, amount: 40 per 7d, member: sam, until: 2026-12-18, why: thesis}}
   summer-school:
     parent: earth-sciences
 ```
@@ -98,7 +105,8 @@ groups:
 `earth-sciences/geo-101` is below `earth-sciences` by its name; `parent` says otherwise. What a
 group sets itself wins over its plan, limit by limit. Prices are for an hour of a core, of a GiB, or
 of one of anything else, in the hub's currency, from a day on; a running server keeps the price it
-started with.
+started with. A boost holds instead of a limit with the same window, for one member or for all,
+until the end of a day or until a time (`2026-12-18T14:00`, in the hub's time zone).
 
 ## The charged group
 
@@ -109,9 +117,18 @@ user's groups that has room is charged, by the groups' priority and then by name
 
 ## What a server asks for
 
-The spawner's `cpu_limit` and `mem_limit`, as they are when the hub is about to start the server:
-after the admin's own hooks, and after profiles.
-A server without one gets the tightest `server` limit of its group as its limit.
+What really is going to run, after the admin's own hooks and after profiles:
+
+- KubeSpawner: requests and limits of all containers of its pod, by Kubernetes' own sum, and
+  extended resources; again behind `modify_pod_hook`, and as the cluster has it.
+- DockerSpawner: its limits and guarantees, what `extra_host_config` makes of them, and GPUs.
+- SystemdSpawner: its limits and guarantees, and what `unit_extra_properties` makes of them.
+- Any other: `cpu_limit`, `mem_limit`, `cpu_guarantee`, `mem_guarantee`.
+
+Budgets count the guarantee where there is one, caps the limit. A sidecar without a limit counts
+with what it requests. A server without a limit gets the tightest `server` limit of its group as its
+limit; where there is none, caps and budgets on that can't hold, and refuse it. GPUs of all makers
+(`nvidia.com/gpu`) count as `gpu` too.
 
 ## Settings
 

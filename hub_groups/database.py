@@ -11,6 +11,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 
 BUSY_TIMEOUT_MS = 10_000
+_POSTGRES = {
+    "connect_timeout": 5,  # seconds
+    "tcp_user_timeout": 10_000,  # ms; of a server that has gone without a word
+}
 
 
 def default_url(hub_db_url: str, name: str) -> str:
@@ -32,7 +36,10 @@ def without_password(url: str) -> str:
 
 def open_engine(url: str) -> sa.Engine:
     """An engine on which `reading` and `writing` are the only ways to a connection."""
-    engine = sa.create_engine(url)
+    known = make_url(url)
+    postgres = known.get_backend_name() == "postgresql"
+    arguments = {k: v for k, v in _POSTGRES.items() if postgres and k not in known.query}
+    engine = sa.create_engine(url, connect_args=arguments)
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _configure_sqlite)
         sa.event.listen(engine, "begin", _begin_sqlite)

@@ -5,6 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 
+def _check(app: Any, settings: dict[str, Any]) -> None:
+    """Say loudly when something has put another spawner class in the place of ours: the hub's
+    settings are complete, and users are made of them from here on."""
+    from .spawner import QuotaMixin
+
+    spawner = settings.get("spawner_class")
+    if spawner is not None and not issubclass(spawner, QuotaMixin):
+        app.log.critical(
+            "QUOTAS ARE NOT ENFORCED: servers are started by %s, which something has set after the "
+            "hub's configuration was read. Set c.JupyterHub.spawner_class instead.",
+            f"{spawner.__module__}.{spawner.__name__}",
+        )
+
+
 def activate(c: Any) -> None:
     """Attach hub_quotas to the hub whose configuration file is running.
 
@@ -24,6 +38,7 @@ def activate(c: Any) -> None:
     def apply(app: Any) -> None:
         quotas, groups = settings(app), group_settings(app)
         app.spawner_class = with_quotas(app.spawner_class, quotas, groups)
+        app.observe(lambda change: _check(app, change.new), "tornado_settings")
         app.log.info("hub_quotas: limits and ledger in %s", without_password(quotas.db_url))
         try:
             quotas.store()

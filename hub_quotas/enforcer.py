@@ -153,8 +153,9 @@ class Executor:
 
     async def _carry_out(self, order: Order, user: str, server: str) -> None:
         group, key, _ = read_place(order.cause)
-        limits = (await asyncio.to_thread(self._store.policy)).limits(group)
-        limit = next((one for one in limits if one.group == group and one.key == key), None)
+        policy = await asyncio.to_thread(self._store.policy)
+        limits = policy.limits_for(group, user, order.at, self._store.zone)
+        limit = next((one for one in limits if place(one, whose(one, user)) == order.cause), None)
         if limit is None:
             return
         if limit.resource == "idle":

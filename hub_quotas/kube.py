@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 from typing import Any
 
@@ -16,7 +16,7 @@ from .messages import refusal
 from .off_loop import off_loop
 from .pods import asks_for, label_value
 from .quantities import QuantityError, resource
-from .readers import as_sent, read
+from .readers import as_sent, as_started, read, unshare
 from .requests import Amounts, Request
 from .spawner import QuotaMixin
 from .transaction import LedgerError
@@ -49,11 +49,12 @@ class ProfilesQuotaMixin(QuotaMixin):
         profiles = await self._profiles()
         if not profiles:
             return await super().choices()
+        started = await as_started(self)
         found = []
         for profile in profiles:
             await asyncio.sleep(0)  # each takes a millisecond or two of the event loop
-            tried = copy.copy(self)
-            _unshare(tried, profile)
+            tried = copy.copy(started)
+            unshare(tried, _overrides(profile))
             tried.profile_list = copy.deepcopy(profiles)
             tried.user_options = {"profile": profile["slug"]}
             try:
@@ -101,7 +102,7 @@ class KubeQuotaMixin(ProfilesQuotaMixin):
     async def settle(self, pod: Any) -> Any:
         """The pod is final: it gets its labels, and what it asks for is charged."""
         if self._granted is not None:
-            await self._recount(as_sent(self, pod))
+            await self._recount(as_sent(self, pod), "was changed by this hub's configuration")
         session = self.session_id
         group = self._granted.group if self._granted else (self.allowed or {}).get("group", "")
         if pod.metadata.labels is None:
@@ -112,44 +113,33 @@ class KubeQuotaMixin(ProfilesQuotaMixin):
         pod.metadata.annotations.update({GROUP_KEY: group, SESSION_KEY: session or ""})
         return pod
 
-    async def _recount(self, pod: Mapping[str, Any]) -> None:
-        """What the admin's modify_pod_hook has changed is decided again."""
+    async def _recount(self, pod: Mapping[str, Any], who: str) -> None:
+        """What somebody has changed in the pod is decided again, and charged."""
         assert self._granted and self.session_id
         asked = self._asks_for(pod)
         if self._same(asked):
             return
         request = self.quota_settings.request(*asked)
-        store, session = self.quota_settings.store(), self.session_id
+        session, settings = self.session_id, self.quota_settings
         try:
-            decision = await off_loop(store.amend, session, request)
+            decision = await off_loop(lambda: settings.store().amend(session, request))
         except LedgerError as error:
             raise self.refuse(
                 f"The ledger can't be reached: {error}", "quota-ledger", 503
             ) from None
         if decision is None or not decision.allowed or decision.gets != request:
-            words = _difference(decision.gets.limits if decision else {}, asked[0])
-            if decision and not decision.allowed:
-                words = refusal([decision], {})
-            raise self.refuse(
-                f"This server's pod asks for something else than it was granted. {words}",
-                "quota-pod",
-            )
+            changed = _difference(self._granted.gets.limits, asked[0])
+            why = refusal([decision], {}) if decision and not decision.allowed else ""
+            self.log.error("%s %s, so it can't run: %s", self._who, who, changed)
+            raise self.refuse(f"This server's pod {who}. {changed} {why}".strip(), "quota-pod")
         self._granted = decision
 
     async def start(self) -> Any:
+        """What the cluster made of the pod is what counts: it may have defaults of its own."""
         address = await super().start()
         pod = self._seen_pod()
         if pod is not None and self._granted is not None:
-            asked = self._asks_for(pod)
-            if not self._same(asked):
-                gets = self._granted.gets
-                self.log.error("%s runs with %s, granted was %s", self._who, asked, gets)
-                raise self.refuse(
-                    "The cluster has changed what this server was granted, so it was stopped. "
-                    f"{_difference(gets.limits, asked[0])} An admin of this hub has to look at "
-                    "what changes pods in the cluster.",
-                    "quota-pod",
-                )
+            await self._recount(pod, "was changed by the cluster")
         return address
 
     def _asks_for(self, pod: Mapping[str, Any]) -> tuple[dict[str, int], dict[str, int]]:
@@ -205,17 +195,11 @@ class _Last:
         return await spawner.settle(pod)
 
 
-def _unshare(spawner: Any, profile: Mapping[str, Any]) -> None:
-    """What a profile would change in place becomes the copy's own."""
-    choices = [
-        choice
-        for option in (profile.get("profile_options") or {}).values()
-        for choice in (option.get("choices") or {}).values()
-    ]
-    for entry in (profile, *choices):
-        for name in entry.get("kubespawner_override") or {}:
-            if isinstance(getattr(spawner, name, None), dict):
-                setattr(spawner, name, copy.deepcopy(getattr(spawner, name)))
+def _overrides(profile: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    yield profile.get("kubespawner_override") or {}
+    for option in (profile.get("profile_options") or {}).values():
+        for choice in (option.get("choices") or {}).values():
+            yield choice.get("kubespawner_override") or {}
 
 
 def finished_at(pod: Mapping[str, Any]) -> int | None:

@@ -44,6 +44,8 @@ def _why(check: Check) -> str:
             f"{limit.group} limits {kind.curve}, and this server has no {kind.curve} limit of its "
             f"own; an admin of the hub has to set one (server.{kind.curve} of the group is enough)."
         )
+    if not limit.amount and not limit.window:
+        return f"{limit.group} allows no {_things(kind.name)}."
     if limit.scope == SERVER:
         return (
             f"{limit.group} allows each server at most {allowed}{_of(kind.name)}; "
@@ -73,6 +75,11 @@ def _of(name: str) -> str:
     return f" of {name}" if name in MEASURED else ""
 
 
+def _things(name: str) -> str:
+    """`GPUs`, `memory`: what a resource is an amount of."""
+    return name if name in MEASURED else _say(name, 2).partition(" ")[2]
+
+
 def _say(name: str, amount: int) -> str:
     found = resource(name)
     assert found
@@ -90,7 +97,7 @@ def _what_fits(decisions: Sequence[Decision]) -> str:
             f"{_say(name, amount)}{_of(name)}" for name, amount in sorted(room.items()) if amount
         )
         size = f"at most {size}" if size else "any size"
-        size += "".join(f", without {_say(name, 2).partition(' ')[2]}" for name in without)
+        size += "".join(f", without {_things(name)}" for name in without)
         fits.append(f"{size} in {decision.group}" if len(decisions) > 1 else size)
     if fits:
         return f"A server with {', or '.join(fits)} would start now."

@@ -73,8 +73,9 @@ class Notices:
 
     def open_stems(self) -> set[str]:
         """What was told and is still true, by `watch.Notice.stem`."""
+        sql = "SELECT stem FROM notice WHERE over_at IS NULL AND kind <> 'stopped'"
         with self._store.db.read() as tx:
-            return {row[0] for row in tx.all("SELECT stem FROM notice WHERE over_at IS NULL")}
+            return {row[0] for row in tx.all(sql)}
 
     def tell(
         self,
@@ -121,8 +122,7 @@ class Notices:
 
         Args:
             groups: the user's, with their ancestors.
-            since: of notices that are over, or that only say what has happened, not those from
-                before; microseconds since 1970, UTC.
+            since: not that servers were stopped before this; microseconds since 1970, UTC.
         """
         marks = ", ".join("?" for _ in groups) or "''"
         with self._store.db.read() as tx:
@@ -157,15 +157,16 @@ class Notices:
                 " ORDER BY n.id LIMIT ?",
                 *(at, _MOST_ATTEMPTS, most),
             )
-            mails = [Mail(Told(*row[:7]), *row[7:]) for row in rows]
-            for mail in mails:
+            mine = []
+            for row in rows:
+                mail = Mail(Told(*row[:7]), *row[7:])
                 later = at + 10**6 * min(3600, 15 * 2**mail.attempts)
-                tx.run(
+                mine += [mail] * tx.run(  # none, where another process was first
                     "UPDATE delivery SET attempts = attempts + 1, next_at = ?"
-                    " WHERE notice = ? AND channel = ? AND address = ?",
-                    *(later, mail.notice.id, mail.channel, mail.address),
+                    " WHERE notice = ? AND channel = ? AND address = ? AND attempts = ?",
+                    *(later, mail.notice.id, mail.channel, mail.address, mail.attempts),
                 )
-            return mails
+            return mine
 
     def sent(self, mail: Mail) -> None:
         with self._store.db.write() as tx:

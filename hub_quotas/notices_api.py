@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
 from typing import Any
 
@@ -15,6 +15,7 @@ from hub_groups.web import Context, Page
 from .notices import Notices, Told
 from .policy import DEFAULT_GROUP, group_name
 from .store import QuotaStore, now
+from .transaction import LedgerError
 from .watch import STOPPED
 
 SHOWN = 24 * 3600 * 10**6
@@ -54,9 +55,11 @@ class NoticesApi(Page):
     it to `c.Spawner.server_token_scopes`.
     """
 
-    def initialize(self, context: Context, store: QuotaStore) -> None:  # type: ignore[override]
+    def initialize(  # type: ignore[override]
+        self, context: Context, open_store: Callable[[], QuotaStore]
+    ) -> None:
         super().initialize(context)
-        self.store = store
+        self._open_store = open_store
 
     def set_default_headers(self) -> None:
         super().set_default_headers()
@@ -72,12 +75,15 @@ class NoticesApi(Page):
         except ValueError:
             raise web.HTTPError(400, "since is the id of a notice.") from None
         groups = self.current_user.get("groups", [])
-        told = await asyncio.to_thread(told_to, self.store, self.user, groups)
+        told = await asyncio.to_thread(lambda: told_to(self._open_store(), self.user, groups))
         self._answer([as_json(one) for one in told if one.id > since])
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         error = kwargs.get("exc_info", (None, None, None))[1]
         message = getattr(error, "log_message", None) or self._reason
+        if isinstance(error, LedgerError):
+            status_code, message = 503, "The quota ledger can't be reached now."
+            self.set_status(status_code)
         self._answer({"status": status_code, "message": message})
 
     def _answer(self, value: Any) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +45,24 @@ async def read(spawner: Any) -> Found:
     if hasattr(spawner, "unit_extra_properties"):
         return Found(_systemd(_traits(spawner), spawner.unit_extra_properties))
     return Found(_traits(spawner))
+
+
+async def as_started(spawner: Any) -> Any:
+    """A copy of a spawner with the `group_overrides` that the hub applies when it starts."""
+    copied, overrides = copy.copy(spawner), spawner.group_overrides
+    if callable(overrides):
+        overrides = await maybe_future(overrides(spawner))
+    copied.group_overrides = overrides
+    unshare(copied, [override["spawner_override"] for override in overrides.values()])
+    await copied.apply_group_overrides()
+    return copied
+
+
+def unshare(spawner: Any, overrides: Iterable[Mapping[str, Any]]) -> None:
+    """What overrides would change in place becomes a copied spawner's own."""
+    for name in {name for override in overrides for name in override}:
+        if isinstance(getattr(spawner, name, None), dict):
+            setattr(spawner, name, copy.deepcopy(getattr(spawner, name)))
 
 
 def as_sent(spawner: Any, pod: Any) -> dict[str, Any]:

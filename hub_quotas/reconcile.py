@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 from hub_groups.web import Context
 
+from .outlook import time_of
 from .policy import DEFAULT_GROUP, group_name
 from .pruning import prune
 from .sessions import ALLOWED, SESSION, Session
@@ -44,6 +45,7 @@ class Server:
         allowed: what it takes, where it was started while the ledger could not be reached.
         groups: the user's, where its session has to be made up.
         used_at: when it was used last; microseconds since 1970, UTC.
+        ready: whether it answers; one that starts may have died since, and the hub still waits.
     """
 
     user: str
@@ -53,6 +55,7 @@ class Server:
     made_up: bool = False
     groups: tuple[str, ...] = ()
     used_at: int | None = None
+    ready: bool = False
 
 
 def servers_of(users: Iterable[Mapping[str, Any]], hub: str) -> list[Server]:
@@ -64,12 +67,14 @@ def servers_of(users: Iterable[Mapping[str, Any]], hub: str) -> list[Server]:
             if session := state.get(SESSION):
                 used_at = _instant(server.get("last_activity"))
                 allowed = state.get(ALLOWED)
-                found.append(Server(user["name"], name, session, allowed, used_at=used_at))
+                ready = bool(server.get("ready"))
+                here = Server(user["name"], name, session, allowed, used_at=used_at, ready=ready)
+                found.append(here)
             elif server.get("ready") and not server.get("pending"):
                 words = f"{hub} {user['name']} {name} {server.get('started')}"
                 id = hashlib.sha256(words.encode()).hexdigest()[:32]
                 groups = tuple(user.get("groups") or ())
-                found.append(Server(user["name"], name, id, None, True, groups))
+                found.append(Server(user["name"], name, id, None, True, groups, ready=True))
     return found
 
 
@@ -90,6 +95,7 @@ class Reconciler:
         ended. The hub may be about to say so itself, and knows better when: it is given a moment.
         """
         known = await asyncio.to_thread(self._ours)
+        asked_at = await asyncio.to_thread(time_of, self._store)
         active = servers_of(await self._context.hub_list("users", state="active"), self._store.hub)
         await asyncio.to_thread(self._take_up, active, known)
         running = {server.session for server in active}
@@ -102,7 +108,8 @@ class Reconciler:
                 self._store.close_session, id, "gone", SEEN
             ):
                 log.info("Closed session %s of %s, which is gone", id, known[id].user)
-        await asyncio.to_thread(self._store.seen, running & set(known))
+        ready = {server.session for server in active if server.ready}
+        await asyncio.to_thread(self._store.seen, ready & set(known), asked_at)
         return GRACE_SECONDS if self._missing else HEARTBEAT_SECONDS
 
     async def last_used(self, user: str, server: str) -> int | None:

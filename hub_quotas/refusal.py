@@ -100,5 +100,5 @@ _one_line = _OneLine()
 
 def quiet_logs() -> None:
     """Log refusals as one line each. A second call changes nothing."""
-    for name in ("JupyterHub", "tornado.application"):
+    for name in ("JupyterHub", "tornado.application", "asyncio"):
         logging.getLogger(name).addFilter(_one_line)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -28,7 +29,12 @@ from .reconcile import Reconciler, keep_pruning, keep_reconciling
 from .requests import Amounts, in_use
 from .sessions import Session
 from .store import QuotaStore, now, open_store
+from .transaction import LedgerError
 from .windows import read_zone
+
+log = logging.getLogger("group-quotas")
+
+_RETRY_SECONDS = 2
 
 
 @dataclass(frozen=True)
@@ -72,10 +78,20 @@ class Rejected:
 class QuotaPage(Page):
     """What the quota pages share."""
 
-    def initialize(self, context: Context, store: QuotaStore, groups: GroupStore) -> None:  # type: ignore[override]
+    def initialize(self, context: Context, groups: GroupStore) -> None:  # type: ignore[override]
         super().initialize(context)
-        self.store = store
         self.groups = groups
+
+    async def prepare(self) -> None:
+        await super().prepare()
+        self.store = await asyncio.to_thread(_store, self.context)
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        if isinstance(kwargs.get("exc_info", (None, None))[1], LedgerError):
+            self.set_status(503)
+            self.show("error.html", status=503, message="The quota ledger can't be reached now.")
+        else:
+            super().write_error(status_code, **kwargs)
 
     def show(self, template: str, **values: Any) -> None:
         super().show(
@@ -194,7 +210,6 @@ def routes(context: Context) -> Routes:
     """The handlers of these pages."""
     shared = {
         "context": context,
-        "store": _store(context),
         "groups": open_group_store(context.settings["group_db_url"]),
     }
     return [
@@ -203,14 +218,25 @@ def routes(context: Context) -> Routes:
         (
             f"{context.prefix}api/notices",
             NoticesApi,
-            {"context": context, "store": shared["store"]},
+            {"context": context, "open_store": lambda: _store(context)},
         ),
     ]
 
 
 def background(context: Context) -> list[Coroutine[Any, Any, None]]:
     """What runs beside the pages."""
-    store = _store(context)
+    return [_keep_working(context)]
+
+
+async def _keep_working(context: Context) -> None:
+    """As soon as the ledger can be reached: pages come up without it."""
+    while True:
+        try:
+            store = await asyncio.to_thread(_store, context)
+            break
+        except LedgerError as error:
+            log.warning("The ledger can't be reached, trying again: %s", error)
+            await asyncio.sleep(_RETRY_SECONDS)
     reconciler = Reconciler(store, context)
     ways = Ways(**context.settings["ways"])
     send_to = who_is_told(store, open_group_store(context.settings["group_db_url"]), ways)
@@ -219,10 +245,10 @@ def background(context: Context) -> list[Coroutine[Any, Any, None]]:
     async def stop(user: str, server: str) -> None:
         await context.hub_api(server_path(user, server), "DELETE")
 
-    return [
+    await asyncio.gather(
         keep_reconciling(reconciler),
         keep_pruning(store),
         keep_enforcing(enforcer, store),
         keep_stopping(Executor(store, stop, reconciler.last_used, send_to)),
         *([keep_sending(Sender(store, ways))] if ways else []),
-    ]
+    )

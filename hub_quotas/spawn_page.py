@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import html
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from .decision import Check, Decision
-from .limits import CHARGED_GROUP
+from .limits import CHARGED_GROUP, SERVER, Limit
 from .messages import headline, short_reason, title
 from .off_loop import off_loop
-from .quantities import say_duration
+from .quantities import DURATION, say_duration
 from .requests import Request
-from .store import QuotaStore
+from .store import QuotaStore, now
 from .transaction import LedgerError
 
 _MOST_BARS = 6
@@ -39,62 +39,85 @@ async def what_is_left(spawner: Any, groups: Sequence[str], chosen: str | None) 
         return field
     names = [name for name, _ in choices]
     shown = "".join(
-        _group(decisions, names, heading=len(groups) > 1)
-        for decisions in explained
-        if any(decision.checks for decision in decisions)
+        _group(decisions, names, ends, heading=len(groups) > 1)
+        for decisions, ends in explained
+        if ends or any(decision.checks for decision in decisions)
     )
     return f'<section class="mb-3" aria-label="What is left">{shown}</section>{field}'
 
 
 def _explain(
     open_store: Callable[[], QuotaStore], user: str, groups: Sequence[str], requests: list[Request]
-) -> list[list[Decision]]:
+) -> list[tuple[list[Decision], list[Limit]]]:
+    """Group by group, in the order in which they are tried: what would be said of each request,
+    and when a server would be stopped."""
     store = open_store()
-    return store.explain_all(user, store.policy().in_order(groups), requests)
+    policy = store.policy()
+    order = policy.in_order(groups)
+    ends = [_ends(policy.limits_for(group, user, now(), store.zone)) for group in order]
+    return list(zip(store.explain_all(user, order, requests), ends, strict=True))
+
+
+def _ends(limits: Iterable[Limit]) -> list[Limit]:
+    """Lifetime and idleness, the shortest of each."""
+    shortest: dict[str, Limit] = {}
+    for limit in sorted(limits, key=lambda limit: limit.amount, reverse=True):
+        if limit.kind.kind == DURATION:
+            shortest[limit.resource] = limit
+    return [limit for _, limit in sorted(shortest.items())]
 
 
 def start_again() -> str:
     return "<p>Start it again?</p>"
 
 
-def _group(decisions: Sequence[Decision], names: Sequence[str], heading: bool) -> str:
+def _group(
+    decisions: Sequence[Decision], names: Sequence[str], ends: Sequence[Limit], heading: bool
+) -> str:
     """One group: what is left of its limits, and what of the choices would start."""
     first = decisions[0]
-    parts = [f'<h2 class="h6">{html.escape(first.group)}</h2>'] if heading else []
-    budgets = [check for check in first.checks if check.limit.scope != "server"]
-    if budgets:
-        rows = "".join(f"<li>{_bar(check)}</li>" for check in budgets[:_MOST_BARS])
+    parts = [f'<h2 class="h6 fw-bold">{html.escape(first.group)}</h2>'] if heading else []
+    shared = [c for c in first.checks if c.limit.scope != SERVER and c.limit.amount]
+    if shared:
+        rows = "".join(_bar(check) for check in shared[:_MOST_BARS])
         parts.append(f'<ul class="list-unstyled mb-2">{rows}</ul>')
-    rows = "".join(
-        f"<li>{_verdict(decision, name)}</li>"
-        for decision, name in zip(decisions, names, strict=True)
-    )
+    rows = "".join(f'<li class="text-body-secondary">{_end(limit)}</li>' for limit in ends)
+    rows = "".join(map(_verdict, decisions, names)) + rows
     parts.append(f'<ul class="list-unstyled mb-0">{rows}</ul>')
-    return f'<div class="border rounded p-2 mb-2">{"".join(parts)}</div>'
+    return f'<div class="border rounded p-3 mb-2">{"".join(parts)}</div>'
 
 
 def _bar(check: Check) -> str:
-    limit, said = check.limit, html.escape(headline(check))
-    used = check.used if limit.amount else 1
-    most = limit.amount or 1
+    most, said = check.limit.amount, html.escape(headline(check))
     return (
-        f'<meter min="0" max="{most}" value="{min(used, most)}" high="{most * 0.8:.0f}" optimum="0"'
-        f' aria-label="{said}"></meter> <span>{html.escape(title(check))}: {said}</span>'
+        '<li class="d-flex align-items-center gap-2">'
+        f'<meter class="flex-shrink-0" max="{most}" value="{check.used}" high="{most * 4 // 5}"'
+        f' optimum="0" aria-label="{said}"></meter>'
+        f"<span>{html.escape(title(check))}: {said}</span></li>"
     )
 
 
 def _verdict(decision: Decision, name: str) -> str:
-    """`Small: starts, and lasts 3 h`, or why it does not."""
+    """`Small: would start; what is left lasts 3 h at least`, or why it would not."""
     what = f"<strong>{html.escape(name)}</strong>: " if name else ""
-    if not decision.allowed:
-        return (
-            f'<span class="text-danger-emphasis"><span aria-hidden="true">✕</span> {what}'
-            f"{html.escape(short_reason(decision))}</span>"
-        )
-    lasts = decision.lasts
-    how_long = f"lasts {say_duration(lasts)} at least" if lasts is not None else "no time limit"
-    start = "would start" if name else "A server would start"
-    return f'<span aria-hidden="true">✓</span> {what}{start}; {how_long}'
+    if decision.allowed:
+        mark, style, lasts = "✓", "", decision.lasts
+        said = "would start" if name else "A server would start"
+        said += f"; what is left lasts {say_duration(lasts)} at least" if lasts is not None else ""
+    else:
+        mark, style = "✕", " text-danger-emphasis"
+        said = html.escape(short_reason(decision))
+    return (
+        f'<li class="d-flex gap-2{style}"><span aria-hidden="true">{mark}</span>'
+        f"<span>{what}{said}</span></li>"
+    )
+
+
+def _end(limit: Limit) -> str:
+    group, length = html.escape(limit.group), say_duration(limit.amount)
+    if limit.resource == "lifetime":
+        return f"{group} lets each server run for {length}."
+    return f"{group} stops servers that are not used for {length}."
 
 
 def _group_choice(groups: Sequence[str], chosen: str | None) -> str:

@@ -22,7 +22,7 @@ from .messages import refusal, say_instant
 from .off_loop import off_loop, outbox
 from .policy import DEFAULT_GROUP, Policy, group_name
 from .quantities import QuantityError
-from .readers import Found, hold, read
+from .readers import Found, as_started, hold, read
 from .refusal import Refused, uncount
 from .requests import Request
 from .sessions import ALLOWED, SESSION, new_id
@@ -55,6 +55,7 @@ class QuotaMixin:
 
     session_id: str | None = None
     allowed: dict[str, Any] | None = None  # started while the ledger could not be reached
+    _named: str | None = None  # the session of a start, in the hub's database already
     _explicit = False
     _refused = False
     _is_up = False
@@ -62,6 +63,13 @@ class QuotaMixin:
     _alive_at: int | None = None  # by the last poll that found it running
 
     # -- start -------------------------------------------------------------------------------
+
+    async def run_auth_state_hook(self, auth_state: Any) -> None:
+        """Name the session. The hub commits right after this and before the pre-spawn hook: a
+        commit of our own would hold up its event loop once more."""
+        await maybe_future(super().run_auth_state_hook(auth_state))  # type: ignore[misc]
+        self._named = new_id(now())
+        self.orm_spawner.state = {**self.get_state(), SESSION: self._named}
 
     async def run_pre_spawn_hook(self) -> None:
         """Decide last, when nothing changes the server's limits any more."""
@@ -75,12 +83,15 @@ class QuotaMixin:
         The session's id is in the hub's database before it is in the ledger: an open session that
         no server of the hub names has ended, however the hub died (see `reconcile.py`).
         """
+        await self._tell_end()  # of a server that has died, which the hub is about to notice
         groups = self.groups_to_try()
         self._is_up = self._told_to_stop = False
         self._alive_at = None
         found, request = await self.request()
-        self.session_id = new_id(now())
-        self.save_state()
+        named, self._named = self._named, None
+        self.session_id = named or new_id(now())
+        if not named or self.orm_spawner in self.user.db.dirty:
+            self.save_state()
         who = (self.user.id, self.user.name)
         try:
             granted, why, code = await off_loop(
@@ -101,6 +112,8 @@ class QuotaMixin:
         if granted is None:
             self.session_id = None
             raise self.refuse(why, code)
+        if self.session_id is None:  # the hub's stop of the server before took this one for it
+            raise self._overtaken()
         hold(self, found, granted.gets.limits, granted.gets.guarantees)
         self.log.info("%s is charged to %s", self._who, granted.group)
         return granted
@@ -117,7 +130,8 @@ class QuotaMixin:
 
     async def choices(self) -> list[tuple[str, Request]]:
         """What can be started from the spawn page: names, and what each asks for."""
-        return [("", (await self.request())[1])]
+        started = await as_started(self)
+        return [("", (await started.request())[1])]
 
     def _reserve(
         self, id: str, number: int, user: str, groups: list[str], request: Request
@@ -162,7 +176,9 @@ class QuotaMixin:
         self._is_up = True
         self._alive_at = now()
         session = self.session_id
-        if session and not self.allowed:
+        if session is None:
+            raise self._overtaken()
+        if not self.allowed:
             # Not waited for: the hub is about to look whether the server answers.
             outbox.tell_soon(
                 f"the start of {self._who}", lambda: self.quota_settings.store().start(session)
@@ -210,6 +226,10 @@ class QuotaMixin:
 
     async def run_post_stop_hook(self) -> None:
         """The end of a server, however it came, also of one that never came up."""
+        await self._tell_end()
+        await maybe_future(super().run_post_stop_hook())  # type: ignore[misc]
+
+    async def _tell_end(self) -> None:
         session, allowed = self.session_id, self.allowed
         self.session_id = self.allowed = None
         if session:
@@ -226,7 +246,11 @@ class QuotaMixin:
                 store.close_session(session, reason, at)
 
             await outbox.tell(f"the end of {self._who}", close)
-        await maybe_future(super().run_post_stop_hook())  # type: ignore[misc]
+
+    def _overtaken(self) -> Refused:
+        return self.refuse(
+            "The server was stopped while it started. Start it again.", "quota-stopped", 409
+        )
 
     # -- what the hub remembers --------------------------------------------------------------
 

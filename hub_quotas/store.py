@@ -368,12 +368,12 @@ class QuotaStore:
                 self._replace(tx, renamed(self.policies.read(tx), old, new), "rename", "ledger")
             self.policies.note_rename(tx, old, new, self.present(tx))
 
-    def seen(self, ids: Iterable[str]) -> None:
-        """These sessions run at this moment."""
+    def seen(self, ids: Iterable[str], at: int) -> None:
+        """These sessions ran at an instant."""
+        sql = "UPDATE session SET seen_at = ? WHERE id = ? AND closed_at IS NULL AND seen_at < ?"
         with self.db.write() as tx:
-            at = self.present(tx)
             for id in sorted(ids):
-                tx.run("UPDATE session SET seen_at = ? WHERE id = ? AND closed_at IS NULL", at, id)
+                tx.run(sql, at, id, at)
 
     def again(self, user: str, decision: Decision, horizon: int = _A_YEAR) -> int | None:
         """When a refused server would be admitted, if everything else goes on as now.

@@ -88,19 +88,20 @@ class Cluster:
         path = f"api/v1/namespaces/{namespace_of(hub)}/{plural}"
         return {item["metadata"]["name"]: item for item in self.get(path).json()["items"]}
 
-    def rejected(self) -> list[dict[str, Any]]:
-        """Everything invalid that was ever sent, with its `problems`."""
-        return self.get("test/rejected").json()
+    def rejected(self, hub: Hub) -> list[dict[str, Any]]:
+        """Everything invalid that this hub ever sent, with its `problems`."""
+        found = self.get("test/rejected").json()
+        return [one for one in found if one["namespace"] == namespace_of(hub)]
 
     # -- to disturb ---------------------------------------------------------------------------
 
     def set(self, **settings: Any) -> None:
         """Replace all settings.
 
-        `delay`: seconds that every answer takes; `start_delay`: seconds that a pod is pending;
-        `restarts`: seconds after which a container that failed is restarted; `limit_range`:
-        `{"default": {...}, "defaultRequest": {...}}`; `memory_limit`: what the memory limit of
-        every pod is changed to.
+        `stub`: pods have no process; `delay`: seconds that every answer takes; `start_delay`:
+        seconds that a pod is pending; `restarts`: seconds after which a container that failed is
+        restarted; `limit_range`: `{"default": {...}, "defaultRequest": {...}}`; `memory_limit`:
+        what the memory limit of every pod is changed to.
         """
         self.post("test/settings", **settings)
 
@@ -108,9 +109,13 @@ class Cluster:
         """Answer the next requests with an error, e.g. `fail("create", "pods", 403)`."""
         self.post("test/failures", verb=verb, kind=kind, status=status, times=times)
 
-    def end_watches(self, gone: bool = True) -> None:
-        """With 410 Gone, and older resource versions gone; or by cutting the connections."""
-        self.post("test/watches", gone=gone)
+    def end_watches(self, hub: Hub, gone: bool = True) -> int:
+        """With 410 Gone, and older resource versions gone; or by cutting the connections.
+
+        Those of all hubs; returns how many this hub had. It has none while it looks again by
+        itself, every ten seconds.
+        """
+        return self.post("test/watches", gone=gone).get(namespace_of(hub), 0)
 
     def kill(self, hub: Hub, pod: str) -> None:
         """SIGKILL to the pod's process."""

@@ -6,7 +6,8 @@ has failed for good, as when its node gave it up.
 
 The process is the command of the container `notebook`, with that container's environment, on the
 pod's own loopback address. Other containers are in the pod's status only. A pod whose image is
-`stub` is no process but a listening socket of this one, so that thousands cost little.
+`stub`, or any with the setting of that name, is no process but a listening socket of this one, so
+that thousands cost little.
 
 Processes stay in this process's group: who kills the group ends them all.
 """
@@ -26,7 +27,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from kubernetes import Key, Object, Server
+    from kubernetes import Server
+    from kubestore import Key, Object
 
 STUB = "stub"
 """The image of a pod that needs no process."""
@@ -145,7 +147,7 @@ class Kubelet:
     async def _start(self, pod: Object, address: str) -> Any:
         container = _notebook(pod)
         port = next((p["containerPort"] for p in container.get("ports") or []), 8888)
-        if container["image"] == STUB:
+        if container["image"] == STUB or self.server.settings.get("stub"):
             return await Stub().start(address, port)
         command = [*container.get("command", []), *container.get("args", [])]
         home = self._volume(pod)

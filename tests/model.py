@@ -363,7 +363,7 @@ class History:
         self.store.start(self._id())
 
     def _seen(self) -> None:
-        self.store.seen([self._id(), "never"])
+        self.store.seen([self._id(), "never"], self.clock.now)
 
     def _resize(self) -> None:
         id, amounts = self._id(), {"servers": 1, **self.random.choice(REQUESTS)}

@@ -299,7 +299,7 @@ class Simulation:
             if session.id not in asked_for:
                 self.counts["reconciled"] += self._close_as_of(hub, session.id, session.seen_at)
         ids = [session.id for session in mine if session.id in hub.servers]
-        self._call("seen", lambda: hub.store.seen(ids))
+        self._call("seen", lambda: hub.store.seen(ids, self.clock()))
 
     def _close_as_of(self, hub: Hub, id: str, at: int) -> bool:
         self.counts["late"] += 1

@@ -69,3 +69,9 @@ def test_a_setting_that_can_not_be_read_stops_the_hub_with_a_sentence(tmp_path, 
     with pytest.raises(AssertionError, match="The hub stopped"):
         hub.start()
     assert said in hub.log
+
+
+def test_a_hub_without_our_spawner_says_so_loudly(start_hub):
+    log = start_hub("takenaway").log
+    assert "QUOTAS ARE NOT ENFORCED: servers are started by jupyterhub.spawner.Simple" in log
+    assert "NOT ENFORCED" not in start_hub("formless", slow_spawn_timeout=10).log

@@ -46,7 +46,7 @@ def test_the_lines_for_any_hub_attach_everything(fresh_hub, tmp_path):
     roster.write_text(blocks("docs/how-to.md", "text")[0])
     elsewhere = ("service_url", "db.example.org", "HubQuotas.policy", "hub_quotas.cgroups")
     other = [block for block in rest if block != snippet and not any(w in block for w in elsewhere)]
-    assert len(rest) == 4 + len(elsewhere), "each block is run here, or there"
+    assert len(rest) == len(other) + 1 + len(elsewhere), "each block is run here, or there"
     config = "\n".join([snippet, *other]).replace("/srv/jupyterhub", str(tmp_path))
     hub = fresh_hub("snippet", config=config)
     hub.limits(yaml.safe_dump({"earth-sciences/geo-101": {"member.servers": 0}}))
@@ -72,7 +72,7 @@ def test_settings_for_another_machine_are_settings_that_there_are():
 def test_the_policies_and_the_roster_can_be_read():
     pages = ("docs/how-to.md", "docs/reference.md")
     policies = [yaml.safe_load(block) for page in pages for block in blocks(page, "yaml")]
-    assert [len(parse_policy(policy).groups) for policy in policies] == [2, 2, 3]
+    assert [len(parse_policy(policy).groups) for policy in policies] == [2, 2, 2, 3]
     assert len(parse_roster(blocks("docs/how-to.md", "text")[0], "geo-101.csv")) == 2
 
 

@@ -98,7 +98,13 @@ def test_a_budget_that_runs_out_warns_and_then_stops_at_the_instant(world):
     world.policy("course: {limits: {member.cpu-hours: 2 per 7d then stop after 10m}}")
     world.start("sam")
     told = world.run(3 * HOUR)
-    assert [at for at, _ in told] == [96 * MINUTE, 114 * MINUTE, 120 * MINUTE, 120 * MINUTE, 130 * MINUTE]
+    assert [at for at, _ in told] == [
+        96 * MINUTE,
+        114 * MINUTE,
+        120 * MINUTE,
+        120 * MINUTE,
+        130 * MINUTE,
+    ]
     texts = [text for _, text in told]
     assert texts[0] == (
         "You have used 80% of your 2 CPU-hours in any 7 days in course. "
@@ -106,10 +112,8 @@ def test_a_budget_that_runs_out_warns_and_then_stops_at_the_instant(world):
     )
     assert texts[1].startswith("You have used 95% of")
     assert "New servers are refused, and those that run stop at 16:24 (UTC)." in " ".join(texts)
-    assert (
-        "Your server stops at 16:24 (UTC): your 2 CPU-hours in any 7 days in course is then used up."
-        in texts
-    )
+    why = "your 2 CPU-hours in any 7 days in course is then used up."
+    assert f"Your server stops at 16:24 (UTC): {why}" in texts
     assert texts[-1].startswith("Your server was stopped at 16:24 (UTC)")
     assert world.stopped == [(START + 130 * MINUTE, "sam")]
     (session,) = world.store.sessions()
@@ -122,7 +126,7 @@ def test_a_second_server_brings_the_end_nearer(world):
     world.run(30 * MINUTE)
     world.start("kim", cores=2)  # 1.5 core-hours left, at 3 cores
     world.run(HOUR)
-    assert world.stopped == [(START + 60 * MINUTE, user) for user in ("sam", "kim")]
+    assert sorted(world.stopped) == [(START + 60 * MINUTE, user) for user in ("kim", "sam")]
 
 
 def test_who_stops_a_server_in_time_is_not_stopped(world):
@@ -131,7 +135,8 @@ def test_who_stops_a_server_in_time_is_not_stopped(world):
     world.start("kim")
     world.run(50 * MINUTE)
     world.store.close_session(id, "stopped")
-    assert world.notices.orders() == {} or True
+    world.enforcer.step()
+    assert world.notices.orders()[world.store.open_sessions("kim")[0].id].at == START + 70 * MINUTE
     world.run(19 * MINUTE)
     assert world.stopped == []
     world.run(2 * MINUTE)
@@ -143,10 +148,9 @@ def test_old_use_that_leaves_the_window_keeps_a_server_going(world):
     id = world.start("sam", cores=1)
     world.run(90 * MINUTE)
     world.store.close_session(id, "stopped")
-    world.run(60 * MINUTE)  # of 1.5 core-hours, none has left the window of 3 hours
+    world.run(70 * MINUTE)  # of 1.5 core-hours, none has left the window of 3 hours
     world.start("sam")
-    world.run(30 * MINUTE)  # 2.0 would be used up now, were it not that the first leave now
-    world.run(80 * MINUTE)
+    world.run(80 * MINUTE)  # 2.0 would be used up after 30, were it not that old use leaves at 20
     assert world.stopped == []
 
 
@@ -157,7 +161,7 @@ def test_a_boost_moves_the_end_and_lapses_by_itself(world):
     world.start("kim")
     world.run(100 * MINUTE)
     boost = "{limit: member.cpu-hours, amount: 10 per month then stop after 0m, member: sam,"
-    world.policy(f"course: {{{limits}, boosts: [{boost} until: '2026-09-21T18:00'}}]}}".replace("'}]", "'}]"))
+    world.policy(f"course: {{{limits}, boosts: [{boost} until: 2026-09-21T18:00}}]}}")
     world.run(2 * HOUR)
     assert world.stopped == [(START + 120 * MINUTE, "kim")]
     world.run(HOUR)
@@ -195,8 +199,9 @@ def test_downsized_servers_may_still_start(world):
     )
     world.start("sam", cores=2)
     told = world.run(HOUR)
-    assert "Until there is more, only servers with at most 1 core of cpu and 2 GiB of memory start." in (
-        told[-1][1]
+    assert (
+        "Until there is more, only servers with at most 1 core of cpu and 2 GiB of memory start."
+        in (told[-1][1])
     )
     assert world.stopped == []
     world.start("kim", cores=1)

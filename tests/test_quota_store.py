@@ -200,7 +200,7 @@ def test_the_life_of_a_session(store, clock):
     assert store.resize("1", {"cpu": 3000, "servers": 1})
     assert in_use(store, "cpu") == {"a": 3000, "a/b": 3000}
     clock.now += MINUTE
-    store.seen(["1", "unknown"])
+    store.seen(["1", "unknown"], clock.now)
     assert store.session("1").seen_at == clock.now
     store.close_session("1", "stopped")
     assert not store.resize("1", {"cpu": 1})

@@ -13,6 +13,7 @@ c = get_config()
 c.JupyterHub.spawner_class = "kubespawner.KubeSpawner"
 c.KubeSpawner.namespace = f"hub-{world['hub_port']}"
 c.KubeSpawner.image = world.get("image", "server")  # `stub` for pods without a process
+c.KubeSpawner.poll_interval = 1
 c.KubeSpawner.storage_pvc_ensure = True
 c.KubeSpawner.storage_capacity = "1Gi"
 c.KubeSpawner.storage_access_modes = ["ReadWriteOnce"]

@@ -1,0 +1,97 @@
+"""A hub for scale.py, with or without the bundle: its servers are addresses, its proxy a mapping.
+
+What it is to do is in the file SCALE; what its event loop does is at /hub/figures.
+"""
+# ruff: noqa: F821 - the hub puts `c`, `get_config` and `load_subconfig` there
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from jupyterhub.apihandlers.users import UserListAPIHandler
+from jupyterhub.proxy import Proxy
+from jupyterhub.spawner import Spawner
+from tornado import web
+from tornado.ioloop import IOLoop
+
+sys.path.insert(0, str(Path(__file__).parent))
+from loop_probe import LoopProbe
+
+c = get_config()
+scale = json.loads(Path(os.environ["SCALE"]).read_text())
+probe = LoopProbe()
+
+
+class NoProxy(Proxy):
+    """Nobody comes through it: the benchmark asks the hub itself."""
+
+    should_start = False
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self._routes = {}
+
+    async def add_route(self, routespec, target, data):
+        self._routes[routespec] = {"routespec": routespec, "target": target, "data": data}
+
+    async def delete_route(self, routespec):
+        self._routes.pop(routespec, None)
+
+    async def get_all_routes(self):
+        return dict(self._routes)
+
+
+class StubSpawner(Spawner):
+    """Each server is there at once, and is the same."""
+
+    async def start(self):
+        return scale["stub"]
+
+    async def poll(self):
+        return None if self.server else 0
+
+    async def stop(self, now=False):
+        pass
+
+
+class Figures(web.RequestHandler):
+    def get(self):
+        self.finish(probe.figures())
+
+
+c.JupyterHub.bind_url = "http://127.0.0.1:0"  # nothing is there
+c.JupyterHub.hub_port = scale["port"]
+c.JupyterHub.db_url = f"sqlite:///{scale['folder']}/jupyterhub.sqlite"
+c.JupyterHub.proxy_class = NoProxy
+c.JupyterHub.spawner_class = StubSpawner
+c.JupyterHub.extra_handlers = [(r"/figures", Figures)]
+c.JupyterHub.services = [{"name": "benchmark", "api_token": scale["token"]}]
+c.JupyterHub.load_roles = [
+    {
+        "name": "benchmark",
+        "services": ["benchmark"],
+        "scopes": ["admin:users", "admin:servers", "read:metrics"],
+    }
+]
+c.JupyterHub.authenticator_class = "dummy"
+c.Authenticator.allow_all = True
+c.Spawner.cpu_limit = 1
+c.Spawner.mem_limit = "2G"
+c.Spawner.options_form = "<label>Anything else? <input name='else'></label>"
+
+if scale["bundle"]:
+    c.HubQuotas.policy = scale["policy"]
+    # Where pip installs the drop-ins.
+    for drop_in in sorted((Path(sys.prefix) / "etc/jupyterhub/jupyterhub_config.d").glob("*.py")):
+        load_subconfig(str(drop_in))
+    from hub_groups import authenticator
+    from hub_quotas import kube, off_loop, refusal, spawner
+
+    # The hub side: what the hub calls, and what runs on its loop by itself.
+    for module in (authenticator, kube, off_loop, refusal, spawner):
+        probe.watch(module)
+
+# The hub's own, but it is the reconciler who asks for it.
+probe.watch_one(UserListAPIHandler, "get", ours=False)
+IOLoop.current().add_callback(probe.start)
