@@ -31,6 +31,7 @@ def activate(c: Any) -> None:
 
     from . import reservations
     from .api import SCOPES
+    from .banner import Banner
     from .config import CLAMP, settings
     from .refusal import quiet_logs
     from .spawner import with_quotas
@@ -58,6 +59,7 @@ def activate(c: Any) -> None:
                 "capped": quotas.capped,
                 "clamp": quotas.on_excess == CLAMP,
                 "reservation_lasts": reservations.LASTS,
+                "ways": quotas.ways,
             },
             # To know which groups there are, and which servers really run; to stop servers.
             scopes=(
@@ -71,6 +73,9 @@ def activate(c: Any) -> None:
             custom_scopes=SCOPES,
         )
         serve_pages(app, pages, groups.service_url)
+        banner = Banner(quotas.store, f"{app.base_url}services/quotas/")
+        app.template_vars = banner.beside(app.template_vars)
+        banner.start()
         quiet_logs()
 
     attach("hub_quotas", apply)

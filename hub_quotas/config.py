@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
 from jupyterhub.app import JupyterHub
 from traitlets import Dict, Enum, Float, List, TraitError, Unicode, validate
 from traitlets.config import Configurable
 
 from hub_groups.database import default_url
 
+from .delivery import is_address
 from .limits import PolicyError
 from .policy import parse_policy
 from .requests import GUARANTEE, LIMIT, Amounts, Request
@@ -95,6 +99,71 @@ class HubQuotas(Configurable):
         """,
     ).tag(config=True)
 
+    webhook_url = Unicode(
+        help="""
+        Where notices about groups, and of servers that were stopped, are posted for managers: an
+        incoming webhook of Slack, or of something that takes the same. It is kept secret.
+        """
+    ).tag(config=True)
+
+    smtp_url = Unicode(
+        help="""
+        The mail server by which users and managers get their notices:
+        `smtp://user:password@mail.example.org:587`, or `smtps://` for TLS from the start. In user
+        and password, `@`, `:` and `/` are written `%40`, `%3A` and `%2F`. Needs `email_from`.
+
+        A password is sent only over TLS, with a certificate that is valid.
+        """
+    ).tag(config=True)
+
+    email_from = Unicode(
+        help="""
+        The address that notices by e-mail come from.
+        """
+    ).tag(config=True)
+
+    email_pattern = Unicode(
+        help="""
+        How user names become e-mail addresses, such as `{user}@example.org`. Names with an `@` are
+        addresses already. Users without an address get no e-mail.
+        """
+    ).tag(config=True)
+
+    @validate("webhook_url")
+    def _usable_webhook(self, proposal):  # type: ignore[no-untyped-def]
+        return _checked(
+            "webhook_url",
+            proposal["value"],
+            lambda url: _has_host(url, "https", "http"),
+            "is an address that begins with https:// or http://.",
+        )
+
+    @validate("smtp_url")
+    def _usable_mail_server(self, proposal):  # type: ignore[no-untyped-def]
+        if proposal["value"] and not self.email_from:
+            raise TraitError("c.HubQuotas.email_from: needed where smtp_url is set.")
+        return _checked(
+            "smtp_url",
+            proposal["value"],
+            lambda url: _has_host(url, "smtp", "smtps"),
+            "is smtp://HOST:PORT or smtps://HOST:PORT, or with USER:PASSWORD@ before HOST.",
+        )
+
+    @validate("email_from")
+    def _usable_sender(self, proposal):  # type: ignore[no-untyped-def]
+        return _checked(
+            "email_from", proposal["value"], is_address, "is an address such as hub@example.org."
+        )
+
+    @validate("email_pattern")
+    def _usable_pattern(self, proposal):  # type: ignore[no-untyped-def]
+        return _checked(
+            "email_pattern",
+            proposal["value"],
+            lambda text: text.count("{user}") == 1 and is_address(text.replace("{user}", "sam")),
+            "is an address with {user} in it, such as {user}@example.org.",
+        )
+
     @validate("time_zone")
     def _known_zone(self, proposal):  # type: ignore[no-untyped-def]
         try:
@@ -110,6 +179,12 @@ class HubQuotas(Configurable):
         except PolicyError as error:
             raise TraitError(f"c.HubQuotas.policy: {error}") from None
         return proposal["value"]
+
+    @property
+    def ways(self) -> dict[str, str]:
+        """How notices are sent, for `delivery.Ways`."""
+        names = ("webhook_url", "smtp_url", "email_from", "email_pattern")
+        return {name: getattr(self, name) for name in names}
 
     def store(self) -> QuotaStore:
         """The one store of this process, in which the configured policy holds.
@@ -128,6 +203,21 @@ class HubQuotas(Configurable):
     def request(self, limits: Amounts, guarantees: Amounts) -> Request:
         """What a server asks for, counted as this hub does."""
         return Request(limits, guarantees, self.charged, self.capped, self.on_excess == CLAMP)
+
+
+def _checked(name: str, value: str, is_right: Callable[[str], bool], what: str) -> str:
+    """Never says the value: it may be a secret."""
+    if value and not is_right(value):
+        raise TraitError(f"c.HubQuotas.{name}: {what}")
+    return value
+
+
+def _has_host(url: str, *schemes: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # the port is no number
+        return False
 
 
 def settings(app: JupyterHub) -> HubQuotas:

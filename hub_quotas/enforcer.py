@@ -136,10 +136,11 @@ class Executor:
         store: QuotaStore,
         stop: Callable[[str, str], Awaitable[None]],
         last_used: Callable[[str, str], Awaitable[int | None]],
+        send_to: Recipients = lambda _: (),
     ) -> None:
         """`stop(user, server)` and `last_used(user, server)` ask the hub."""
         self._store, self._notices = store, Notices(store)
-        self._stop, self._last_used = stop, last_used
+        self._stop, self._last_used, self._send_to = stop, last_used, send_to
 
     async def step(self) -> float:
         """Stop what is due; returns the seconds until the next is."""
@@ -173,7 +174,8 @@ class Executor:
             server=server,
         )
         words = notice(told, order.at, self._store.zone)
-        await asyncio.to_thread(self._notices.tell, told.stem, STOPPED, user, group, words)
+        to = await asyncio.to_thread(lambda: list(self._send_to(told)))
+        await asyncio.to_thread(self._notices.tell, told.stem, STOPPED, user, group, words, to)
 
 
 async def keep_enforcing(enforcer: Enforcer, store: QuotaStore) -> None:

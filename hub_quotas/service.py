@@ -18,9 +18,12 @@ from hub_groups.web import Context, Page, Routes
 
 from . import api
 from .decision import Decision
+from .delivery import Sender, Ways, keep_sending, who_is_told
 from .enforcer import Enforcer, Executor, keep_enforcing, keep_stopping, server_path
 from .limits import GROUP, KEYS, Limit, PolicyError
 from .messages import SCOPE_TITLES, headline, of, resource_title, title
+from .notices import Told
+from .notices_api import NoticesApi, told_to
 from .policy import DEFAULT_GROUP, Policy, group_name
 from .quantities import AMOUNT, RESOURCES, say_duration
 from .reconcile import Reconciler, keep_pruning, keep_reconciling
@@ -113,18 +116,22 @@ class UsagePage(QuotaPage):
     @web.authenticated
     async def get(self) -> None:
         mine = sorted(group_name(name) for name in self.current_user.get("groups", []))
-        decisions, sessions = await asyncio.to_thread(self._standing, mine or [DEFAULT_GROUP])
+        standing = await asyncio.to_thread(self._standing, mine or [DEFAULT_GROUP])
+        decisions, sessions, told = standing
         managers = await asyncio.to_thread(self.groups.managers, mine)
         self.show(
             "usage.html",
             decisions=decisions,
             sessions=sessions,
+            told=told,
             managers=managers,
             sees_groups=self.is_admin or bool(await _managed(self)),
         )
 
-    def _standing(self, groups: list[str]) -> tuple[list[Decision], list[Session]]:
-        return self.store.explain(self.user, groups, {}), self.store.open_sessions(self.user)
+    def _standing(self, groups: list[str]) -> tuple[list[Decision], list[Session], list[Told]]:
+        decisions = self.store.explain(self.user, groups, {})
+        told = told_to(self.store, self.user, groups)
+        return decisions, self.store.open_sessions(self.user), told
 
 
 class GroupsPage(QuotaPage):
@@ -208,6 +215,11 @@ def routes(context: Context) -> Routes:
         (context.prefix, UsagePage, shared),
         (f"{context.prefix}groups", GroupsPage, shared),
         *api.routes(context, groups, lambda: _store(context)),
+        (
+            f"{context.prefix}api/notices",
+            NoticesApi,
+            {"context": context, "open_store": lambda: _store(context)},
+        ),
     ]
 
 
@@ -226,7 +238,9 @@ async def _keep_working(context: Context) -> None:
             log.warning("The ledger can't be reached, trying again: %s", error)
             await asyncio.sleep(_RETRY_SECONDS)
     reconciler = Reconciler(store, context)
-    enforcer = Enforcer(store, context.settings["warn_at"], lambda: reconciler.used_at)
+    ways = Ways(**context.settings["ways"])
+    send_to = who_is_told(store, open_group_store(context.settings["group_db_url"]), ways)
+    enforcer = Enforcer(store, context.settings["warn_at"], lambda: reconciler.used_at, send_to)
 
     async def stop(user: str, server: str) -> None:
         await context.hub_api(server_path(user, server), "DELETE")
@@ -236,5 +250,6 @@ async def _keep_working(context: Context) -> None:
         keep_pruning(store),
         keep_enforcing(enforcer, store),
         api.keep_expiring(store, context.settings["reservation_lasts"]),
-        keep_stopping(Executor(store, stop, reconciler.last_used)),
+        keep_stopping(Executor(store, stop, reconciler.last_used, send_to)),
+        *([keep_sending(Sender(store, ways))] if ways else []),
     )
