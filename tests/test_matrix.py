@@ -11,7 +11,6 @@ import itertools
 import json
 import re
 import sys
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -302,14 +301,19 @@ def after(row: Row) -> None:
     """The hub took no refusal for a failure, and nothing is held but what somebody else holds."""
     for result in row.results.values():
         result.exception()  # each test says its own
-    time.sleep(0.5)  # as long as a hub that gives up takes to exit
-    assert row.hub.process.poll() is None, row.hub.log[-3000:]
-    assert row.hub.api("").is_success
     assert "consecutive spawns failed" not in row.hub.log
     at = row.hub.log.find("Traceback")
     assert at < 0, row.hub.log[max(0, at - 1000) : at + 3000]
     held = [s for s in row.hub.ledger().open_sessions() if s.hub != "other"]
     assert held == []
+
+    row.hub.api("users/broken", "POST")
+    for _ in range(2):
+        assert row.hub.api("users/broken/server", "POST").status_code == 500
+    counts = re.findall(r"(\d+) consecutive spawns failed", row.hub.log)
+    assert counts == ["2"], "failures count, and only failures do"
+    assert "Aborting" not in row.hub.log
+    assert row.hub.process.poll() is None, row.hub.log[-3000:]
 
 
 # -- the table --------------------------------------------------------------------------------

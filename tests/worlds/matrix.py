@@ -1,6 +1,6 @@
 """Another world by its name, of a hub that exits after five failed starts in a row.
 
-`roster` in WORLD says who is in which group.
+`roster` in WORLD says who is in which group. The server of a user `broken` can't start.
 """
 
 import json
@@ -16,3 +16,12 @@ roster.write_text(world["roster"])
 c.HubGroups.rosters = [str(roster)]
 
 c.Spawner.consecutive_failure_limit = 5
+
+
+def fail(spawner):
+    if spawner.user.name == "broken":
+        raise RuntimeError("Broken for a test.")
+    return "well"
+
+
+c.Spawner.environment = {"HEALTH": fail}
