@@ -6,14 +6,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from .store import QuotaStore
-from .transaction import Transaction
-from .watch import Order
+from .transaction import Row, Transaction
+from .watch import SHARE, Order
 
 LEASE = 10 * 10**6
 """Microseconds for which one process is the enforcer of a ledger, unless it says so again."""
 
 _MOST_ATTEMPTS = 12
-_NOTICES = "SELECT id, at, kind, user_name, group_name, text, over_at FROM notice"
+_NOTICES = "SELECT id, at, kind, user_name, group_name, text, over_at, stem FROM notice"
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ class Notices:
                 " ORDER BY at DESC, id DESC LIMIT 20",
                 *(user, *groups, since),
             )
-        return [Told(*row) for row in rows]
+        return _shown(rows)
 
     def current(self, since: int) -> list[Told]:
         """All that anybody is told now, newest first."""
@@ -142,7 +142,7 @@ class Notices:
                 " OR (kind = 'stopped' AND at >= ?) ORDER BY at DESC, id DESC",
                 since,
             )
-        return [Told(*row) for row in rows]
+        return _shown(rows)
 
     # -- what is sent ------------------------------------------------------------------------
 
@@ -217,3 +217,19 @@ class Notices:
 def _orders(tx: Transaction) -> dict[str, Order]:
     rows = tx.all("SELECT session, at, why FROM stop_order ORDER BY session")
     return {row[0]: Order(*row) for row in rows}
+
+
+def _shown(rows: Iterable[Row]) -> list[Told]:
+    """Of warnings about one budget only the highest share."""
+    found: dict[str, Row] = {}
+    shares: dict[str, float] = {}
+    for row in rows:
+        about = row[7]
+        if about.startswith(f"{SHARE} "):
+            _, share, about = about.split(" ", 2)
+            if float(share) < shares.get(about, 0):
+                continue
+            shares[about] = float(share)
+        found[about] = row
+    newest_first = sorted(found.values(), key=lambda row: (row[1], row[0]), reverse=True)
+    return [Told(*row[:7]) for row in newest_first]

@@ -116,6 +116,9 @@ def test_a_budget_that_runs_out_warns_and_then_stops_at_the_instant(world):
     assert f"Your server stops at 16:24 (UTC): {why}" in texts
     assert texts[-1].startswith("Your server was stopped at 16:24 (UTC)")
     assert world.stopped == [(START + 130 * MINUTE, "sam")]
+    shown = [notice.text for notice in world.notices.of("sam", ["course"], START)]
+    assert len(shown) == 2, "of one budget only the highest share"
+    assert shown[0] == texts[-1] and shown[1].startswith("You have used all of your")
     (session,) = world.store.sessions()
     assert session.reason == "member.cpu-hours of course"
 
