@@ -19,6 +19,7 @@ from .notices import Notices
 from .store import QuotaStore
 from .transaction import LedgerError
 from .watch import (
+    SOON,
     STOPPED,
     Cache,
     Notice,
@@ -77,10 +78,11 @@ class Enforcer:
         told = self._notices.open_stems()
         needed = budgets(self._servers.values())
         needed |= self._without_servers(warned_of(told) - needed.keys(), at)
-        stale = {name: needed[name] for name in self._cache.stale(needed, at)}
+        orders = self._notices.orders()
+        acting = {order.cause for order in orders.values() if order.at - SOON <= at}
+        stale = {name: needed[name] for name in self._cache.stale(needed, acting, at)}
         self._cache.courses |= outlook.courses(self._store, stale, self._shares)
         at = max([at, *(self._cache.courses[name].at for name in stale)])
-        orders = self._notices.orders()
         found = plan(at, [*self._servers.values()], self._cache.courses, orders, told)
         self._act(found, at)
         self._seen, self.next = seen, found.next

@@ -11,8 +11,7 @@ from typing import Any
 from jupyterhub.utils import maybe_future
 from traitlets import TraitError
 
-from .decision import Decision
-from .messages import refusal
+from .decision import Answer, Decision
 from .off_loop import off_loop
 from .pods import asks_for, label_value
 from .quantities import QuantityError, resource
@@ -132,7 +131,9 @@ class KubeQuotaMixin(ProfilesQuotaMixin):
             ) from None
         if decision is None or not decision.allowed or decision.gets != request:
             changed = _difference(self._granted.gets.limits, asked[0])
-            why = refusal([decision], {}) if decision and not decision.allowed else ""
+            why = ""
+            if decision and not decision.allowed:
+                why, _ = await off_loop(self.words, self.user.name, Answer((decision,)))
             self.log.error("%s %s, so it can't run: %s", self._who, who, changed)
             raise self.refuse(f"This server's pod {who}. {changed} {why}".strip(), "quota-pod")
         self._granted = decision

@@ -16,7 +16,7 @@ from hub_groups.store import open_store as open_group_store
 
 from .config import ALLOW, HubQuotas
 from .corrections import correct_end, known_as
-from .decision import Decision
+from .decision import Answer, Decision
 from .limits import CHARGED_GROUP, PolicyError
 from .messages import told, tried
 from .off_loop import off_loop, outbox
@@ -134,7 +134,7 @@ class QuotaMixin:
     async def choices(self) -> list[tuple[str, Request]]:
         """What can be started from the spawn page: names, and what each asks for."""
         started = await as_started(self)
-        return [("", (await started.request())[1])]
+        return [("", self.quota_settings.request(*(await read(started)).asked))]
 
     def _reserve(
         self, id: str, number: int, user: str, groups: list[str], request: Request
@@ -152,9 +152,15 @@ class QuotaMixin:
         answer = store.reserve(id, user, self.name, policy.in_order(groups), request)
         if answer.granted:
             return answer.granted, "", ""
+        return None, *self.words(user, answer)
+
+    def words(self, user: str, answer: Answer) -> tuple[str, str]:
+        """The words and the code of a refusal. In a thread."""
+        store = self.quota_settings.store()
+        policy = store.policy()
         members = open_group_store(self.group_settings.db_url).managers(tried(policy, answer))
         again = store.again(user, answer.decisions[0])
-        return None, *told(policy, answer, members, again, now(), store.zone)
+        return told(policy, answer, members, again, now(), store.zone)
 
     def _allow(self, group: str, request: Request, error: Exception) -> None:
         """Go on without the ledger, which hears of it when it is back (see `reconcile.py`)."""

@@ -109,8 +109,6 @@ class Course:
     @property
     def next(self) -> int:
         """When to look at it again."""
-        if self.reached == 1 and self.limit.reaction.kind == STOP:
-            return self.at + SECOND  # it may have room again before its servers stop
         ahead = (when for _, when in self.levels if when is not None and when > self.at)
         return min(ahead, default=self.at + LOOK_AGAIN)
 
@@ -228,6 +226,8 @@ def plan(
             continue
         order, limit = end
         wanted.append(order)
+        if limit.window and (courses[order.cause].used_up or at) <= at:
+            turns.append(at + SECOND)  # it may have room again before its servers stop
         warn_at = order.at - SOON
         stem = f"{STOPS_SOON} {server.id} {order.cause}"
         if at >= warn_at:
@@ -303,13 +303,20 @@ class Cache:
 
     courses: dict[str, Course] = field(default_factory=dict)
 
-    def stale(self, needed: Mapping[str, tuple[Limit, str]], at: int) -> list[str]:
-        """Those that are missing or have come to a turn; others than the needed are dropped."""
+    def stale(
+        self, needed: Mapping[str, tuple[Limit, str]], acting: Iterable[str], at: int
+    ) -> list[str]:
+        """Those that are missing, have come to a turn, or are about to stop something; others than
+        the needed are dropped."""
+        about_to_stop = set(acting)
         self.courses = {name: course for name, course in self.courses.items() if name in needed}
         return [
             name
             for name, (limit, _) in needed.items()
-            if (known := self.courses.get(name)) is None or known.next <= at or known.limit != limit
+            if (known := self.courses.get(name)) is None
+            or known.next <= at
+            or known.limit != limit
+            or (name in about_to_stop and known.at < at)
         ]
 
     def forget(self, changed: Iterable[tuple[str, str]]) -> None:
