@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from urllib.parse import quote
 
@@ -40,6 +41,8 @@ TICK_SECONDS = 0.5
 """How soon a change in the ledger is seen."""
 _LEAD_SECONDS = 3
 _RETRY_SECONDS = 2
+_SHARE = 30
+"""Of the time, no more than this part is spent on looking at what has changed."""
 
 Recipients = Callable[[Notice], Iterable[tuple[str, str]]]
 """(channel, address) of those to whom a notice is sent."""
@@ -84,7 +87,7 @@ class Enforcer:
         self._cache.courses |= outlook.courses(self._store, stale, self._shares)
         at = max([at, *(self._cache.courses[name].at for name in stale)])
         found = plan(at, [*self._servers.values()], self._cache.courses, orders, told)
-        self._act(found, at)
+        self._act(found, at, orders)
         self._seen, self.next = seen, found.next
         return found
 
@@ -99,14 +102,13 @@ class Enforcer:
         if rare:
             self._cache.courses = {}
             return
-        path = self._store.policy().path
+        path, changed = self._store.policy().path, set[tuple[str, str]]()
         for id in {*before, *self._servers}:
             old, new = before.get(id), self._servers.get(id)
-            if old is not new:
-                for server in (old, new):
-                    if server:
-                        groups = path(server.group)
-                        self._cache.forget((g, user) for g in groups for user in ("", server.user))
+            if old is not new and not (old and new and old.facts == new.facts):
+                for server in filter(None, (old, new)):
+                    changed |= {(g, u) for g in path(server.group) for u in ("", server.user)}
+        self._cache.forget(changed)
 
     def _without_servers(self, places: Iterable[str], at: int) -> dict[str, tuple[Limit, str]]:
         """The budgets of warnings that still stand, of whose servers none runs any more."""
@@ -119,7 +121,7 @@ class Enforcer:
                     found[name] = (limit, whose(limit, user))
         return found
 
-    def _act(self, found: Plan, at: int) -> None:
+    def _act(self, found: Plan, at: int, orders: Mapping[str, Order]) -> None:
         if found.over:
             self._notices.over(found.over)
         for told in found.tell:
@@ -127,7 +129,7 @@ class Enforcer:
             to = list(self._send_to(told))
             if self._notices.tell(told.stem, told.kind, told.user, told.group, text, to):
                 log.info("Told %s: %s", told.user or told.group, text)
-        self._notices.set_orders(found.orders)
+        self._notices.set_orders(found.orders, orders)
 
 
 class Executor:
@@ -192,9 +194,9 @@ async def keep_enforcing(enforcer: Enforcer, store: QuotaStore) -> None:
                     leads = await asyncio.to_thread(notices.lead, holder)
                     leads_until = loop.time() + _LEAD_SECONDS if leads else 0.0
                 if leads_until:
-                    await asyncio.to_thread(enforcer.step)
+                    cost = await asyncio.to_thread(_cost, enforcer.step)
                     at = await asyncio.to_thread(outlook.time_of, store)
-                    pause = min(pause, max(0.0, (enforcer.next - at) / 10**6))
+                    pause = max(_SHARE * cost, min(pause, (enforcer.next - at) / 10**6))
             except LedgerError as error:
                 log.warning("Limits can't act now, trying again: %s", error)
                 leads_until, pause = 0.0, _RETRY_SECONDS
@@ -204,6 +206,13 @@ async def keep_enforcing(enforcer: Enforcer, store: QuotaStore) -> None:
             await asyncio.sleep(pause)
     finally:
         notices.step_down(holder)
+
+
+def _cost(step: Callable[[], object]) -> float:
+    """Of a step, in CPU seconds."""
+    began = time.thread_time()
+    step()
+    return time.thread_time() - began
 
 
 async def keep_stopping(executor: Executor) -> None:

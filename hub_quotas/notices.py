@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from .store import QuotaStore
@@ -182,13 +182,12 @@ class Notices:
         with self._store.db.read() as tx:
             return _orders(tx)
 
-    def set_orders(self, wanted: Iterable[Order]) -> None:
-        """Make these all the orders that stand."""
+    def set_orders(self, wanted: Iterable[Order], old: Mapping[str, Order]) -> None:
+        """Make these all the orders that stand, instead of those that stood."""
         new = {order.session: order for order in wanted}
-        if self.orders() == new:
+        if old == new:
             return
         with self._store.db.write() as tx:
-            old = _orders(tx)
             for session in old.keys() - new.keys():
                 tx.run("DELETE FROM stop_order WHERE session = ?", session)
             for session, order in sorted(new.items()):
@@ -201,17 +200,20 @@ class Notices:
                     )
 
     def due(self, hub: str) -> tuple[list[tuple[Order, str, str]], int | None]:
-        """The orders of a hub that are due, each with user and server; and when the next one is."""
+        """The orders of a hub that are due, each with user and server; and when the next one is, of
+        any hub."""
         with self._store.db.read() as tx:
             at = self._store.present(tx)
-            rows = tx.all(
+            due = tx.all(
                 "SELECT o.session, o.at, o.why, s.user_name, s.server_name FROM stop_order o"
                 " JOIN session s ON s.id = o.session"
-                " WHERE s.hub = ? AND s.closed_at IS NULL ORDER BY o.at",
-                hub,
+                " WHERE o.at <= ? AND s.hub = ? AND s.closed_at IS NULL"
+                " ORDER BY o.at, s.reserved_at",
+                *(at, hub),
             )
-        due = [(Order(*row[:3]), row[3], row[4]) for row in rows if row[1] <= at]
-        return due, next((row[1] for row in rows if row[1] > at), None)
+            following = tx.one("SELECT min(at) FROM stop_order WHERE at > ?", at)
+        assert following
+        return [(Order(*row[:3]), row[3], row[4]) for row in due], following[0]
 
 
 def _orders(tx: Transaction) -> dict[str, Order]:

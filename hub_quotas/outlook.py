@@ -28,11 +28,13 @@ def running(
         )
     found = {}
     for row in rows:
-        id, user, _, group, _ = row
+        id, user, server, group, since = row
         limits = policy.limits_for(group, user, at, store.zone)
         old = known.get(id)
-        seen = (*row, limits, active.get(id))
-        found[id] = old if old and seen == old.facts else Watched(*seen)
+        used_at = active.get(id)
+        facts = (id, user, server, group, since, limits)
+        same = old and old.facts == facts and old.active_at == used_at
+        found[id] = old if old and same else Watched(*facts, used_at)
     return found
 
 

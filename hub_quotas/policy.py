@@ -77,6 +77,7 @@ class Policy:
     prices: tuple[Price, ...] = ()
     _paths: dict[str, tuple[str, ...]] = _remembered()
     _limits: dict[str, tuple[Limit, ...]] = _remembered()
+    _boosts: dict[str, tuple[Boost, ...]] = _remembered()
 
     def path(self, group: str) -> tuple[str, ...]:
         """The group and its ancestors, nearest first: `a/b` is under `a`."""
@@ -117,8 +118,11 @@ class Policy:
 
     def boosts(self, group: str) -> tuple[Boost, ...]:
         """Of the group and of its ancestors, also those that have lapsed."""
-        known = (self.groups.get(name) for name in self.path(group))
-        return tuple(boost for entry in known if entry for boost in entry.boosts)
+        if group not in self._boosts:
+            known = (self.groups.get(name) for name in self.path(group))
+            held = [boost for entry in known if entry for boost in entry.boosts]
+            self._boosts[group] = tuple(held)
+        return self._boosts[group]
 
     def limits_for(self, group: str, user: str, at: int, zone: tzinfo) -> tuple[Limit, ...]:
         """All limits that hold at an instant for what a member has charged to a group."""

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 from .limits import MEMBER, STOP, Limit
 from .quantities import DURATION
@@ -44,13 +45,10 @@ class Watched:
     limits: tuple[Limit, ...]
     active_at: int | None = None
 
-    @property
+    @cached_property
     def facts(self) -> tuple[object, ...]:
-        return (
-            *(self.id, self.user, self.server, self.group, self.since),
-            self.limits,
-            self.active_at,
-        )
+        """All but when it was used: what courses are about."""
+        return self.id, self.user, self.server, self.group, self.since, self.limits
 
     @cached_property
     def budgets(self) -> dict[str, tuple[Limit, str]]:
@@ -95,7 +93,7 @@ class Course:
     used: int
     levels: tuple[tuple[float, int | None], ...]
 
-    @property
+    @cached_property
     def reached(self) -> float:
         """The highest share that is reached; 0 for none."""
         shares = (share for share, when in self.levels if when is not None and when <= self.at)
@@ -106,15 +104,14 @@ class Course:
         """When nothing is left of it."""
         return self.levels[-1][1]
 
-    @property
+    @cached_property
     def next(self) -> int:
         """When to look at it again."""
         ahead = (when for _, when in self.levels if when is not None and when > self.at)
         return min(ahead, default=self.at + LOOK_AGAIN)
 
 
-@dataclass(frozen=True)
-class Order:
+class Order(NamedTuple):
     """A server is to stop.
 
     Attributes:
@@ -210,9 +207,12 @@ def plan(
         told: stems of notices that are still true.
     """
     open_stems = set(told)
+    warned = warned_of(open_stems)
     tell: list[Notice] = []
     still: set[str] = set()
     for name, course in courses.items():
+        if not course.reached and name not in warned:
+            continue
         new, kept = _of_course(name, course, open_stems)
         tell += new
         still |= kept
@@ -275,12 +275,13 @@ def _end(
     at: int, server: Watched, courses: Mapping[str, Course], standing: Order | None
 ) -> tuple[Order, Limit] | None:
     """When a server has to stop, and by which limit; None where nothing says so."""
-    ends: list[tuple[int, str, Limit]] = []
+    first: tuple[int, str, Limit] | None = None
     for name, limit in server.ends:
-        if limit.kind.kind == DURATION:
+        if limit.window is None:
             begin = server.since if limit.resource == "lifetime" else server.active_at
-            if begin is not None:
-                ends.append((begin + limit.amount, name, limit))
+            if begin is None:
+                continue
+            stop = begin + limit.amount
         else:
             used_up = courses[name].used_up
             if used_up is None:
@@ -289,11 +290,9 @@ def _end(
             # A budget that was used up before now keeps the instant that was computed for it.
             if used_up <= at and standing and standing.cause == name:
                 stop = min(stop, standing.at)
-            ends.append((stop, name, limit))
-    if not ends:
-        return None
-    stop, cause, limit = min(ends, key=lambda end: end[:2])
-    return Order(server.id, stop, cause), limit
+        if first is None or (stop, name) < first[:2]:
+            first = stop, name, limit
+    return (Order(server.id, *first[:2]), first[2]) if first else None
 
 
 @dataclass
@@ -315,7 +314,7 @@ class Cache:
             for name, (limit, _) in needed.items()
             if (known := self.courses.get(name)) is None
             or known.next <= at
-            or known.limit != limit
+            or (known.limit is not limit and known.limit != limit)
             or (name in about_to_stop and known.at < at)
         ]
 
