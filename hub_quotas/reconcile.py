@@ -16,6 +16,8 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
+from tornado.httpclient import HTTPClientError
+
 from hub_groups.web import Context
 
 from .outlook import time_of
@@ -31,6 +33,12 @@ HEARTBEAT_SECONDS = 30
 PRUNE_SECONDS = 24 * 3600
 GRACE_SECONDS = 5
 """How long a session may be missing from the hub before it is closed."""
+_PAGE = "10"
+"""Users in one answer of the hub, which holds up its event loop for 10 to 15 ms."""
+_PAUSE = 2
+"""Between answers, for others: times as long as one took."""
+_SHARE = 50
+"""Of the hub's time, no more than this part is taken up by comparing."""
 _RETRY_SECONDS = 1
 
 
@@ -91,7 +99,6 @@ class Reconciler:
 
     def __init__(self, store: QuotaStore, context: Context) -> None:
         self._store, self._context = store, context
-        self._missing: dict[str, float] = {}
         self.used_at: dict[str, int] = {}
         """When servers were used last, by session."""
 
@@ -100,30 +107,53 @@ class Reconciler:
 
         A server's session is in the hub's database before it is in the ledger. So one that is open
         in the ledger, looked at first, and is not named by the hub, looked at after that, has
-        ended. The hub may be about to say so itself, and knows better when: it is given a moment.
+        ended. The hub may be about to say so itself, and knows better when: it is given a moment,
+        and then asked for that user alone, as somebody else who stopped a server while the list was
+        read has moved others from one of its pages to another.
         """
         known = await asyncio.to_thread(self._ours)
         asked_at = await asyncio.to_thread(time_of, self._store)
-        active = servers_of(await self._context.hub_list("users", state="active"), self._store.hub)
+        began = time.monotonic()
+        users = await self._context.hub_list("users", _PAUSE, state="active", limit=_PAGE)
+        cost = (time.monotonic() - began) / (1 + _PAUSE)
+        active = servers_of(users, self._store.hub)
         await asyncio.to_thread(self._take_up, active, known)
         running = {server.session for server in active}
         self.used_at = {s.session: s.used_at for s in active if s.used_at}
-        present = time.monotonic()
-        self._missing = {id: self._missing.get(id, present) for id in known if id not in running}
-        for id, since in self._missing.items():
-            # Nobody saw it end: it is charged for as long as it was known to run.
-            if present - since >= GRACE_SECONDS and await asyncio.to_thread(
-                self._store.close_session, id, GONE, SEEN
-            ):
-                log.info("Closed session %s of %s, which is gone", id, known[id].user)
         seen = {s.session: s.alive_at or asked_at for s in active if s.ready and s.session in known}
         await asyncio.to_thread(self._store.seen, seen)
-        return min(GRACE_SECONDS, HEARTBEAT_SECONDS) if self._missing else HEARTBEAT_SECONDS
+        if missing := known.keys() - running:
+            await asyncio.sleep(min(GRACE_SECONDS, HEARTBEAT_SECONDS))
+            await self._close(missing)
+        return max(HEARTBEAT_SECONDS, _SHARE * cost)
+
+    async def _close(self, missing: Iterable[str]) -> None:
+        """End those of these sessions that are still open, and whose servers are gone."""
+        known = await asyncio.to_thread(self._ours)
+        for id in sorted(known.keys() & missing):
+            user = known[id].user
+            if any(server.session == id for server in await self._servers(user)):
+                continue
+            # Nobody saw it end: it is charged for as long as it was known to run.
+            if await asyncio.to_thread(self._store.close_session, id, GONE, SEEN):
+                log.info("Closed session %s of %s, which is gone", id, user)
+
+    async def _servers(self, user: str) -> list[Server]:
+        try:
+            model = await self._context.hub_api(f"users/{quote(user, safe='')}")
+        except HTTPClientError as error:
+            if error.code != 404:
+                raise
+            return []
+        return servers_of([model], self._store.hub)
 
     async def last_used(self, user: str, server: str) -> int | None:
-        """When a server was used last, as the hub knows at this moment."""
-        model = await self._context.hub_api(f"users/{quote(user, safe='')}")
-        return _instant(((model.get("servers") or {}).get(server) or {}).get("last_activity"))
+        """When a server was used last, as the hub knows at this moment; microseconds."""
+        found = next((one for one in await self._servers(user) if one.name == server), None)
+        if found is None or found.used_at is None:
+            return None
+        self.used_at = {**self.used_at, found.session: found.used_at}
+        return found.used_at
 
     def _ours(self) -> dict[str, Session]:
         mine = (s for s in self._store.open_sessions() if s.hub == self._store.hub)
