@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import random
 import secrets
@@ -21,26 +22,27 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from datetime import datetime, timezone
-from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import jupyterhub
 import psutil
 from jupyterhub import orm, roles
 
+from hub_quotas.sessions import SESSION, new_id
+from hub_quotas.store import QuotaStore, now
+
 HERE = Path(__file__).parent
 WITH, WITHOUT = "with", "without"
 PARENTS, CHILDREN = 4, 5
 """Groups: 4 with 5 below each."""
-AT_ONCE = 16
-"""Requests at a time while the servers are started."""
 WARM = 10
 """Starts before any is measured."""
 STARTS_PER_SECOND = 2
@@ -52,8 +54,11 @@ PAGES_EVERY = 5.0
 ACTIVITY_EVERY = 300.0
 """Seconds between two reports of its activity by each server, as JupyterLab's are by default."""
 PATIENCE = 120
+ASKED = {"cpu": 1000, "memory": 2 * 2**30}
+"""By each server; as in scale_config.py."""
 TOKEN = secrets.token_hex(16)
 VISITOR = "visitor"
+USERS = "UserListAPIHandler.get"
 
 
 # -- the world --------------------------------------------------------------------------------
@@ -121,6 +126,39 @@ def hub_database(file: Path, users: list[str]) -> None:
     db.close()
 
 
+def put_servers(folder: Path, users: list[str], running: list[str], url: str) -> None:
+    """Let these run when the hub comes up, which it finds out as after any restart of a hub with
+    servers that live on: to start each would take minutes."""
+    groups: dict[str, list[str]] = {}
+    for group, members in groups_of(users).items():
+        for user in members:
+            groups.setdefault(user, []).append(group)
+    ledger = folder / "hub_quotas.sqlite"
+    store = QuotaStore(f"sqlite:///{ledger}") if ledger.exists() else None
+    port, began = urlsplit(url).port, datetime.now(timezone.utc).replace(tzinfo=None)
+    db = orm.new_session_factory(f"sqlite:///{folder / 'jupyterhub.sqlite'}")()
+    for user in running:
+        state = {}
+        if store:
+            state[SESSION] = id = new_id(now())
+            answer = store.reserve(id, user, "", sorted(groups[user]), ASKED)
+            assert answer.granted and store.start(id)
+        db.add(
+            orm.Spawner(
+                name="",
+                user=orm.User.find(db, user),
+                server=orm.Server(ip="127.0.0.1", port=port, base_url=f"/user/{user}/"),
+                state=state,
+                started=began,
+                last_activity=began,
+            )
+        )
+    db.commit()
+    db.close()
+    if store:
+        store.close()
+
+
 class _Stub(BaseHTTPRequestHandler):
     """What the hub wants to hear from a server that has started."""
 
@@ -136,10 +174,14 @@ class _Stub(BaseHTTPRequestHandler):
         pass
 
 
+class _StubServer(ThreadingHTTPServer):
+    request_queue_size = 1024  # a hub that comes up asks for a hundred servers at once
+
+
 @contextmanager
 def stub() -> Iterator[str]:
     """The one server that all servers are."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Stub) as server:
+    with _StubServer(("127.0.0.1", 0), _Stub) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
@@ -153,7 +195,16 @@ class Hub:
     process: psutil.Popen
     url: str
     api: httpx.Client
-    took: dict[str, list[float]] = field(default_factory=dict)
+
+    def wait_until_up(self) -> None:
+        end = time.monotonic() + PATIENCE
+        while True:
+            assert self.process.poll() is None, "The hub does not start."
+            assert time.monotonic() < end, "The hub is not up in time."
+            with suppress(httpx.TransportError):
+                if self.api.get("").status_code == 200:
+                    return
+            time.sleep(0.1)
 
     def start(self, user: str) -> float:
         """Returns how long it took, in ms."""
@@ -195,12 +246,10 @@ class Hub:
 
 
 @contextmanager
-def hub(name: str, folder: Path, users: list[str], stub_url: str) -> Iterator[Hub]:
+def hub(name: str, folder: Path, stub_url: str) -> Iterator[Hub]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    folder.mkdir()
-    hub_database(folder / "jupyterhub.sqlite", users)
     settings = {
         "bundle": name == WITH,
         "port": port,
@@ -211,7 +260,7 @@ def hub(name: str, folder: Path, users: list[str], stub_url: str) -> Iterator[Hu
     }
     file, log = folder / "scale.json", folder / "hub.log"
     file.write_text(json.dumps(settings))
-    with log.open("wb") as output:
+    with log.open("ab") as output:
         process = psutil.Popen(
             [sys.executable, "-m", "jupyterhub", "-f", str(HERE / "scale_config.py")],
             cwd=folder,
@@ -222,50 +271,34 @@ def hub(name: str, folder: Path, users: list[str], stub_url: str) -> Iterator[Hu
         )
     url = f"http://127.0.0.1:{port}"
     headers = {"Authorization": f"token {TOKEN}"}
-    limits = httpx.Limits(max_connections=AT_ONCE)
-    with httpx.Client(
-        base_url=f"{url}/hub/api", headers=headers, timeout=PATIENCE, limits=limits
-    ) as api:
+    with httpx.Client(base_url=f"{url}/hub/api", headers=headers, timeout=PATIENCE) as api:
         try:
-            _wait_for(log, process)
             yield Hub(name, process, url, api)
         except BaseException:
             print(log.read_text(errors="replace")[-3000:], file=sys.stderr)
             raise
         finally:
-            process.terminate()
+            with suppress(psutil.NoSuchProcess):
+                process.terminate()
             try:
                 process.wait(PATIENCE)
             except psutil.TimeoutExpired:
                 process.kill()
 
 
-def _wait_for(log: Path, process: psutil.Popen) -> None:
-    end = time.monotonic() + PATIENCE
-    while "JupyterHub is now running" not in log.read_text(errors="replace"):
-        assert process.poll() is None, "The hub does not start."
-        assert time.monotonic() < end, "The hub is not up in time."
-        time.sleep(0.1)
-
-
 # -- what is measured -------------------------------------------------------------------------
 
 
-def starts(hubs: list[Hub], users: list[str], what: str) -> None:
-    """One after the other, each once on each hub, in an order that alternates."""
+def starts(hubs: list[Hub], users: list[str]) -> dict[str, list[float]]:
+    """How long each takes, in ms, by hub: one after the other, in an order that alternates."""
+    found: dict[str, list[float]] = {one.name: [] for one in hubs}
     for number, user in enumerate(users):
         for one in hubs if number % 2 else hubs[::-1]:
             took = one.start(user)
             one.stop(user)
             if number >= WARM:
-                one.took.setdefault(what, []).append(took)
-
-
-def fill(hubs: list[Hub], users: list[str]) -> None:
-    """So that all of these run."""
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        for _ in pool.map(lambda job: job[0].start(job[1]), [(h, u) for u in users for h in hubs]):
-            pass
+                found[one.name].append(took)
+    return found
 
 
 def steady(one: Hub, running: list[str], spare: list[str], seconds: float) -> dict[str, Any]:
@@ -273,7 +306,7 @@ def steady(one: Hub, running: list[str], spare: list[str], seconds: float) -> di
     visitor, pages = one.visitor(), one.pages()
     for page in ("/hub/spawn", "/hub/home"):
         visitor.get(page)
-    one.figures()
+    since_it_is_up = one.figures()
     before = _cpu(one.process), pages and _cpu(pages)
     began = time.monotonic()
     with ThreadPoolExecutor(4) as pool:
@@ -286,6 +319,8 @@ def steady(one: Hub, running: list[str], spare: list[str], seconds: float) -> di
     took = time.monotonic() - began
     found = one.figures()
     found["hub_cpu"] = 100 * (_cpu(one.process) - before[0]) / took
+    # Of a large hub, the reconciler asks seldom; when it is up, it does so at once.
+    found["users"] = found["steps"].pop(USERS, None) or since_it_is_up["steps"].get(USERS)
     if pages:
         found["pages_cpu"] = 100 * (_cpu(pages) - before[1]) / took
     return found
@@ -352,24 +387,32 @@ def measure(folder: Path, servers: int, spawns: int, seconds: float) -> dict[str
     def said(what: str) -> None:
         print(f"[{time.monotonic() - began:4.0f} s, load {_load():.1f}] {what}", flush=True)
 
-    with ExitStack() as stack:
-        address = stack.enter_context(stub())
-        said("two hubs start")
-        users = [*running, *spare, VISITOR]
-        start = partial(hub, folder=folder, users=users, stub_url=address)
-        hubs = [stack.enter_context(start(n, folder=folder / n)) for n in (WITHOUT, WITH)]
-        said(f"{spawns} starts on each, with nothing running")
-        starts(hubs, spare, "0")
-        said(f"{servers} servers start on each")
-        fill(hubs, running)
-        said(f"{spawns} starts on each, with {servers} running")
-        starts(hubs, spare, "all")
-        for one in hubs:
-            said(f"{seconds:.0f} s of coming and going {one.name} the bundle")
-            found[one.name] = steady(one, running, spare, seconds)
+    users = [*running, *spare, VISITOR]
+    folders = {name: folder / name for name in (WITHOUT, WITH)}
+    found |= {name: {"starts": {}} for name in folders}
+    for place in folders.values():
+        place.mkdir()
+        hub_database(place / "jupyterhub.sqlite", users)
+    with stub() as address:
+        for now_running in (0, servers):
+            if now_running:
+                for place in folders.values():
+                    put_servers(place, users, running, address)
+            said(f"two hubs start, with {now_running} servers")
+            with ExitStack() as stack:
+                hubs = [
+                    stack.enter_context(hub(name, place, address))
+                    for name, place in folders.items()
+                ]
+                for one in hubs:
+                    one.wait_until_up()
+                for one in hubs if now_running else []:
+                    said(f"{seconds:.0f} s of coming and going {one.name} the bundle")
+                    found[one.name] |= steady(one, running, spare, seconds)
+                said(f"{spawns} starts on each")
+                for name, took in starts(hubs, spare).items():
+                    found[name]["starts"]["all" if now_running else "0"] = took
         said("done")
-        for one in hubs:
-            found[one.name]["starts"] = one.took
     found["load_after"] = _load()
     return found
 
@@ -417,7 +460,7 @@ def tell(found: dict[str, Any]) -> dict[str, float]:
         flat[f"added_{running}_p50_ms"] = round(ms, 2)
     flat["ours_p99_ms"], flat["ours_max_ms"] = (round(mine["ours"][k], 2) for k in ("p99", "max"))
     flat["pages_cpu_percent"] = round(mine["pages_cpu"], 2)
-    asked = mine["steps"].pop("UserListAPIHandler.get", {"count": 0, "p50": 0, "max": 0, "cpu": 0})
+    asked = mine["users"]
     for name in ("count", "p50", "max"):
         flat[f"users_page_{name}"] = round(asked[name], 2)
     print(
@@ -429,9 +472,8 @@ def tell(found: dict[str, Any]) -> dict[str, float]:
         f"\na page of users, asked for by the reconciler: {asked['p50']:.1f} ms of the hub's loop,"
         f" at most {asked['max']:.1f} ms (CPU {asked['cpu']:.1f} ms), {asked['count']} pages"
     )
-    print(
-        f"\n{'our longest steps on the loop, ms':42}{'p50':>10}{'max':>10}{'max CPU':>10}{'steps':>10}"
-    )
+    heads = "".join(f"{head:>10}" for head in ("p50", "max", "max CPU", "steps"))
+    print(f"\n{'our longest steps on the loop, ms':42}{heads}")
     for label, times in sorted(mine["steps"].items(), key=lambda item: -item[1]["max"])[:8]:
         ms = (times["p50"], times["max"], times["cpu"])
         print(f"{label:42}{''.join(f'{value:10.2f}' for value in ms)}{times['count']:10}")
@@ -448,6 +490,7 @@ def main() -> None:
     parser.add_argument("--folder", help="on the disk to measure")
     parser.add_argument("--json", action="store_true", help="the last line is a JSON object")
     options = parser.parse_args()
+    logging.disable(logging.INFO)  # what Alembic says of the hubs' databases
     with tempfile.TemporaryDirectory(prefix="scale-", dir=options.folder) as name:
         found = measure(Path(name), options.servers, options.spawns, options.seconds)
     flat = tell(found)

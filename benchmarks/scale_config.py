@@ -49,7 +49,7 @@ class StubSpawner(Spawner):
         return scale["stub"]
 
     async def poll(self):
-        return None if self.server else 0
+        return None
 
     async def stop(self, now=False):
         pass
@@ -66,6 +66,8 @@ c.JupyterHub.db_url = f"sqlite:///{scale['folder']}/jupyterhub.sqlite"
 c.JupyterHub.proxy_class = NoProxy
 c.JupyterHub.spawner_class = StubSpawner
 c.JupyterHub.extra_handlers = [(r"/figures", Figures)]
+c.JupyterHub.init_spawners_timeout = -1  # it is up when it knows all servers
+c.JupyterHub.cleanup_servers = False  # which would take a minute
 c.JupyterHub.services = [{"name": "benchmark", "api_token": scale["token"]}]
 c.JupyterHub.load_roles = [
     {

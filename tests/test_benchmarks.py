@@ -22,3 +22,21 @@ def test_the_decision_benchmark_prints_its_figures(tmp_path):
     for name in ("reserve_p50_ms", "bare_p50_ms", "bare_ratio"):
         assert figures[name] > 0
     assert {"growth", "prometheus_ratio"} <= figures.keys()
+
+
+def test_the_scale_benchmark_prints_its_figures(tmp_path):
+    words = ["--servers", "20", "--spawns", "3", "--seconds", "2", "--json"]
+    done = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "scale.py", *words, "--folder", str(tmp_path)],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout.splitlines()[-1])
+    assert figures["servers"] == 20
+    for name in ("start_0_p50_ms", "start_all_p50_ms", "lag_max_ms", "hub_cpu_percent"):
+        assert figures[f"{name}_with"] > 0 and figures[f"{name}_without"] > 0
+    # Of each there was something to measure: ours on the loop, the pages' process, a heartbeat.
+    for name in ("ours_max_ms", "pages_cpu_percent", "users_page_max"):
+        assert figures[name] > 0
+    assert {"added_0_p50_ms", "added_all_p50_ms"} <= figures.keys()
