@@ -41,8 +41,10 @@ TICK_SECONDS = 0.5
 """How soon a change in the ledger is seen."""
 _LEAD_SECONDS = 3
 _RETRY_SECONDS = 2
-_SHARE = 30
-"""Of the time, no more than this part is spent on looking at what has changed."""
+_REST = 30
+"""How much longer than a look at what has changed is the pause after it, in CPU seconds of it;"""
+_LONGEST_REST = 2
+"""seconds at most."""
 
 Recipients = Callable[[Notice], Iterable[tuple[str, str]]]
 """(channel, address) of those to whom a notice is sent."""
@@ -196,7 +198,8 @@ async def keep_enforcing(enforcer: Enforcer, store: QuotaStore) -> None:
                 if leads_until:
                     cost = await asyncio.to_thread(_cost, enforcer.step)
                     at = await asyncio.to_thread(outlook.time_of, store)
-                    pause = max(_SHARE * cost, min(pause, (enforcer.next - at) / 10**6))
+                    rest = min(_REST * cost, _LONGEST_REST)
+                    pause = max(rest, min(pause, (enforcer.next - at) / 10**6))
             except LedgerError as error:
                 log.warning("Limits can't act now, trying again: %s", error)
                 leads_until, pause = 0.0, _RETRY_SECONDS

@@ -214,12 +214,14 @@ def routes(context: Context) -> Routes:
     return [
         (context.prefix, UsagePage, shared),
         (f"{context.prefix}groups", GroupsPage, shared),
-        *api.routes(context, groups, lambda: _store(context)),
         (
             f"{context.prefix}api/notices",
             NoticesApi,
             {"context": context, "open_store": lambda: _store(context)},
         ),
+        *api.routes(
+            context, groups, lambda: _store(context)
+        ),  # and that there is nothing else below api/
     ]
 
 
