@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 
@@ -33,6 +34,7 @@ def activate(c: Any) -> None:
     from .api import SCOPES
     from .banner import Banner
     from .config import CLAMP, settings
+    from .heartbeat import keep_beating
     from .refusal import quiet_logs
     from .spawner import with_quotas
     from .transaction import LedgerError
@@ -76,6 +78,7 @@ def activate(c: Any) -> None:
         banner = Banner(quotas.store, f"{app.base_url}services/quotas/")
         app.template_vars = banner.beside(app.template_vars)
         banner.start()
+        app._quota_heartbeat = asyncio.ensure_future(keep_beating(quotas.store))
         quiet_logs()
 
     attach("hub_quotas", apply)

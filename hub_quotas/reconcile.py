@@ -1,7 +1,7 @@
 """Keeping the ledger equal to what runs, whatever happened to the hub.
 
 The hub tells the ledger when a server ends. A hub that is killed tells nobody, so the pages'
-process compares, at its start and then at each heartbeat.
+process compares, at its start and then again and again.
 """
 
 from __future__ import annotations
@@ -20,16 +20,15 @@ from tornado.httpclient import HTTPClientError
 
 from hub_groups.web import Context
 
-from .outlook import time_of
 from .policy import DEFAULT_GROUP, group_name
 from .pruning import prune
-from .sessions import ALIVE, ALLOWED, GONE, SESSION, Session
+from .sessions import ALLOWED, GONE, SESSION, Session
 from .store import SEEN, QuotaStore, now
 from .transaction import LedgerError
 
 log = logging.getLogger("group-quotas")
 
-HEARTBEAT_SECONDS = 30
+COMPARE_SECONDS = 30
 PRUNE_SECONDS = 24 * 3600
 GRACE_SECONDS = 5
 """How long a session may be missing from the hub before it is closed."""
@@ -53,8 +52,6 @@ class Server:
         allowed: what it takes, where it was started while the ledger could not be reached.
         groups: the user's, where its session has to be made up.
         used_at: when it was used last; microseconds since 1970, UTC.
-        ready: whether it answers; one that starts may have died since, and the hub still waits.
-        alive_at: when the hub's own poll found it running last, which is what it goes by.
     """
 
     user: str
@@ -64,8 +61,6 @@ class Server:
     made_up: bool = False
     groups: tuple[str, ...] = ()
     used_at: int | None = None
-    ready: bool = False
-    alive_at: int | None = None
 
 
 def servers_of(users: Iterable[Mapping[str, Any]], hub: str) -> list[Server]:
@@ -77,20 +72,12 @@ def servers_of(users: Iterable[Mapping[str, Any]], hub: str) -> list[Server]:
             if session := state.get(SESSION):
                 used_at = _instant(server.get("last_activity"))
                 allowed = state.get(ALLOWED)
-                ready = bool(server.get("ready"))
-                found.append(
-                    Server(
-                        *(user["name"], name, session, allowed),
-                        used_at=used_at,
-                        ready=ready,
-                        alive_at=state.get(ALIVE),
-                    )
-                )
+                found.append(Server(user["name"], name, session, allowed, used_at=used_at))
             elif server.get("ready") and not server.get("pending"):
                 words = f"{hub} {user['name']} {name} {server.get('started')}"
                 id = hashlib.sha256(words.encode()).hexdigest()[:32]
                 groups = tuple(user.get("groups") or ())
-                found.append(Server(user["name"], name, id, None, True, groups, ready=True))
+                found.append(Server(user["name"], name, id, None, True, groups))
     return found
 
 
@@ -112,7 +99,6 @@ class Reconciler:
         read has moved others from one of its pages to another.
         """
         known = await asyncio.to_thread(self._ours)
-        asked_at = await asyncio.to_thread(time_of, self._store)
         began = time.monotonic()
         users = await self._context.hub_list("users", _PAUSE, state="active", limit=_PAGE)
         cost = (time.monotonic() - began) / (1 + _PAUSE)
@@ -120,12 +106,12 @@ class Reconciler:
         await asyncio.to_thread(self._take_up, active, known)
         running = {server.session for server in active}
         self.used_at = {s.session: s.used_at for s in active if s.used_at}
-        seen = {s.session: s.alive_at or asked_at for s in active if s.ready and s.session in known}
-        await asyncio.to_thread(self._store.seen, seen)
+        unnamed = {server.session: now() for server in active if server.made_up}
+        await asyncio.to_thread(self._store.seen, unnamed)  # all others: by the hub's heartbeat
         if missing := known.keys() - running:
-            await asyncio.sleep(min(GRACE_SECONDS, HEARTBEAT_SECONDS))
+            await asyncio.sleep(min(GRACE_SECONDS, COMPARE_SECONDS))
             await self._close(missing)
-        return max(HEARTBEAT_SECONDS, _SHARE * cost)
+        return max(COMPARE_SECONDS, _SHARE * cost)
 
     async def _close(self, missing: Iterable[str]) -> None:
         """End those of these sessions that are still open, and whose servers are gone."""

@@ -12,9 +12,8 @@ from .points import encode
 from .requests import Amounts
 from .transaction import Row, Transaction
 
-SESSION, ALLOWED, ALIVE = "quota_session", "quota_allowed", "quota_alive_at"
-"""Keys of a spawner's state: its session, what the ledger has yet to hear of it, and when a poll
-found it running last."""
+SESSION, ALLOWED = "quota_session", "quota_allowed"
+"""Keys of a spawner's saved state: its session, and what the ledger has yet to hear of it."""
 
 GONE = "gone"
 """The reason of a session's end that nobody saw."""

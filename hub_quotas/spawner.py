@@ -17,6 +17,7 @@ from hub_groups.store import open_store as open_group_store
 from .config import ALLOW, HubQuotas
 from .corrections import correct_end, known_as
 from .decision import Answer, Decision
+from .heartbeat import beats, ends
 from .limits import CHARGED_GROUP, PolicyError
 from .messages import told, tried
 from .off_loop import off_loop, outbox
@@ -25,7 +26,7 @@ from .quantities import QuantityError
 from .readers import Found, as_started, hold, read
 from .refusal import Refused, uncount
 from .requests import Request
-from .sessions import ALIVE, ALLOWED, SESSION, new_id
+from .sessions import ALLOWED, SESSION, new_id
 from .spawn_page import start_again, what_is_left
 from .store import SEEN, now
 from .transaction import LedgerError
@@ -63,7 +64,7 @@ class QuotaMixin:
     _refused = False
     _is_up = False
     _told_to_stop = False
-    _alive_at: int | None = None  # by the last poll that found it running
+    alive_at: int | None = None  # by the last poll that found it running
 
     # -- start -------------------------------------------------------------------------------
 
@@ -89,7 +90,7 @@ class QuotaMixin:
         await self._tell_end()  # of a server that has died, which the hub is about to notice
         groups = self.groups_to_try()
         self._is_up = self._told_to_stop = False
-        self._alive_at = None
+        self.alive_at = None
         found, request = await self.request()
         named, self._named = self._named, None
         self.session_id = named or new_id(now())
@@ -175,10 +176,11 @@ class QuotaMixin:
             raise self.overtaken()
         address = await maybe_future(super().start())  # type: ignore[misc]
         self._is_up = True
-        self._alive_at = now()
+        self.alive_at = now()
         session = self.session_id
         if session is None:
             raise self.overtaken()
+        beats(session, self)
         if not self.allowed:
             # Not waited for: the hub is about to look whether the server answers.
             outbox.tell_soon(
@@ -213,7 +215,7 @@ class QuotaMixin:
         finally:
             _polling.reset(token)
         if status is None:
-            self._alive_at = now()
+            self.alive_at = now()
         return status
 
     async def stop(self, now: bool = False) -> Any:
@@ -234,10 +236,11 @@ class QuotaMixin:
         session, allowed = self.session_id, self.allowed
         self.session_id = self.allowed = None
         if session:
+            ends(session)
             if self._told_to_stop or not self._is_up:
                 reason, at = "stopped" if self._is_up else "failed", now()
             else:
-                found = self.ended_at() or self._alive_at
+                found = self.ended_at() or self.alive_at
                 reason, at = "died", SEEN if found is None else found
 
             def close() -> None:
@@ -264,7 +267,7 @@ class QuotaMixin:
     # post-stop hook asks which session has ended.
     def get_state(self) -> dict[str, Any]:
         state: dict[str, Any] = super().get_state()  # type: ignore[misc]
-        ours = {SESSION: self.session_id, ALLOWED: self.allowed, ALIVE: self._alive_at}
+        ours = {SESSION: self.session_id, ALLOWED: self.allowed}
         return {**state, **{key: value for key, value in ours.items() if value}}
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -272,6 +275,8 @@ class QuotaMixin:
         self.session_id = state.get(SESSION)
         self.allowed = state.get(ALLOWED)
         self._is_up = bool(self.session_id)
+        if self.session_id:
+            beats(self.session_id, self)
 
     # -- the charged group -------------------------------------------------------------------
 

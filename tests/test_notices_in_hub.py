@@ -18,7 +18,7 @@ from post import MailServer, Webhook
 
 from hub_quotas import banner, off_loop
 from hub_quotas.banner import Banner, in_html
-from hub_quotas.notices import Notices
+from hub_quotas.notices import Notices, Told
 from hub_quotas.store import QuotaStore
 from hub_quotas.transaction import LedgerError
 
@@ -139,7 +139,9 @@ def test_warned_everywhere_and_stopped_in_time(fresh_hub):
 
 def check_sent(hub: Hub, mail: MailServer, webhook: Webhook) -> None:
     """Each notice once to each whom it is for."""
-    all_told = Notices(hub.ledger()).current(0)
+    with hub.ledger().db.read() as tx:
+        rows = tx.all("SELECT id, at, kind, user_name, group_name, text, over_at FROM notice")
+    all_told = [Told(*row) for row in rows]
     sams = [notice for notice in all_told if notice.user == "sam"]
     ends = [n for n in sams if n.kind in ("used-up", "stopped")]
     posted = [n for n in all_told if n.user == "" or n.kind == "stopped"]

@@ -27,4 +27,4 @@ if "hub_groups.host" in sys.orig_argv:
     import hub_quotas.reconcile
 
     # Thirty seconds would make a campaign of some minutes one of hours.
-    hub_quotas.reconcile.HEARTBEAT_SECONDS = int((_here / "heartbeat").read_text())
+    hub_quotas.reconcile.COMPARE_SECONDS = int((_here / "heartbeat").read_text())

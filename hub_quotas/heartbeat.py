@@ -1,0 +1,46 @@
+"""What the hub has seen running, told to the ledger in one go: no request, no query of the hub."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+from weakref import WeakValueDictionary
+
+from .off_loop import off_loop
+from .store import QuotaStore
+
+log = logging.getLogger("JupyterHub.quotas")
+
+HEARTBEAT_SECONDS = 30
+
+_live: WeakValueDictionary[str, Any] = WeakValueDictionary()
+_told: dict[str, int] = {}
+
+
+def beats(session: str, spawner: Any) -> None:
+    """This spawner's server runs, and `spawner.alive_at` says when a poll found it running last."""
+    _live[session] = spawner
+
+
+def ends(session: str) -> None:
+    _live.pop(session, None)
+    _told.pop(session, None)
+
+
+async def keep_beating(open_store: Callable[[], QuotaStore]) -> None:
+    """Until cancelled. One that fails is made up for by the next."""
+    while True:
+        await asyncio.sleep(HEARTBEAT_SECONDS)
+        seen = {
+            session: spawner.alive_at
+            for session, spawner in list(_live.items())
+            if spawner.alive_at is not None and spawner.alive_at != _told.get(session)
+        }
+        try:
+            if seen:
+                await off_loop(lambda seen=seen: open_store().seen(seen))
+                _told.update(seen)
+        except Exception as error:
+            log.warning("What runs can't be told to the ledger now: %s", error)
