@@ -386,6 +386,7 @@ def test_a_named_server_is_a_pod_of_its_own(kubernetes, hub):
     assert len({pod["status"]["podIP"] for pod in pods}) == 2
 
 
+@pytest.mark.slow
 def test_thirty_at_once(kubernetes, hub):
     stub = {"profile": "choose", "image--unlisted-choice": "stub"}
     users = [f"crowd-{number}" for number in range(30)]
@@ -437,7 +438,8 @@ def test_what_runs_may_differ_from_what_was_sent(kubernetes, hub):
     assert stored["requests"] == stored["limits"]
 
 
-@pytest.mark.parametrize("version", ["6.1", pytest.param("5.5", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("version", ["6.1", "5.5"])
 def test_servers_outlive_a_hub_that_is_killed(kubernetes, fresh_hub, request, version):
     python = sys.executable if version == "6.1" else request.getfixturevalue("hub55")
     hub = fresh_hub("kube", python=python, slow_spawn_timeout=10, **kubernetes.hub_settings)

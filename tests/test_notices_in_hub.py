@@ -126,7 +126,7 @@ def test_warned_everywhere_and_stopped_in_time(fresh_hub):
         check_api(sam)
         wait_for("the page to tell it", lambda: STOPPED in page(sam, "hub/home"), 7)
         assert STOPPED in page(sam, "services/quotas/")
-        assert SOON not in page(sam, "services/quotas/")
+        wait_for("that to be over", lambda: SOON not in page(sam, "services/quotas/"), 7)
 
         check_sent(hub, mail, webhook)
         assert Webhook.SECRET not in hub.log
@@ -199,6 +199,7 @@ def check_api(sam) -> None:
     assert (wrong.status_code, wrong.json()["message"]) == (400, "since is the id of a notice.")
 
 
+@pytest.mark.slow
 def test_on_an_older_hub(fresh_hub, hub55):
     hub = fresh_hub("notices", python=hub55)
     sam = a_student(hub)

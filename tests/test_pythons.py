@@ -38,6 +38,7 @@ def others() -> dict[str, str]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", [*others()] or [None])
 def test_the_core_on_another_python(version, tmp_path):
     if version is None:

@@ -64,7 +64,7 @@ def a_member(hub: Hub, name: str, group: str, limits: str) -> str:
 # -- through a real hub -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("version", ["6.1", "5.5"])
+@pytest.mark.parametrize("version", ["6.1", pytest.param("5.5", marks=pytest.mark.slow)])
 def test_resources_are_held_and_released(start_hub, request, version):
     python = sys.executable if version == "6.1" else request.getfixturevalue("hub55")
     hub = start_hub("reservations", python=python)
