@@ -33,8 +33,10 @@ def running(
         old = known.get(id)
         used_at = active.get(id)
         facts = (id, user, server, group, since, limits)
-        same = old and old.facts == facts and old.active_at == used_at
-        found[id] = old if old and same else Watched(*facts, used_at)
+        if old is None or old.facts != facts:
+            found[id] = Watched(*facts, used_at)
+        else:
+            found[id] = old if old.active_at == used_at else old.used(used_at)
     return found
 
 

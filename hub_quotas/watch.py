@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -49,6 +49,13 @@ class Watched:
     def facts(self) -> tuple[object, ...]:
         """All but when it was used: what courses are about."""
         return self.id, self.user, self.server, self.group, self.since, self.limits
+
+    def used(self, at: int | None) -> Watched:
+        """The same, with another instant at which it was used last."""
+        again = replace(self, active_at=at)
+        computed = self.__dict__.keys() - again.__dict__.keys()
+        again.__dict__.update({name: self.__dict__[name] for name in computed})
+        return again
 
     @cached_property
     def budgets(self) -> dict[str, tuple[Limit, str]]:
@@ -203,7 +210,7 @@ def plan(
 
     Args:
         courses: of all budgets of what runs, and of those that somebody was warned of.
-        orders: that stand, by session.
+        orders: that stand, by session; there is one for each that stops within SOON.
         told: stems of notices that are still true.
     """
     open_stems = set(told)
@@ -225,20 +232,22 @@ def plan(
         if end is None:
             continue
         order, limit = end
-        wanted.append(order)
-        if limit.window and (courses[order.cause].used_up or at) <= at:
-            turns.append(at + SECOND)  # it may have room again before its servers stop
         warn_at = order.at - SOON
+        used_up = limit.window is not None and (courses[order.cause].used_up or at) <= at
+        if used_up or at >= warn_at:  # not of each server that may be idle in two hours
+            wanted.append(order)
+            turns.append(order.at if order.at > at else at + LOOK_AGAIN)
+        if used_up:
+            turns.append(at + SECOND)  # it may have room again before its servers stop
+        if at < warn_at:
+            turns.append(warn_at)
+            continue
         stem = f"{STOPS_SOON} {server.id} {order.cause}"
-        if at >= warn_at:
-            still.add(stem)
-            if stem not in open_stems:
-                owner = (server.user, server.group)
-                when = courses[order.cause].used_up if limit.window else None
-                tell.append(
-                    Notice(stem, STOPS_SOON, *owner, limit, 0, when, order.at, server.server)
-                )
-        turns += [turn for turn in (warn_at, order.at) if turn > at]
+        still.add(stem)
+        if stem not in open_stems:
+            owner = (server.user, server.group)
+            when = courses[order.cause].used_up if limit.window else None
+            tell.append(Notice(stem, STOPS_SOON, *owner, limit, 0, when, order.at, server.server))
     over = tuple(sorted(stem for stem in open_stems - still if not stem.startswith(STOPPED)))
     return Plan(tuple(tell), over, tuple(wanted), min(turns, default=at + LOOK_AGAIN))
 

@@ -130,6 +130,16 @@ def test_a_budget_that_runs_out_warns_and_then_stops_at_the_instant(world):
     assert session.reason == "member.cpu-hours of course"
 
 
+def test_a_long_grace_counts_from_the_instant_at_which_nothing_was_left(world):
+    world.policy("course: {limits: {group.cpu-hours: 2 per month then stop after 30m}}")
+    world.start("sam")
+    world.start("kim")
+    world.run(65 * MINUTE)
+    world.store.close_session(world.store.open_sessions("kim")[0].id, "stopped")
+    world.run(HOUR, tick=MINUTE)
+    assert world.stopped == [(START + 90 * MINUTE, "sam")]
+
+
 def test_a_second_server_brings_the_end_nearer(world):
     world.policy("course: {limits: {group.cpu-hours: 2 per month then stop after 0m}}")
     world.start("sam")
@@ -145,9 +155,10 @@ def test_who_stops_a_server_in_time_is_not_stopped(world):
     world.start("kim")
     world.run(50 * MINUTE)
     world.store.close_session(id, "stopped")
-    world.enforcer.step()
-    assert world.notices.orders()[world.store.open_sessions("kim")[0].id].at == START + 70 * MINUTE
-    world.run(19 * MINUTE)
+    world.run(11 * MINUTE)
+    (order,) = world.notices.orders().values()
+    assert order.at == START + 70 * MINUTE
+    world.run(8 * MINUTE)
     assert world.stopped == []
     world.run(2 * MINUTE)
     assert world.stopped == [(START + 70 * MINUTE, "kim")]
