@@ -38,10 +38,8 @@ def known_as(store: QuotaStore, number: int, name: str) -> None:
     Raises:
         LedgerError: the new name has a history of its own.
     """
-    with store.db.read() as tx:
-        sql = "SELECT user_name FROM person WHERE hub = ? AND number = ?"
-        row = tx.one(sql, store.hub, number)
-    if row and row[0] == name:
+    before = name_of(store, number)
+    if before == name:
         return
     with store.db.write() as tx:
         tx.run(
@@ -49,8 +47,16 @@ def known_as(store: QuotaStore, number: int, name: str) -> None:
             " ON CONFLICT (hub, number) DO UPDATE SET user_name = excluded.user_name",
             *(store.hub, number, name),
         )
-    if row:
-        store.rename(row[0], name)
+    if before is not None:
+        store.rename(before, name)
+
+
+def name_of(store: QuotaStore, number: int) -> str | None:
+    """The name by which the ledger knows a user of this hub."""
+    with store.db.read() as tx:
+        sql = "SELECT user_name FROM person WHERE hub = ? AND number = ?"
+        row = tx.one(sql, store.hub, number)
+    return row[0] if row else None
 
 
 def correct_end(store: QuotaStore, id: str, reason: str, at: int) -> bool:

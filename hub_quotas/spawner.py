@@ -15,7 +15,7 @@ from hub_groups.config import HubGroups
 from hub_groups.store import open_store as open_group_store
 
 from .config import ALLOW, HubQuotas
-from .corrections import correct_end, known_as
+from .corrections import correct_end, known_as, name_of
 from .decision import Answer, Decision
 from .heartbeat import beats, ends
 from .limits import CHARGED_GROUP, PolicyError
@@ -146,7 +146,10 @@ class QuotaMixin:
         """
         store = self.quota_settings.store()
         try:
-            known_as(store, number, user)
+            if (
+                name_of(store, number) is not None
+            ):  # else when it is up: one commit less to wait for
+                known_as(store, number, user)
         except LedgerError as error:  # of names only; if there is more, it comes again
             self.log.warning("%s starts without the history of an earlier name: %s", user, error)
         policy = store.policy()
@@ -183,9 +186,15 @@ class QuotaMixin:
         beats(session, self)
         if not self.allowed:
             # Not waited for: the hub is about to look whether the server answers.
-            outbox.tell_soon(
-                f"the start of {self._who}", lambda: self.quota_settings.store().start(session)
-            )
+            number, name = self.user.id, self.user.name
+
+            def started() -> None:
+                store = self.quota_settings.store()
+                store.start(session)
+                if name_of(store, number) is None:
+                    known_as(store, number, name)
+
+            outbox.tell_soon(f"the start of {self._who}", started)
         return address
 
     def refuse(self, text: str, reason: str, status: int = 403) -> Refused:
@@ -243,10 +252,12 @@ class QuotaMixin:
                 found = self.ended_at() or self.alive_at
                 reason, at = "died", SEEN if found is None else found
 
+            user, name = self.user.name, self.name
+
             def close() -> None:
                 store = self.quota_settings.store()
                 if allowed:
-                    adopt(store, session, self.user.name, self.name, allowed)
+                    adopt(store, session, user, name, allowed)
                 if not store.close_session(session, reason, at) and at != SEEN:
                     correct_end(store, session, reason, at)
 

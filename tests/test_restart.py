@@ -78,3 +78,20 @@ def test_the_pages_of_a_killed_hub_go_with_it(fresh_hub):
     wait_for("the pages' process to stop", lambda: not pages[0].is_running(), seconds=10)
     hub.start()
     assert "My usage" in hub.login("returning").get("services/quotas/").text
+
+
+def test_a_user_who_is_renamed_is_the_same_to_the_ledger(start_hub):
+    hub = start_hub("formless", slow_spawn_timeout=10)
+    start_server(hub, "maiden")
+    assert hub.api("users/maiden/server", "DELETE").is_success
+    wait_for("the stop", lambda: hub.ledger().open_sessions("maiden") == [])
+    assert hub.api("users/maiden", "PATCH", json={"name": "married"}).is_success
+    assert hub.api("users/married/server", "POST").is_success
+    wait_for("the server", lambda: hub.server("married"))
+    until = 2**62
+    both = [
+        hub.ledger().used("default", name, "servers", 0, until) for name in ("married", "maiden")
+    ]
+    assert both[0] > 0 and both[1] == 0
+    ended, running = (s for s in hub.ledger().sessions() if s.user in ("maiden", "married"))
+    assert (ended.user, running.user) == ("maiden", "married"), "what was, was under the old name"
