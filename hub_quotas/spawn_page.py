@@ -79,7 +79,7 @@ def _group(
     parts = [f'<h2 class="h6 fw-bold">{html.escape(first.group)}</h2>'] if heading else []
     shared = [c for c in first.checks if c.limit.scope != SERVER and c.limit.amount]
     if shared:
-        rows = "".join(_bar(check) for check in shared[:_MOST_BARS])
+        rows = "".join(_bar(check, first.group) for check in shared[:_MOST_BARS])
         parts.append(f'<ul class="list-unstyled mb-2">{rows}</ul>')
     rows = "".join(f'<li class="text-body-secondary">{_end(limit)}</li>' for limit in ends)
     rows = "".join(map(_verdict, decisions, names)) + rows
@@ -87,13 +87,14 @@ def _group(
     return f'<div class="border rounded p-3 mb-2">{"".join(parts)}</div>'
 
 
-def _bar(check: Check) -> str:
+def _bar(check: Check, group: str) -> str:
     most, said = check.limit.amount, html.escape(headline(check))
+    above = "" if check.limit.group == group else f" ({check.limit.group})"
     return (
         '<li class="d-flex align-items-center gap-2">'
         f'<meter class="flex-shrink-0" max="{most}" value="{check.used}" high="{most * 4 // 5}"'
         f' optimum="0" aria-label="{said}"></meter>'
-        f"<span>{html.escape(title(check))}: {said}</span></li>"
+        f"<span>{html.escape(title(check) + above)}: {said}</span></li>"
     )
 
 
