@@ -13,6 +13,7 @@ from aiosmtpd.smtp import AuthResult
 from certipy import Certipy
 from hubs import free_port
 from post import MailServer, Webhook
+from threads import in_a_thread
 from traitlets import TraitError
 from traitlets.config import Config
 
@@ -189,6 +190,7 @@ async def send_all(sender: Sender) -> None:
         pass
 
 
+@in_a_thread
 async def test_an_email_to_the_user_and_one_to_the_manager(store, mail_server, clock):
     server = mail_server()
     Notices(store).tell("one", USED_UP, "sam", "geo\n101", "You have used all of it.", [SAM, ADA])
@@ -207,6 +209,7 @@ async def test_an_email_to_the_user_and_one_to_the_manager(store, mail_server, c
     assert len(server.mails) == 2, "once"
 
 
+@in_a_thread
 async def test_what_was_sent_but_not_marked_is_sent_again_with_the_same_id(
     store, mail_server, clock, monkeypatch
 ):
@@ -222,6 +225,7 @@ async def test_what_was_sent_but_not_marked_is_sent_again_with_the_same_id(
     assert first["Message-ID"] == second["Message-ID"]
 
 
+@in_a_thread
 async def test_it_is_sent_when_the_servers_are_back(store, mail_server, webhook, clock, caplog):
     port = free_port()
     webhook.status = 503
@@ -309,6 +313,7 @@ def check_password(_server, _session, _envelope, _mechanism, data):
 
 
 @pytest.mark.parametrize("scheme", ["smtp", "smtps"])
+@in_a_thread
 async def test_a_password_goes_over_tls(scheme, store, mail_server, certificate):
     from_start = {"tls": certificate} if scheme == "smtps" else {"tls_context": certificate}
     # aiosmtpd does not see that a connection was TLS from its start
@@ -323,6 +328,7 @@ async def test_a_password_goes_over_tls(scheme, store, mail_server, certificate)
     assert len(server.of("sam@example.org")) == 1
 
 
+@in_a_thread
 async def test_a_password_goes_nowhere_without_tls(store, mail_server, caplog):
     seen = []
     server = mail_server(
@@ -335,6 +341,7 @@ async def test_a_password_goes_nowhere_without_tls(store, mail_server, caplog):
     assert "not sent (email), 1. attempt: SMTPNotSupportedError" in caplog.text
 
 
+@in_a_thread
 async def test_a_certificate_that_nobody_vouches_for_is_not_good_enough(
     store, mail_server, certificate, caplog, monkeypatch
 ):
@@ -346,6 +353,7 @@ async def test_a_certificate_that_nobody_vouches_for_is_not_good_enough(
     assert "SSLCertVerificationError" in caplog.text
 
 
+@in_a_thread
 async def test_no_secret_is_logged_or_stored(store, mail_server, webhook, certificate, caplog):
     server = mail_server(tls_context=certificate, authenticator=check_password)
     notices = Notices(store)

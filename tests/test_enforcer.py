@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timezone
 
 import pytest
 import yaml
+from threads import finish
 
 from hub_quotas import outlook
 from hub_quotas.enforcer import Enforcer, Executor
@@ -18,12 +17,6 @@ from hub_quotas.store import QuotaStore
 from hub_quotas.watch import MINUTE, SECOND
 
 START = 1_790_000_000 * 10**6  # 21 September 2026, 14:13:20 UTC
-
-
-def finish(coroutine):
-    """In a thread: an event loop may run in this one, which the browser's tests leave behind."""
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(asyncio.run, coroutine).result()
 
 
 class World:
