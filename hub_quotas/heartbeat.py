@@ -14,6 +14,7 @@ from .store import QuotaStore
 log = logging.getLogger("JupyterHub.quotas")
 
 HEARTBEAT_SECONDS = 30
+_RETRY_SECONDS = 1
 
 _live: WeakValueDictionary[str, Any] = WeakValueDictionary()
 _told: dict[str, int] = {}
@@ -30,17 +31,20 @@ def ends(session: str) -> None:
 
 
 async def keep_beating(open_store: Callable[[], QuotaStore]) -> None:
-    """Until cancelled. One that fails is made up for by the next."""
+    """Until cancelled."""
+    pause: float = HEARTBEAT_SECONDS
     while True:
-        await asyncio.sleep(HEARTBEAT_SECONDS)
+        await asyncio.sleep(pause)
         seen = {
             session: spawner.alive_at
             for session, spawner in list(_live.items())
-            if spawner.alive_at is not None and spawner.alive_at != _told.get(session)
+            if spawner.session_id == session and spawner.alive_at not in (None, _told.get(session))
         }
         try:
             if seen:
                 await off_loop(lambda seen=seen: open_store().seen(seen))
                 _told.update(seen)
+            pause = HEARTBEAT_SECONDS
         except Exception as error:
             log.warning("What runs can't be told to the ledger now: %s", error)
+            pause = _RETRY_SECONDS

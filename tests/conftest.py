@@ -88,8 +88,9 @@ def start_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartHub]:
         key = repr((world, python, sorted(settings.items())))
         if key not in hubs:
             folder = tmp_path_factory.mktemp(world)
-            hubs[key] = Hub(folder, world, python=python, **settings)
-            hubs[key].start()
+            hub = Hub(folder, world, python=python, **settings)
+            hub.start()
+            hubs[key] = hub
         return hubs[key]
 
     yield start

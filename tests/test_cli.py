@@ -86,7 +86,7 @@ def test_a_wrong_file_is_named_with_its_line_and_changes_nothing(cli, file, db, 
 
 def test_check(cli):
     assert cli("check", SAMPLE) == (DONE, "3 groups, 0 plans, 9 limits: this can be used.\n")
-    assert json.loads(cli("check", SAMPLE, "--json")[1])["limits"] == 8
+    assert json.loads(cli("check", SAMPLE, "--json")[1])["limits"] == 9
 
 
 def test_what_can_not_be_opened_is_named(file, tmp_path, capsys):
