@@ -79,6 +79,20 @@ def pytest_configure() -> None:
 StartHub = Callable[..., Hub]
 
 
+def _on_free_ports(folder: Path, world: str, python: str, settings: dict) -> Hub:
+    """A hub that has come up; another process may take a free port before it does."""
+    for attempt in (1, 2):
+        hub = Hub(folder, world, python=python, **settings)
+        try:
+            hub.start()
+        except AssertionError as error:
+            if attempt == 2 or "Address already in use" not in str(error):
+                raise
+        else:
+            return hub
+    raise AssertionError("not reached")
+
+
 @pytest.fixture(scope="session")
 def start_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartHub]:
     """Start a real hub: `start_hub(world, python=..., **settings)`; one for equal arguments."""
@@ -88,9 +102,7 @@ def start_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartHub]:
         key = repr((world, python, sorted(settings.items())))
         if key not in hubs:
             folder = tmp_path_factory.mktemp(world)
-            hub = Hub(folder, world, python=python, **settings)
-            hub.start()
-            hubs[key] = hub
+            hubs[key] = _on_free_ports(folder, world, python, settings)
         return hubs[key]
 
     yield start
