@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from typing import Any
 from weakref import WeakValueDictionary
@@ -35,6 +36,7 @@ async def keep_beating(open_store: Callable[[], QuotaStore]) -> None:
     pause: float = HEARTBEAT_SECONDS
     while True:
         await asyncio.sleep(pause)
+        began = time.monotonic()
         seen = {
             session: spawner.alive_at
             for session, spawner in list(_live.items())
@@ -44,7 +46,8 @@ async def keep_beating(open_store: Callable[[], QuotaStore]) -> None:
             if seen:
                 await off_loop(lambda seen=seen: open_store().seen(seen))
                 _told.update(seen)
-            pause = HEARTBEAT_SECONDS
+            # What had to wait for the ledger is old by now.
+            pause = max(_RETRY_SECONDS, HEARTBEAT_SECONDS - (time.monotonic() - began))
         except Exception as error:
             log.warning("What runs can't be told to the ledger now: %s", error)
             pause = _RETRY_SECONDS
