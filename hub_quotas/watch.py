@@ -238,7 +238,8 @@ def plan(
             wanted.append(order)
             turns.append(order.at if order.at > at else at + LOOK_AGAIN)
         if used_up:
-            turns.append(at + SECOND)  # it may have room again before its servers stop
+            # It may have room again before its servers stop.
+            turns.append(at + max(SECOND, (order.at - at) // 8))
         if at < warn_at:
             turns.append(warn_at)
             continue
