@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from test_quota_store import HOUR, MINUTE, START, G, allow, clock, in_use, start, store, url
+from ledgers import START, clock, store, url
+from test_quota_store import HOUR, MINUTE, G, allow, in_use, start
 
 from hub_quotas.corrections import correct_end, known_as
 from hub_quotas.requests import Request

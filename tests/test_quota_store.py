@@ -11,7 +11,7 @@ import sqlalchemy as sa
 import yaml
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from postgres import fresh_database
+from ledgers import START, clock, store, url
 
 from hub_quotas import migrate, schema
 from hub_quotas.corrections import adjust
@@ -23,34 +23,8 @@ from hub_quotas.store import QuotaStore
 from hub_quotas.transaction import LedgerError
 
 G, MINUTE = 2**30, HOUR // 60
-START = 1_790_000_000_000_000
 
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = START
-
-    def __call__(self) -> int:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request, tmp_path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/quotas.sqlite"
-    return fresh_database(request.getfixturevalue("postgres_url"))
-
-
-@pytest.fixture
-def store(url, clock):
-    store = QuotaStore(url, clock=clock)
-    yield store
-    store.close()
+__all__ = ["clock", "store", "url"]
 
 
 def allow(store: QuotaStore, groups: str, **rest: object) -> None:
@@ -121,8 +95,8 @@ def test_many_at_once_never_exceed_a_cap(url):
         )
     assert sum(bool(decision) for decision in granted) == 7
     assert in_use(stores[0])["a"] == 7 == len(stores[1].open_sessions())
-    for store in stores:
-        store.close()
+    for one in stores:
+        one.close()
 
 
 def test_a_budget_is_exact_to_the_clock(store, clock):

@@ -11,12 +11,14 @@ from datetime import datetime, timezone
 import httpx
 import pytest
 from hubs import PATIENCE, TOKEN, Hub, wait_for
-from postgres import fresh_database
+from ledgers import clock, store, url
 
 from hub_quotas import reservations
 from hub_quotas.asks import BadInput, read_ask
 from hub_quotas.reservations import LASTS, NoReservation, Taken
 from hub_quotas.store import QuotaStore
+
+__all__ = ["clock", "store", "url"]
 
 G = 2**30
 SMALL = {"cpu": "1", "memory": "1G"}
@@ -302,32 +304,6 @@ def test_a_ledger_that_can_not_be_used_is_said(fresh_hub):
 
 
 # -- the ledger -------------------------------------------------------------------------------
-
-
-class Clock:
-    now = 1_790_000_000_000_000
-
-    def __call__(self) -> int:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request, tmp_path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/quotas.sqlite"
-    return fresh_database(request.getfixturevalue("postgres_url"))
-
-
-@pytest.fixture
-def store(url, clock):
-    store = QuotaStore(url, clock=clock)
-    yield store
-    store.close()
 
 
 def test_ten_minutes_from_the_last_renewal(store, clock):
