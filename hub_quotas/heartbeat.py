@@ -15,7 +15,7 @@ from .store import QuotaStore
 log = logging.getLogger("JupyterHub.quotas")
 
 HEARTBEAT_SECONDS = 30
-_RETRY_SECONDS = 1
+_TICK_SECONDS = 1
 
 _live: WeakValueDictionary[str, Any] = WeakValueDictionary()
 _told: dict[str, int] = {}
@@ -32,22 +32,24 @@ def ends(session: str) -> None:
 
 
 async def keep_beating(open_store: Callable[[], QuotaStore]) -> None:
-    """Until cancelled."""
-    pause: float = HEARTBEAT_SECONDS
+    """Until cancelled. A server that this hub has not told of yet is told of within a second: the
+    hub may be killed again soon after it came up."""
+    next_beat = time.monotonic() + HEARTBEAT_SECONDS
     while True:
-        await asyncio.sleep(pause)
+        await asyncio.sleep(_TICK_SECONDS)
         began = time.monotonic()
         seen = {
             session: spawner.alive_at
             for session, spawner in list(_live.items())
-            if spawner.session_id == session and spawner.alive_at not in (None, _told.get(session))
+            if (session not in _told or began >= next_beat)
+            and spawner.session_id == session
+            and spawner.alive_at not in (None, _told.get(session))
         }
         try:
             if seen:
                 await off_loop(lambda seen=seen: open_store().seen(seen))
                 _told.update(seen)
-            # What had to wait for the ledger is old by now.
-            pause = max(_RETRY_SECONDS, HEARTBEAT_SECONDS - (time.monotonic() - began))
+            if began >= next_beat:  # what had to wait for the ledger is old by now
+                next_beat = began + HEARTBEAT_SECONDS - _TICK_SECONDS
         except Exception as error:
             log.warning("What runs can't be told to the ledger now: %s", error)
-            pause = _RETRY_SECONDS
