@@ -150,7 +150,7 @@ def test_a_short_campaign(database, tmp_path, request):
     report = json.loads(done.stdout.splitlines()[-1])
     for what in ("leaked", "lost", "strays", "curves"):
         assert report[what] == 0, report
-    # Nothing at all is for a campaign by hand: on a machine that others use a heartbeat may be late.
+    # None at all is for a campaign by hand: on a busy machine one heartbeat may be late.
     assert report["wrong_seconds"] <= report["heartbeat_seconds"], report
     assert report["kills"] >= 15 and report["sessions"] > 5, report
     assert report["database_outages"] >= 1 <= report["clock_steps"], report
