@@ -11,6 +11,7 @@ import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from urllib.parse import quote
 
 from . import outlook
@@ -42,9 +43,9 @@ TICK_SECONDS = 0.5
 _LEAD_SECONDS = 3
 _RETRY_SECONDS = 2
 _REST = 30
-"""How much longer than a look at what has changed is the pause after it, in CPU seconds of it;"""
+"""The pause after a look at what has changed, as a multiple of the CPU time that it took."""
 _LONGEST_REST = 2
-"""seconds at most."""
+"""Seconds; what is due shall not wait long for what was dear."""
 
 Recipients = Callable[[Notice], Iterable[tuple[str, str]]]
 """(channel, address) of those to whom a notice is sent."""
@@ -208,7 +209,8 @@ async def keep_enforcing(enforcer: Enforcer, store: QuotaStore) -> None:
                 pause = _RETRY_SECONDS
             await asyncio.sleep(pause)
     finally:
-        notices.step_down(holder)
+        with suppress(LedgerError):  # the lease ends by itself too
+            notices.step_down(holder)
 
 
 def _cost(step: Callable[[], object]) -> float:

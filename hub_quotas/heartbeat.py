@@ -48,7 +48,7 @@ async def keep_beating(open_store: Callable[[], QuotaStore]) -> None:
         try:
             if seen:
                 await off_loop(lambda seen=seen: open_store().seen(seen))
-                _told.update(seen)
+                _told.update({id: at for id, at in seen.items() if id in _live})
             if began >= next_beat:  # what had to wait for the ledger is old by now
                 next_beat = began + HEARTBEAT_SECONDS - _TICK_SECONDS
         except Exception as error:

@@ -93,14 +93,13 @@ class QuotaMixin:
         self.alive_at = None
         found, request = await self.request()
         named, self._named = self._named, None
-        self.session_id = named or new_id(now())
+        session = named or new_id(now())
+        self.session_id = session
         if not named or self.orm_spawner in self.user.db.dirty:
             self.save_state()
         who = (self.user.id, self.user.name)
         try:
-            granted, why, code = await off_loop(
-                self._reserve, self.session_id, *who, groups, request
-            )
+            granted, why, code = await off_loop(self._reserve, session, *who, groups, request)
         except (LedgerError, PolicyError) as error:
             if self.quota_settings.on_outage == ALLOW:
                 self._allow(groups[0], request, error)
@@ -116,7 +115,11 @@ class QuotaMixin:
         if granted is None:
             self.session_id = None
             raise self.refuse(why, code)
-        if self.session_id is None:  # the hub's stop of the server before took this one for it
+        if self.session_id != session:  # the hub's stop of the server before took this for it
+            await outbox.tell(
+                f"a start of {self._who} that came to nothing",
+                lambda: self.quota_settings.store().void(session, "overtaken"),
+            )
             raise self.overtaken()
         hold(self, found, granted.gets.limits, granted.gets.guarantees)
         self.log.info("%s is charged to %s", self._who, granted.group)
@@ -146,9 +149,8 @@ class QuotaMixin:
         """
         store = self.quota_settings.store()
         try:
-            if (
-                name_of(store, number) is not None
-            ):  # else when it is up: one commit less to wait for
+            # A user who is new to the ledger is noted when the server is up: one commit less.
+            if name_of(store, number) is not None:
                 known_as(store, number, user)
         except LedgerError as error:  # of names only; if there is more, it comes again
             self.log.warning("%s starts without the history of an earlier name: %s", user, error)
