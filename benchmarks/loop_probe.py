@@ -41,26 +41,20 @@ class LoopProbe:
             if isinstance(kind, type) and kind.__module__ == module.__name__:
                 for name, value in list(vars(kind).items()):
                     if isinstance(value, FunctionType) and not name.startswith("__"):
-                        self.watch_one(kind, name, ours=True)
+                        label = f"{kind.__name__}.{name}"
+                        setattr(kind, name, self._timed(value, label))
 
-    def watch_one(self, kind: type, name: str, ours: bool) -> None:
-        """Time one method."""
-        label = f"{kind.__name__}.{name}"
-        setattr(kind, name, self._timed(getattr(kind, name), label, ours))
-
-    def _timed(self, function: Callable[..., Any], label: str, ours: bool) -> Callable[..., Any]:
+    def _timed(self, function: Callable[..., Any], label: str) -> Callable[..., Any]:
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
-            result = self._step(label, ours, function, *args, **kwargs)
+            result = self._step(label, function, *args, **kwargs)
             if asyncio.iscoroutine(result):
-                return _whole(_Steps(result, functools.partial(self._step, label, ours)))
+                return _whole(_Steps(result, functools.partial(self._step, label)))
             return result
 
         return call
 
-    def _step(
-        self, label: str, ours: bool, function: Callable[..., Any], *args: Any, **kwargs: Any
-    ) -> Any:
+    def _step(self, label: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         if self._inside or threading.get_ident() != self._thread:
             return function(*args, **kwargs)
         self._inside = label
@@ -71,7 +65,7 @@ class LoopProbe:
             took = 1000 * (time.perf_counter() - begin)
             cpu = 1000 * (time.thread_time() - cpu)
             self._inside = None
-            self._in_turn += took * ours
+            self._in_turn += took
             self.steps.setdefault(label, []).append((took, cpu))
 
     def start(self) -> None:

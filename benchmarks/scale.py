@@ -53,12 +53,13 @@ PAGES_EVERY = 5.0
 """Seconds between two looks of somebody at the spawn page and the home page."""
 ACTIVITY_EVERY = 300.0
 """Seconds between two reports of its activity by each server, as JupyterLab's are by default."""
+SETTLE = 10.0
+"""Seconds from when a hub is up until its steady state is measured."""
 PATIENCE = 120
 ASKED = {"cpu": 1000, "memory": 2 * 2**30}
 """By each server; as in scale_config.py."""
 TOKEN = secrets.token_hex(16)
 VISITOR = "visitor"
-USERS = "UserListAPIHandler.get"
 
 
 # -- the world --------------------------------------------------------------------------------
@@ -230,7 +231,7 @@ class Hub:
         return found
 
     def pages(self) -> psutil.Process | None:
-        """The process with the pages, the enforcer and the reconciler."""
+        """The process with the pages and the enforcer."""
         children = self.process.children(recursive=True)
         return next((child for child in children if "hub_groups.host" in child.cmdline()), None)
 
@@ -306,7 +307,8 @@ def steady(one: Hub, running: list[str], spare: list[str], seconds: float) -> di
     visitor, pages = one.visitor(), one.pages()
     for page in ("/hub/spawn", "/hub/home"):
         visitor.get(page)
-    first = _first_comparison(one) if pages else None
+    time.sleep(min(SETTLE, seconds))
+    coming_up = one.figures()
     before = _cpu(one.process), pages and _cpu(pages)
     began = time.monotonic()
     with ThreadPoolExecutor(4) as pool:
@@ -318,23 +320,10 @@ def steady(one: Hub, running: list[str], spare: list[str], seconds: float) -> di
             work.result()
     took = time.monotonic() - began
     found = one.figures()
+    found["coming_up"] = coming_up
     found["hub_cpu"] = 100 * (_cpu(one.process) - before[0]) / took
-    # Of a large hub, the reconciler asks seldom; when it is up, it does so at once.
-    found["users"] = found["steps"].pop(USERS, None) or first
     if pages:
         found["pages_cpu"] = 100 * (_cpu(pages) - before[1]) / took
-    return found
-
-
-def _first_comparison(one: Hub) -> dict[str, Any] | None:
-    """Wait until the reconciler has read the hub's users for the first time; how that went."""
-    found = one.figures()["steps"].get(USERS)
-    for _ in range(20):
-        time.sleep(3)
-        latest = one.figures()["steps"].get(USERS)
-        if latest is None and found is not None:
-            break
-        found = latest or found
     return found
 
 
@@ -471,22 +460,21 @@ def tell(found: dict[str, Any]) -> dict[str, float]:
     for running, ms in added.items():
         flat[f"added_{running}_p50_ms"] = round(ms, 2)
     flat["ours_p99_ms"], flat["ours_max_ms"] = (round(mine["ours"][k], 2) for k in ("p99", "max"))
+    flat["ours_max_coming_up_ms"] = round(mine["coming_up"]["ours"]["max"], 2)
     flat["pages_cpu_percent"] = round(mine["pages_cpu"], 2)
-    asked = mine["users"]
-    for name in ("count", "p50", "max"):
-        flat[f"users_page_{name}"] = round(asked[name], 2)
     print(
         f"\nadded to a start, p50: {added['0']:.1f} ms with nothing running,"
         f" {added['all']:.1f} ms with {found['servers']}"
         f"\nour code on the hub's loop, in one turn of it: at most {mine['ours']['max']:.1f} ms,"
-        f" p99 {mine['ours']['p99']:.1f} ms, of {mine['ours']['count']} turns with any of it"
-        f"\nthe pages' process (enforcer, reconciler): {mine['pages_cpu']:.1f} % of a core"
-        f"\na page of users, asked for by the reconciler: {asked['p50']:.1f} ms of the hub's loop,"
-        f" at most {asked['max']:.1f} ms (CPU {asked['cpu']:.1f} ms), {asked['count']} pages"
+        f" p99 {mine['ours']['p99']:.1f} ms, of {mine['ours']['count']} turns with any of it;"
+        f" while the hub came up at most {mine['coming_up']['ours']['max']:.1f} ms"
+        f"\nthe pages' process (with the enforcer): {mine['pages_cpu']:.1f} % of a core"
     )
     heads = "".join(f"{head:>10}" for head in ("p50", "max", "max CPU", "steps"))
     print(f"\n{'our longest steps on the loop, ms':42}{heads}")
-    for label, times in sorted(mine["steps"].items(), key=lambda item: -item[1]["max"])[:8]:
+    steps = [*mine["steps"].items()]
+    steps += [(f"{label}, coming up", times) for label, times in mine["coming_up"]["steps"].items()]
+    for label, times in sorted(steps, key=lambda item: -item[1]["max"])[:10]:
         ms = (times["p50"], times["max"], times["cpu"])
         print(f"{label:42}{''.join(f'{value:10.2f}' for value in ms)}{times['count']:10}")
     if found["load_before"] > 1:

@@ -9,7 +9,6 @@ import os
 import sys
 from pathlib import Path
 
-from jupyterhub.apihandlers.users import UserListAPIHandler
 from jupyterhub.proxy import Proxy
 from jupyterhub.spawner import Spawner
 from tornado import web
@@ -88,12 +87,10 @@ if scale["bundle"]:
     for drop_in in sorted((Path(sys.prefix) / "etc/jupyterhub/jupyterhub_config.d").glob("*.py")):
         load_subconfig(str(drop_in))
     from hub_groups import authenticator
-    from hub_quotas import kube, off_loop, refusal, spawner
+    from hub_quotas import banner, kube, off_loop, reconcile, refusal, spawner
 
     # The hub side: what the hub calls, and what runs on its loop by itself.
-    for module in (authenticator, kube, off_loop, refusal, spawner):
+    for module in (authenticator, banner, kube, off_loop, reconcile, refusal, spawner):
         probe.watch(module)
 
-# The hub's own, but it is the reconciler who asks for it.
-probe.watch_one(UserListAPIHandler, "get", ours=False)
 IOLoop.current().add_callback(probe.start)

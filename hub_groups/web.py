@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,23 +52,14 @@ class Context:
         )
         return json_decode(response.body) if response.body else None
 
-    async def hub_list(self, path: str, pause: float = 0, **query: str) -> list[Any]:
-        """All pages of a list of the hub's REST API.
-
-        Args:
-            pause: between two pages, as a multiple of what the first of the two took: the hub
-                serves nobody else while it makes one.
-        """
+    async def hub_list(self, path: str, **query: str) -> list[Any]:
+        """All pages of a list of the hub's REST API."""
         items: list[Any] = []
         offset: int | None = 0
         while offset is not None:
-            began = time.monotonic()
             page = await self.hub_api(path, **query, offset=str(offset))
-            took = time.monotonic() - began
             items += page["items"]
             offset = (page["_pagination"].get("next") or {}).get("offset")
-            if offset is not None:
-                await asyncio.sleep(pause * took)
         return items
 
 

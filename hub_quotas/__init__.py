@@ -34,7 +34,7 @@ def activate(c: Any) -> None:
     from .api import SCOPES
     from .banner import Banner
     from .config import CLAMP, settings
-    from .heartbeat import keep_beating
+    from .reconcile import keep_reconciling
     from .refusal import quiet_logs
     from .spawner import with_quotas
     from .transaction import LedgerError
@@ -63,22 +63,15 @@ def activate(c: Any) -> None:
                 "reservation_lasts": reservations.LASTS,
                 "ways": quotas.ways,
             },
-            # To know which groups there are, and which servers really run; to stop servers.
-            scopes=(
-                "list:groups",
-                "list:users",
-                "read:users:groups",
-                "read:servers",
-                "admin:server_state",
-                "delete:servers",
-            ),
+            # To know which groups there are, and when a server was used last; to stop servers.
+            scopes=("list:groups", "read:servers", "delete:servers"),
             custom_scopes=SCOPES,
         )
         serve_pages(app, pages, groups.service_url)
         banner = Banner(quotas.store, f"{app.base_url}services/quotas/")
         app.template_vars = banner.beside(app.template_vars)
         banner.start()
-        app._quota_heartbeat = asyncio.ensure_future(keep_beating(quotas.store))
+        app._quota_reconciler = asyncio.ensure_future(keep_reconciling(app, quotas.store))
         quiet_logs()
 
     attach("hub_quotas", apply)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from .ledger import Segment, credited, late, negative
+from .policy import renamed
 from .sessions import GONE, find
 from .store import QuotaStore
+from .transaction import LedgerError
 
 
 def adjust(
@@ -48,7 +50,28 @@ def known_as(store: QuotaStore, number: int, name: str) -> None:
             *(store.hub, number, name),
         )
     if before is not None:
-        store.rename(before, name)
+        rename(store, before, name)
+
+
+def rename(store: QuotaStore, old: str, new: str, group: bool = False) -> None:
+    """A user, or a group, goes by another name from now on, and keeps its history.
+
+    Raises:
+        LedgerError: the new name has a history of its own.
+    """
+    column = "group_name" if group else "user_name"
+    with store.db.write() as tx:
+        tx.hold_policy(change=True)
+        if tx.one(f"SELECT id FROM subject WHERE {column} = ?", new):  # noqa: S608
+            raise LedgerError(f"'{new}' has a history of its own; '{old}' can't take its name.")
+        tx.run(f"UPDATE subject SET {column} = ? WHERE {column} = ?", new, old)  # noqa: S608
+        tx.run(
+            f"UPDATE session SET {column} = ? WHERE {column} = ? AND closed_at IS NULL",  # noqa: S608
+            *(new, old),
+        )
+        if group:
+            store.replace(tx, renamed(store.policies.read(tx), old, new), "rename", "ledger")
+        store.policies.note_rename(tx, old, new, store.present(tx))
 
 
 def name_of(store: QuotaStore, number: int) -> str | None:

@@ -12,6 +12,8 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
+from typing import Any
 from urllib.parse import quote
 
 from . import outlook
@@ -56,7 +58,6 @@ class Enforcer:
 
     Args:
         shares: of budgets, at whose use people are warned.
-        activity: when servers were used last, by session.
         send_to: who gets a notice by e-mail or webhook.
     """
 
@@ -64,19 +65,18 @@ class Enforcer:
         self,
         store: QuotaStore,
         shares: Sequence[float],
-        activity: Callable[[], Mapping[str, int]],
         send_to: Recipients = lambda _: (),
     ) -> None:
         self._store, self._notices = store, Notices(store)
         self._shares = (*sorted({share for share in shares if 0 < share < 1}), 1.0)
-        self._activity, self._send_to = activity, send_to
+        self._send_to = send_to
         self._cache, self._servers = Cache(), dict[str, Watched]()
         self._seen: tuple[object, ...] = ()
         self.next = 0
 
     def step(self) -> Plan | None:
         """Do what is due; None where nothing has changed and nothing is due. Blocks."""
-        before, seen = self._seen, (*outlook.fingerprint(self._store), dict(self._activity()))
+        before, seen = self._seen, outlook.fingerprint(self._store)
         at = outlook.time_of(self._store)
         if seen == before and at < self.next:
             return None
@@ -101,7 +101,7 @@ class Enforcer:
             rare: there was a change of the policy, a credit, a late closing: they may be about any.
         """
         before = self._servers
-        self._servers = outlook.running(self._store, self._activity(), before)
+        self._servers = outlook.running(self._store, before)
         if rare:
             self._cache.courses = {}
             return
@@ -168,7 +168,9 @@ class Executor:
         if limit.resource == "idle":
             used = await self._last_used(user, server)
             if used is not None and used + limit.amount > order.at:
-                return  # it was used since; the next plan has another instant
+                # It was used since; with that, the next plan has another instant.
+                await asyncio.to_thread(self._store.seen, {}, {order.session: used})
+                return
         log.info("Stopping %s:%s (%s of %s)", user, server, key, group)
         await self._stop(user, server)
         told = Notice(
@@ -235,3 +237,11 @@ def server_path(user: str, server: str) -> str:
     """Of a server, in the hub's REST API."""
     name = quote(user, safe="")
     return f"users/{name}/servers/{quote(server, safe='')}" if server else f"users/{name}/server"
+
+
+def used_at(server: Mapping[str, Any]) -> int | None:
+    """When a server was used last, by its model in the hub's REST API; microseconds."""
+    text = server.get("last_activity")
+    if not text:
+        return None
+    return round(datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp() * 10**6)

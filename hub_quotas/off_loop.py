@@ -48,6 +48,11 @@ class Outbox:
         self._sender: asyncio.Task[None] | None = None
         self._telling: set[asyncio.Task[None]] = set()
 
+    @property
+    def waits(self) -> bool:
+        """Whether there is anything that the ledger has yet to hear."""
+        return bool(self._untold)
+
     async def tell(self, what: str, call: Callable[[], object]) -> None:
         """Now if it can be reached; else later, behind what waits already.
 

@@ -11,33 +11,37 @@ from .store import QuotaStore
 from .watch import Course, Watched
 
 
-def running(
-    store: QuotaStore, active: Mapping[str, int], known: Mapping[str, Watched]
-) -> dict[str, Watched]:
+def running(store: QuotaStore, known: Mapping[str, Watched]) -> dict[str, Watched]:
     """What runs or is about to, by session, with the limits that hold for it.
 
     Args:
-        active: when servers were used last, by session, where that is known; microseconds.
         known: from an earlier call; what has not changed is handed on.
     """
     with store.db.read() as tx:
         policy, at = store.policies.read(tx), store.present(tx)
         rows = tx.all(
-            "SELECT id, user_name, server_name, group_name, coalesce(started_at, reserved_at)"
+            "SELECT id, user_name, server_name, group_name, coalesce(started_at, reserved_at),"
+            " used_at"
             " FROM session WHERE closed_at IS NULL"
         )
     found = {}
-    for row in rows:
-        id, user, server, group, since = row
+    for id, user, server, group, since, used in rows:
         limits = policy.limits_for(group, user, at, store.zone)
         old = known.get(id)
-        used_at = active.get(id)
+        used_at = used or None
         facts = (id, user, server, group, since, limits)
         if old is None or old.facts != facts:
             found[id] = Watched(*facts, used_at)
         else:
             found[id] = old if old.active_at == used_at else old.used(used_at)
     return found
+
+
+def open_ids(store: QuotaStore) -> dict[str, str]:
+    """The sessions of this hub that have not ended, with their users."""
+    with store.db.read() as tx:
+        sql = "SELECT id, user_name FROM session WHERE closed_at IS NULL AND hub = ?"
+        return dict(tx.all(sql, store.hub))
 
 
 def courses(
@@ -62,7 +66,8 @@ def fingerprint(store: QuotaStore) -> tuple[Any, Any]:
     sessions, and of what is about many. Costs as much as there are open sessions."""
     with store.db.read() as tx:
         sessions = tx.one(
-            "SELECT count(*), max(reserved_at), max(started_at), sum(length(charges))"
+            "SELECT count(*), max(reserved_at), max(started_at), sum(length(charges)),"
+            " sum(used_at / 1000000)"
             " FROM session WHERE closed_at IS NULL"
         )
         others = tx.one(

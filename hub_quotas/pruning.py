@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Iterable
 
 from .ledger import droppable
 from .policy import longest_window
 from .store import QuotaStore
+from .transaction import LedgerError
 from .windows import DAY, Calendar, span
+
+log = logging.getLogger("group-quotas")
 
 KEEP = 400 * DAY
 """Microseconds for which every answer stays exact: a year and a month."""
+
+_EVERY_SECONDS = 24 * 3600
 
 
 def prune(store: QuotaStore, keep: int = KEEP) -> tuple[int, int]:
@@ -49,3 +56,14 @@ def thin(store: QuotaStore, exact_since: int, boundaries: Iterable[int]) -> int:
             for at in droppable([row[0] for row in rows], exact_since, kept):
                 dropped += tx.run("DELETE FROM point WHERE subject = ? AND at = ?", id, at)
     return dropped
+
+
+async def keep_pruning(store: QuotaStore) -> None:
+    """Until cancelled: once a day, points that nobody asks for any more go."""
+    while True:
+        await asyncio.sleep(_EVERY_SECONDS)
+        try:
+            dropped, _ = await asyncio.to_thread(prune, store)
+            log.info("Dropped %d old points of the ledger", dropped)
+        except LedgerError as error:
+            log.warning("Ledger not pruned, trying again tomorrow: %s", error)

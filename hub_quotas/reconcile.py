@@ -1,198 +1,246 @@
 """Keeping the ledger equal to what runs, whatever happened to the hub.
 
-The hub tells the ledger when a server ends. A hub that is killed tells nobody, so the pages'
-process compares, at its start and then again and again.
+The hub tells the ledger when a server starts and ends. A hub that is killed tells nobody, so each
+hub compares the servers in its memory with the sessions that are open in the ledger, when it has
+come up and then again and again: with no request, and no query of the hub's own database.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
-from urllib.parse import quote
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import timezone
+from typing import Any, TypeVar
+from weakref import WeakValueDictionary
 
-from tornado.httpclient import HTTPClientError
-
-from hub_groups.web import Context
-
-from .policy import DEFAULT_GROUP, group_name
-from .pruning import prune
-from .sessions import ALLOWED, GONE, SESSION, Session
-from .store import SEEN, QuotaStore, now
+from .corrections import rename
+from .off_loop import off_loop, outbox
+from .outlook import open_ids
+from .sessions import GONE
+from .store import SEEN, QuotaStore
 from .transaction import LedgerError
 
-log = logging.getLogger("group-quotas")
+log = logging.getLogger("JupyterHub.quotas")
 
 COMPARE_SECONDS = 30
-PRUNE_SECONDS = 24 * 3600
 GRACE_SECONDS = 5
-"""How long a session may be missing from the hub before it is closed."""
-_PAGE = "10"
-"""Users in one answer of the hub, which holds up its event loop for 10 to 15 ms."""
-_PAUSE = 2
-"""Between answers, for others: times as long as one took."""
-_SHARE = 50
-"""Of the hub's time, no more than this part is taken up by comparing."""
-_RETRY_SECONDS = 1
+"""How long a session may be missing from the hub before it is closed: the hub may be about to say
+so itself, and knows better when it ended."""
+_TICK_SECONDS = 1
+_SLICE_SECONDS = 0.004
+"""Of the event loop, at a time."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Server:
-    """A server that the hub says is active.
+    """A server that the hub has in its memory as active.
 
     Attributes:
-        session: its session.
-        made_up: whether that is made of what the hub knows of a server without a session, which
-            was started before we were installed.
-        allowed: what it takes, where it was started while the ledger could not be reached.
-        groups: the user's, where its session has to be made up.
-        used_at: when it was used last; microseconds since 1970, UTC.
+        seen_at: when a poll found it running last; microseconds since 1970, UTC. None before that.
+        used_at: when it was used last.
+        allowed: what it takes, where the ledger has to hear of that yet.
     """
 
+    session: str
     user: str
     name: str
-    session: str
-    allowed: Mapping[str, Any] | None = None
-    made_up: bool = False
-    groups: tuple[str, ...] = ()
+    seen_at: int | None = None
     used_at: int | None = None
+    allowed: Mapping[str, Any] | None = None
 
 
-def servers_of(users: Iterable[Mapping[str, Any]], hub: str) -> list[Server]:
-    """All active servers in the hub's list of users. Pure."""
-    found = []
-    for user in users:
-        for name, server in (user.get("servers") or {}).items():
-            state = server.get("state") or {}
-            if session := state.get(SESSION):
-                used_at = _instant(server.get("last_activity"))
-                allowed = state.get(ALLOWED)
-                found.append(Server(user["name"], name, session, allowed, used_at=used_at))
-            elif server.get("ready") and not server.get("pending"):
-                words = f"{hub} {user['name']} {name} {server.get('started')}"
-                id = hashlib.sha256(words.encode()).hexdigest()[:32]
-                groups = tuple(user.get("groups") or ())
-                found.append(Server(user["name"], name, id, None, True, groups))
-    return found
+@dataclass(frozen=True)
+class Difference:
+    """Between the ledger and the hub.
+
+    Attributes:
+        missing: sessions of the ledger that no server of the hub names.
+        unknown: servers that the ledger has to hear of.
+        renamed: users, from old to new names.
+    """
+
+    missing: frozenset[str]
+    unknown: tuple[Server, ...]
+    renamed: Mapping[str, str]
 
 
-class Reconciler:
-    """Compares the ledger with the hub, again and again."""
+def difference(known: Mapping[str, str], servers: Mapping[str, Server]) -> Difference:
+    """What the ledger and the hub do not agree on. Pure.
 
-    def __init__(self, store: QuotaStore, context: Context) -> None:
-        self._store, self._context = store, context
-        self.used_at: dict[str, int] = {}
-        """When servers were used last, by session."""
+    Args:
+        known: sessions that were open in the ledger *before* the servers were looked at, each with
+            its user. A server has its session before the ledger has it, so what is missing has
+            ended.
+        servers: the hub's, by session.
+    """
+    return Difference(
+        frozenset(known.keys() - servers.keys()),
+        tuple(s for id, s in servers.items() if id not in known and s.allowed),
+        {known[id]: s.user for id, s in servers.items() if known.get(id, s.user) != s.user},
+    )
 
-    async def compare(self) -> float:
-        """One comparison; returns the seconds until the next.
 
-        A server's session is in the hub's database before it is in the ledger. So one that is open
-        in the ledger, looked at first, and is not named by the hub, looked at after that, has
-        ended. The hub may be about to say so itself, and knows better when: it is given a moment,
-        and then asked for that user alone, as somebody else who stopped a server while the list was
-        read has moved others from one of its pages to another.
-        """
-        known = await asyncio.to_thread(self._ours)
-        began = time.monotonic()
-        users = await self._context.hub_list("users", _PAUSE, state="active", limit=_PAGE)
-        cost = (time.monotonic() - began) / (1 + _PAUSE)
-        active = servers_of(users, self._store.hub)
-        await asyncio.to_thread(self._take_up, active, known)
-        running = {server.session for server in active}
-        self.used_at = {s.session: s.used_at for s in active if s.used_at}
-        unnamed = {server.session: now() for server in active if server.made_up}
-        await asyncio.to_thread(self._store.seen, unnamed)  # all others: by the hub's heartbeat
-        if missing := known.keys() - running:
-            await asyncio.sleep(min(GRACE_SECONDS, COMPARE_SECONDS))
-            await self._close(missing)
-        return max(COMPARE_SECONDS, _SHARE * cost)
+class Servers:
+    """Those of this hub, by session."""
 
-    async def _close(self, missing: Iterable[str]) -> None:
-        """End those of these sessions that are still open, and whose servers are gone."""
-        known = await asyncio.to_thread(self._ours)
-        for id in sorted(known.keys() & missing):
-            user = known[id].user
-            if any(server.session == id for server in await self._servers(user)):
-                continue
-            # Nobody saw it end: it is charged for as long as it was known to run.
-            if await asyncio.to_thread(self._store.close_session, id, GONE, SEEN):
-                log.info("Closed session %s of %s, which is gone", id, user)
+    def __init__(self) -> None:
+        self._spawners: WeakValueDictionary[str, Any] = WeakValueDictionary()
+        self._untold: set[str] = set()
 
-    async def _servers(self, user: str) -> list[Server]:
-        try:
-            model = await self._context.hub_api(f"users/{quote(user, safe='')}")
-        except HTTPClientError as error:
-            if error.code != 404:
-                raise
-            return []
-        return servers_of([model], self._store.hub)
+    def add(self, session: str, spawner: Any) -> None:
+        """It has this session from now on; `spawner.alive_at` says when a poll found it running
+        last."""
+        self._spawners[session] = spawner
+        self._untold.add(session)
 
-    async def last_used(self, user: str, server: str) -> int | None:
-        """When a server was used last, as the hub knows at this moment; microseconds."""
-        found = next((one for one in await self._servers(user) if one.name == server), None)
-        if found is None or found.used_at is None:
+    def remove(self, session: str) -> None:
+        self._spawners.pop(session, None)
+        self._untold.discard(session)
+
+    def get(self, session: str) -> Server | None:
+        """None where no active server has this session, any more or again."""
+        spawner = self._spawners.get(session)
+        if spawner is None or spawner.session_id != session or not spawner.active:
             return None
-        self.used_at = {**self.used_at, found.session: found.used_at}
-        return found.used_at
+        used = spawner.orm_spawner.last_activity  # in memory: a hub's objects do not expire
+        return Server(
+            session,
+            spawner.user.name,
+            spawner.name,
+            spawner.alive_at,
+            round(used.replace(tzinfo=timezone.utc).timestamp() * 10**6) if used else None,
+            spawner.allowed,
+        )
 
-    def _ours(self) -> dict[str, Session]:
-        mine = (s for s in self._store.open_sessions() if s.hub == self._store.hub)
-        return {session.id: session for session in mine}
+    async def all(self) -> dict[str, Server]:
+        return {id: one async for id in _sliced(self._spawners) if (one := self.get(id))}
 
-    def _take_up(self, active: Iterable[Server], known: Mapping[str, Session]) -> None:
-        """Servers that the ledger does not know, and users who were renamed."""
-        for server in active:
-            session = known.get(server.session)
-            if session is None:
-                self._adopt(server)
-            elif session.user != server.user:
-                try:
-                    self._store.rename(session.user, server.user)
-                except LedgerError as error:
-                    log.warning("%s", error)
+    def untold(self) -> dict[str, Server]:
+        """Those that run and of which the ledger has not heard that yet."""
+        self._untold = {id for id in self._untold if id in self._spawners}
+        found = {id: one for id in self._untold if (one := self.get(id)) and one.seen_at}
+        self._untold -= found.keys()
+        return found
 
-    def _adopt(self, server: Server) -> None:
-        taken = server.allowed
-        if taken is None and not server.made_up:
-            return  # being reserved, or closed since we looked
-        if taken is None:
-            groups = [group_name(name) for name in server.groups] or [DEFAULT_GROUP]
-            first = self._store.policy().in_order(groups)[0]
-            taken = {"group": first, "amounts": {"servers": 1}, "since": now()}
-        what = taken["group"], taken["amounts"], taken["since"]
-        if self._store.adopt(server.session, server.user, server.name, *what):
-            log.info("Took up the server %s:%s", server.user, server.name)
+    def tell_again(self, sessions: Iterable[str]) -> None:
+        self._untold.update(id for id in sessions if id in self._spawners)
 
 
-async def keep_pruning(store: QuotaStore) -> None:
-    """Until cancelled: once a day, points that nobody asks for any more go."""
-    while True:
-        await asyncio.sleep(PRUNE_SECONDS)
+servers = Servers()
+"""Of this hub."""
+
+
+@dataclass
+class Reconciler:
+    """Compares, and puts right.
+
+    Args:
+        app: the hub.
+        open_store: blocks.
+    """
+
+    app: Any
+    open_store: Callable[[], QuotaStore]
+    _missing_since: dict[str, float] = field(default_factory=dict)
+    _used_at: dict[str, int] = field(default_factory=dict)
+    _took_up: bool = False
+
+    async def compare(self) -> None:
+        """One comparison, and a heartbeat of all that runs."""
+        if not self._took_up:
+            await self._take_up()
+        known = await off_loop(lambda: open_ids(self.open_store()))
+        running = await servers.all()
+        found = difference(known, running)
+        for old, new in found.renamed.items():
+            await self._rename(old, new)
+        for server in found.unknown:
+            if await off_loop(self._adopt, server):
+                log.info("Took up the server %s:%s", server.user, server.name)
+        await self.beat(running)
+        began = time.monotonic()
+        self._missing_since = {id: self._missing_since.get(id, began) for id in found.missing}
+
+    async def beat(self, running: Mapping[str, Server]) -> None:
+        """Tell when these were seen running last, and used."""
+        seen = {id: server.seen_at for id, server in running.items() if server.seen_at}
+        used = {id: s.used_at for id, s in running.items() if s.used_at}
+        new = {id: at for id, at in used.items() if self._used_at.get(id) != at}
+        if seen or new:
+            await off_loop(lambda: self.open_store().seen(seen, new))
+            self._used_at = {**{id: at for id, at in self._used_at.items() if id in used}, **new}
+
+    async def close_missing(self) -> None:
+        """End the sessions that have been missing for long enough, and still are."""
+        late = time.monotonic() - GRACE_SECONDS
+        for id in [id for id, since in self._missing_since.items() if since <= late]:
+            if outbox.waits:  # the hub knows of ends that the ledger has yet to hear of
+                return
+            del self._missing_since[id]
+            # Nobody saw it end: it is charged for as long as it was known to run.
+            if servers.get(id) is None and await off_loop(self._close, id):
+                log.info("Closed session %s, which is gone", id)
+
+    async def _take_up(self) -> None:
+        """Servers that were started before this package was there get a session too."""
+        policy = await off_loop(lambda: self.open_store().policy())
+        spawners = [s for user in list(self.app.users.values()) for s in user.spawners.values()]
+        async for spawner in _sliced(spawners):
+            if spawner.ready and not spawner.session_id:
+                spawner.take_up(policy.in_order(spawner.groups())[0])
+        # Those that the hub still checks after its start come up later.
+        self._took_up = all(spawner.pending != "check" for spawner in spawners)
+
+    def _close(self, id: str) -> bool:
+        return self.open_store().close_session(id, GONE, SEEN)
+
+    def _adopt(self, server: Server) -> bool:
+        assert server.allowed
+        what = (server.allowed["group"], server.allowed["amounts"], server.allowed["since"])
+        return self.open_store().adopt(server.session, server.user, server.name, *what)
+
+    async def _rename(self, old: str, new: str) -> None:
         try:
-            dropped, _ = await asyncio.to_thread(prune, store)
-            log.info("Dropped %d old points of the ledger", dropped)
+            await off_loop(lambda: rename(self.open_store(), old, new))
         except LedgerError as error:
-            log.warning("Ledger not pruned, trying again tomorrow: %s", error)
+            log.warning("%s", error)
 
 
-async def keep_reconciling(reconciler: Reconciler) -> None:
-    """Until cancelled. What goes wrong is logged, and tried again soon."""
+async def keep_reconciling(app: Any, open_store: Callable[[], QuotaStore]) -> None:
+    """Until cancelled. What goes wrong is logged, and tried again.
+
+    A server of which the ledger has not heard that it runs is told of within a second: the hub may
+    be killed again soon after it came up.
+    """
+    reconciler, next_comparison = Reconciler(app, open_store), 0.0
     while True:
+        await asyncio.sleep(_TICK_SECONDS)
+        untold = servers.untold()
         try:
-            pause = await reconciler.compare()
+            # Before it serves, the hub may not have made all of its servers' objects yet.
+            if app.http_server is not None and time.monotonic() >= next_comparison:
+                began = time.monotonic()
+                await reconciler.compare()
+                # What had to wait for the ledger is old by now.
+                next_comparison = began + COMPARE_SECONDS - _TICK_SECONDS
+            elif untold:
+                await reconciler.beat(untold)
+            await reconciler.close_missing()
         except Exception as error:
-            log.warning("Ledger not compared with the hub, trying again: %s", error)
-            pause = _RETRY_SECONDS
-        await asyncio.sleep(pause)
+            servers.tell_again(untold)
+            log.warning("The ledger can't be compared with what runs, trying again: %s", error)
 
 
-def _instant(text: str | None) -> int | None:
-    if not text:
-        return None
-    return round(datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp() * 10**6)
+async def _sliced(items: Iterable[T]) -> AsyncIterator[T]:
+    """Each, with pauses in which the event loop serves others."""
+    began = time.perf_counter()
+    for item in list(items):
+        yield item
+        if time.perf_counter() - began > _SLICE_SECONDS:
+            await asyncio.sleep(0)
+            began = time.perf_counter()

@@ -76,6 +76,7 @@ session = sa.Table(
     sa.Column("seen_at", sa.BigInteger, nullable=False),
     sa.Column("closed_at", sa.BigInteger),
     sa.Column("reason", sa.Text),
+    sa.Column("used_at", sa.BigInteger, nullable=False, server_default="0"),  # 0: not yet known
     sqlite_with_rowid=False,
 )
 _open = session.c.closed_at.is_(None)

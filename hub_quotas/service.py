@@ -8,6 +8,7 @@ from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
+from urllib.parse import quote
 
 from tornado import web
 from tornado.httputil import url_concat
@@ -19,14 +20,14 @@ from hub_groups.web import Context, Page, Routes
 from . import api
 from .decision import Decision
 from .delivery import Sender, Ways, keep_sending, who_is_told
-from .enforcer import Enforcer, Executor, keep_enforcing, keep_stopping, server_path
+from .enforcer import Enforcer, Executor, keep_enforcing, keep_stopping, server_path, used_at
 from .limits import GROUP, KEYS, Limit, PolicyError
 from .messages import SCOPE_TITLES, headline, of, resource_title, title
 from .notices import Told
 from .notices_api import NoticesApi, told_to
 from .policy import DEFAULT_GROUP, Policy, group_name
+from .pruning import keep_pruning
 from .quantities import AMOUNT, RESOURCES, say_duration
-from .reconcile import Reconciler, keep_pruning, keep_reconciling
 from .requests import Amounts, in_use
 from .sessions import Session
 from .store import QuotaStore, now, open_store
@@ -239,19 +240,21 @@ async def _keep_working(context: Context) -> None:
         except LedgerError as error:
             log.warning("The ledger can't be reached, trying again: %s", error)
             await asyncio.sleep(_RETRY_SECONDS)
-    reconciler = Reconciler(store, context)
     ways = Ways(**context.settings["ways"])
     send_to = who_is_told(store, open_group_store(context.settings["group_db_url"]), ways)
-    enforcer = Enforcer(store, context.settings["warn_at"], lambda: reconciler.used_at, send_to)
+    enforcer = Enforcer(store, context.settings["warn_at"], send_to)
 
     async def stop(user: str, server: str) -> None:
         await context.hub_api(server_path(user, server), "DELETE")
 
+    async def last_used(user: str, server: str) -> int | None:
+        model = await context.hub_api(f"users/{quote(user, safe='')}")
+        return used_at(model["servers"].get(server) or {})
+
     await asyncio.gather(
-        keep_reconciling(reconciler),
         keep_pruning(store),
         keep_enforcing(enforcer, store),
         api.keep_expiring(store, context.settings["reservation_lasts"]),
-        keep_stopping(Executor(store, stop, reconciler.last_used, send_to)),
+        keep_stopping(Executor(store, stop, last_used, send_to)),
         *([keep_sending(Sender(store, ways))] if ways else []),
     )

@@ -17,13 +17,13 @@ from hub_groups.store import open_store as open_group_store
 from .config import ALLOW, HubQuotas
 from .corrections import correct_end, known_as, name_of
 from .decision import Answer, Decision
-from .heartbeat import beats, ends
 from .limits import CHARGED_GROUP, PolicyError
 from .messages import told, tried
 from .off_loop import off_loop, outbox
 from .policy import DEFAULT_GROUP, group_name
 from .quantities import QuantityError
 from .readers import Found, as_started, hold, read
+from .reconcile import servers
 from .refusal import Refused, uncount
 from .requests import Request
 from .sessions import ALLOWED, SESSION, new_id
@@ -95,6 +95,7 @@ class QuotaMixin:
         named, self._named = self._named, None
         session = named or new_id(now())
         self.session_id = session
+        servers.add(session, self)
         if not named or self.orm_spawner in self.user.db.dirty:
             self.save_state()
         who = (self.user.id, self.user.name)
@@ -105,7 +106,7 @@ class QuotaMixin:
                 self._allow(groups[0], request, error)
                 return None
             self.log.error("The quota ledger can't be used; %s refused: %s", self._who, error)
-            self.session_id = None
+            self._let_go()
             raise self.refuse(
                 "Quotas can't be checked at the moment, so no server can start. "
                 "Try again in a minute; if it stays like this, tell an admin of this hub.",
@@ -113,7 +114,7 @@ class QuotaMixin:
                 status=503,
             ) from None
         if granted is None:
-            self.session_id = None
+            self._let_go()
             raise self.refuse(why, code)
         if self.session_id != session:  # the hub's stop of the server before took this for it
             await outbox.tell(
@@ -124,6 +125,13 @@ class QuotaMixin:
         hold(self, found, granted.gets.limits, granted.gets.guarantees)
         self.log.info("%s is charged to %s", self._who, granted.group)
         return granted
+
+    def _let_go(self) -> str | None:
+        """It has no session any more; returns the one that it had."""
+        session, self.session_id = self.session_id, None
+        if session:
+            servers.remove(session)
+        return session
 
     async def request(self) -> tuple[Found, Request]:
         """What this server asks for, and how that counts."""
@@ -175,6 +183,15 @@ class QuotaMixin:
         self.allowed = {"group": group, "amounts": amounts, "since": now()}
         self.save_state()
 
+    def take_up(self, group: str) -> None:
+        """It runs without a session, as it was started before this package was there: from now on
+        it has one, as if it had been allowed without the ledger. So this hub, or if it is killed
+        before, the next one tells of it."""
+        self._is_up, self.session_id = True, new_id(now())
+        self.allowed = {"group": group, "amounts": {"servers": 1}, "since": now()}
+        self.save_state()
+        servers.add(self.session_id, self)
+
     async def start(self) -> Any:
         """The server is up: what was reserved for it is in use."""
         if self.charged_first and self.session_id is None:
@@ -185,7 +202,6 @@ class QuotaMixin:
         session = self.session_id
         if session is None:
             raise self.overtaken()
-        beats(session, self)
         if not self.allowed:
             # Not waited for: the hub is about to look whether the server answers.
             number, name = self.user.id, self.user.name
@@ -244,10 +260,8 @@ class QuotaMixin:
         await maybe_future(super().run_post_stop_hook())  # type: ignore[misc]
 
     async def _tell_end(self) -> None:
-        session, allowed = self.session_id, self.allowed
-        self.session_id = self.allowed = None
+        session, allowed, self.allowed = self._let_go(), self.allowed, None
         if session:
-            ends(session)
             if self._told_to_stop or not self._is_up:
                 reason, at = "stopped" if self._is_up else "failed", now()
             else:
@@ -289,7 +303,7 @@ class QuotaMixin:
         self.allowed = state.get(ALLOWED)
         self._is_up = bool(self.session_id)
         if self.session_id:
-            beats(self.session_id, self)
+            servers.add(self.session_id, self)
 
     # -- the charged group -------------------------------------------------------------------
 

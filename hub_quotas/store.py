@@ -18,7 +18,7 @@ from .forecast import fits
 from .ledger import Charge, Segment, difference, late, negative
 from .points import Points, View, encode
 from .policies import Policies
-from .policy import Policy, edited, renamed
+from .policy import Policy, edited
 from .requests import Amounts, Request, as_request
 from .sessions import (
     CLOSED,
@@ -31,7 +31,7 @@ from .sessions import (
     print_charges,
     read_charges,
 )
-from .transaction import Database, LedgerError, Transaction
+from .transaction import Database, Transaction
 from .watch import say_place
 
 SEEN = -1
@@ -94,14 +94,14 @@ class QuotaStore:
         """
         with self.db.write() as tx:
             tx.hold_policy(change=True)
-            self._replace(tx, edited(self.policies.read(tx), group, key, value), who, via)
+            self.replace(tx, edited(self.policies.read(tx), group, key, value), who, via)
 
     def apply(self, policy: Policy, who: str, via: str) -> None:
         """Make `policy` all that holds. Open sessions of a group that moves in the tree are charged
         to its new ancestors from now on."""
         with self.db.write() as tx:
             tx.hold_policy(change=True)
-            self._replace(tx, policy, who, via)
+            self.replace(tx, policy, who, via)
 
     def audit(self, group: str | None = None) -> list[dict[str, Any]]:
         """All changes of the policy, newest first: of one group, or all. Each with what the entry
@@ -109,7 +109,7 @@ class QuotaStore:
         with self.db.read() as tx:
             return self.policies.audit(tx, group)
 
-    def _replace(self, tx: Transaction, policy: Policy, who: str, via: str) -> None:
+    def replace(self, tx: Transaction, policy: Policy, who: str, via: str) -> None:
         before, at = self.policies.read(tx), self.present(tx)
         self.policies.write(tx, policy, at, who, via)
         self._move_sessions(tx, before, policy, at)
@@ -348,32 +348,17 @@ class QuotaStore:
         charges = [*session.charges, Charge(at, tuple(subjects), dict(amounts))]
         tx.run("UPDATE session SET charges = ? WHERE id = ?", print_charges(charges), session.id)
 
-    def rename(self, old: str, new: str, group: bool = False) -> None:
-        """A user, or a group, goes by another name from now on, and keeps its history.
+    def seen(self, when: Mapping[str, int], used: Mapping[str, int] | None = None) -> None:
+        """These sessions ran at these instants; microseconds since 1970, UTC.
 
-        Raises:
-            LedgerError: the new name has a history of its own.
+        Args:
+            used: when their servers were used last.
         """
-        column = "group_name" if group else "user_name"
+        sql = "UPDATE session SET {0} = ? WHERE id = ? AND closed_at IS NULL AND {0} < ?"
         with self.db.write() as tx:
-            tx.hold_policy(change=True)
-            if tx.one(f"SELECT id FROM subject WHERE {column} = ?", new):  # noqa: S608
-                raise LedgerError(f"'{new}' has a history of its own; '{old}' can't take its name.")
-            tx.run(f"UPDATE subject SET {column} = ? WHERE {column} = ?", new, old)  # noqa: S608
-            tx.run(
-                f"UPDATE session SET {column} = ? WHERE {column} = ? AND closed_at IS NULL",  # noqa: S608
-                *(new, old),
-            )
-            if group:
-                self._replace(tx, renamed(self.policies.read(tx), old, new), "rename", "ledger")
-            self.policies.note_rename(tx, old, new, self.present(tx))
-
-    def seen(self, when: Mapping[str, int]) -> None:
-        """These sessions ran at these instants."""
-        sql = "UPDATE session SET seen_at = ? WHERE id = ? AND closed_at IS NULL AND seen_at < ?"
-        with self.db.write() as tx:
-            for id, at in sorted(when.items()):
-                tx.run(sql, at, id, at)
+            for column, instants in (("seen_at", when), ("used_at", used or {})):
+                for id, at in sorted(instants.items()):
+                    tx.run(sql.format(column), at, id, at)
 
     def again(self, user: str, decision: Decision, horizon: int = _A_YEAR) -> int | None:
         """When a refused server would be admitted, if everything else goes on as now.

@@ -99,9 +99,9 @@ class Cluster:
         """Replace all settings.
 
         `stub`: pods have no process; `delay`: seconds that every answer takes; `start_delay`:
-        seconds that a pod is pending; `restarts`: seconds after which a container that failed is
-        restarted; `limit_range`: `{"default": {...}, "defaultRequest": {...}}`; `memory_limit`:
-        what the memory limit of every pod is changed to.
+        seconds until a pod's image is there, and again until it starts; `restarts`: seconds after
+        which a container that failed is restarted; `limit_range`: `{"default": {...},
+        "defaultRequest": {...}}`; `memory_limit`: what the memory limit of every pod is changed to.
         """
         self.post("test/settings", **settings)
 

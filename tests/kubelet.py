@@ -103,6 +103,7 @@ class Kubelet:
             image, name = container["image"], container["name"]
             tell(pod, "Pulled", f'Container image "{image}" already present on machine')
             tell(pod, "Created", f"Container created: {name}")
+        await asyncio.sleep(settings.get("start_delay", 0))
         uid, notebook = pod["metadata"]["uid"], _notebook(pod)["name"]
         told = self.server.created[uid]
         restarts, last = 0, {}

@@ -26,8 +26,8 @@ class World:
         self.now = START
         self.store = QuotaStore(url, clock=lambda: self.now)
         self.notices = Notices(self.store)
-        self.used_at: dict[str, int] = {}
-        self.enforcer = Enforcer(self.store, [0.8, 0.95], lambda: self.used_at)
+        self.used_at: dict[str, int] = {}  # as the hub knows
+        self.enforcer = Enforcer(self.store, [0.8, 0.95])
         self.executor = Executor(self.store, self.stop, self.last_used)
         self.stopped: list[tuple[int, str]] = []
 
@@ -40,6 +40,10 @@ class World:
     async def last_used(self, user: str, server: str) -> int | None:
         (session,) = (s for s in self.store.open_sessions(user) if s.server == server)
         return self.used_at.get(session.id)
+
+    def was_used(self, id: str, at: int) -> None:
+        self.used_at[id] = at
+        self.store.seen({}, {id: at})
 
     def policy(self, text: str) -> None:
         document = yaml.safe_load(text)
@@ -186,9 +190,9 @@ def test_a_boost_moves_the_end_and_lapses_by_itself(world):
 def test_lifetime_and_idleness(world):
     world.policy("course: {limits: {server.lifetime: 8h, server.idle: 1h}}")
     idle, busy = world.start("sam"), world.start("kim")
-    world.used_at = {idle: START + 30 * MINUTE, busy: START}
+    world.was_used(idle, START + 30 * MINUTE)
     for hour in range(1, 9):
-        world.used_at = {**world.used_at, busy: START + hour * HOUR - 5 * MINUTE}
+        world.was_used(busy, START + hour * HOUR - 5 * MINUTE)
         world.run(50 * MINUTE, tick=MINUTE)
         world.run(10 * MINUTE, tick=MINUTE)
     assert world.stopped == [(START + 90 * MINUTE, "sam"), (START + 8 * HOUR, "kim")]
@@ -197,14 +201,18 @@ def test_lifetime_and_idleness(world):
 def test_who_was_used_at_the_last_moment_goes_on(world):
     world.policy("course: {limits: {server.idle: 1h}}")
     id = world.start("sam")
-    world.used_at = {id: START}
+    world.was_used(id, START)
     world.run(59 * MINUTE)
     orders = world.notices.orders()
     assert orders[id].at == START + HOUR
     world.now = START + HOUR
-    world.used_at = {id: START + HOUR - SECOND}  # the enforcer has not heard of it yet
+    world.used_at = {id: START + HOUR - SECOND}  # the ledger has not heard of it yet
     finish(world.executor.step())
     assert world.stopped == []
+    world.run(HOUR - 2 * SECOND)
+    assert world.stopped == [], "an hour from when it was used"
+    world.run(SECOND)
+    assert world.stopped == [(START + 2 * HOUR - SECOND, "sam")]
 
 
 def test_downsized_servers_may_still_start(world):
@@ -273,6 +281,8 @@ def test_the_fingerprint_changes_with_all_that_counts(world):
     assert changed()
     world.now += MINUTE
     world.store.resize(id, {"servers": 1, "cpu": 2000})
+    assert changed()
+    world.was_used(id, world.now)
     assert changed()
     world.store.close_session(id, "gone", world.now - SECOND)
     assert changed()

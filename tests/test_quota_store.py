@@ -14,7 +14,7 @@ from alembic.migration import MigrationContext
 from ledgers import START, clock, store, url
 
 from hub_quotas import migrate, schema
-from hub_quotas.corrections import adjust
+from hub_quotas.corrections import adjust, rename
 from hub_quotas.policy import parse_policy
 from hub_quotas.pruning import prune, thin
 from hub_quotas.quantities import HOUR
@@ -285,8 +285,8 @@ def test_a_user_and_a_group_keep_their_history_under_another_name(store, clock):
     allow(store, "a: {limits: {member.cpu-hours: 1 per 7d}}, b: {}, sub: {parent: a}")
     start(store, "1", group="a", cpu=1000)
     clock.now += HOUR
-    store.rename("sam", "samantha")
-    store.rename("a", "alpha", group=True)
+    rename(store, "sam", "samantha")
+    rename(store, "a", "alpha", group=True)
     assert not start(store, "2", user="samantha", group="alpha", cpu=1000)
     assert start(store, "3", user="sam", group="alpha", cpu=1000)
     assert store.policy().path("sub") == ("sub", "alpha")
@@ -294,7 +294,7 @@ def test_a_user_and_a_group_keep_their_history_under_another_name(store, clock):
     assert store.used("alpha", "samantha", "cpu", 0, clock.now) == 1000 * HOUR
     start(store, "4", group="b")
     with pytest.raises(LedgerError, match="'alpha' has a history of its own"):
-        store.rename("b", "alpha", group=True)
+        rename(store, "b", "alpha", group=True)
 
 
 def test_another_process_hears_of_a_rename(store, url, clock):
@@ -302,7 +302,7 @@ def test_another_process_hears_of_a_rename(store, url, clock):
     start(other, "1", user="ada", group="g", cpu=1000)
     clock.now += HOUR
     other.close_session("1", "stopped")
-    store.rename("ada", "eve")
+    rename(store, "ada", "eve")
     start(other, "2", user="ada", group="g", cpu=1000)
     clock.now += HOUR
     other.close_session("2", "stopped")

@@ -88,7 +88,7 @@ class Campaign:
         self.url = url or f"sqlite:///{folder / 'hub_quotas.sqlite'}"
         self.report = Report(seed, self.url.partition(":")[0])
         self.tail = Tail(folder / "record.jsonl")
-        self.clock = SteppingClock(folder / "clock", HEARTBEAT, self.tail.path)
+        self.clock = SteppingClock(folder / "clock", self.tail.path)
         (folder / "places").mkdir()
         os.environ["PYTHONPATH"] = str(self.clock.folder)
         groups = {name: {"users": users} for name, users in USERS.items()}

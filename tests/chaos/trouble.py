@@ -73,11 +73,10 @@ def _answers(url: str) -> bool:
 class SteppingClock:
     """The clock of a hub and its services: put `folder` first on their PYTHONPATH."""
 
-    def __init__(self, folder: Path, heartbeat: int, record: Path) -> None:
+    def __init__(self, folder: Path, record: Path) -> None:
         self.folder, self.record, self._added = folder, record, 0
         folder.mkdir()
         (folder / CLOCK.name).write_text(CLOCK.read_text())
-        (folder / "heartbeat").write_text(str(heartbeat))
         self._write()
 
     def step(self, seconds: float) -> None:

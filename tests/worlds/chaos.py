@@ -14,9 +14,9 @@ sys.path.insert(0, str(HERE.parent))
 from chaos.note import note, true_now  # noqa: E402
 from chaos.plan import HEARTBEAT  # noqa: E402
 
-from hub_quotas import heartbeat  # noqa: E402
+from hub_quotas import reconcile  # noqa: E402
 
-heartbeat.HEARTBEAT_SECONDS = HEARTBEAT  # thirty seconds would make minutes hours
+reconcile.COMPARE_SECONDS = HEARTBEAT  # thirty seconds would make minutes hours
 
 load_subconfig(str(HERE / "base.py"))
 c = get_config()

@@ -1,4 +1,4 @@
-"""Notices, orders to stop, the enforcer's lease, and who a name is."""
+"""Notices, orders to stop, the enforcer's lease, who a name is, and when a server was used."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -55,8 +55,11 @@ def upgrade() -> None:
         sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("user_name", sa.Text, nullable=False),
     )
+    used_at = sa.Column("used_at", sa.BigInteger, nullable=False, server_default="0")
+    op.add_column("session", used_at)
 
 
 def downgrade() -> None:
+    op.drop_column("session", "used_at")
     for table in ("person", "lease", "stop_order", "delivery", "notice"):
         op.drop_table(table)

@@ -6,7 +6,6 @@ monotonic clock do not step.
 """
 
 import mmap
-import sys
 import time
 from pathlib import Path
 
@@ -22,9 +21,3 @@ def _time_ns() -> int:
 
 time.time_ns = _time_ns
 time.time = lambda: _time_ns() / 1e9
-
-if "hub_groups.host" in sys.orig_argv:
-    import hub_quotas.reconcile
-
-    # Thirty seconds would make a campaign of some minutes one of hours.
-    hub_quotas.reconcile.COMPARE_SECONDS = int((_here / "heartbeat").read_text())
