@@ -449,6 +449,12 @@ def tell(found: dict[str, Any]) -> dict[str, float]:
         )
     row("the loop is late, p99", "lag_p99_ms", lambda f: f["lag"]["p99"], "ms")
     row("the loop is late, at most", "lag_max_ms", lambda f: f["lag"]["max"], "ms")
+    row(
+        "a garbage collection, at most",
+        "gc_max_ms",
+        lambda f: max(f["gc"]["max"], f["coming_up"]["gc"]["max"]),
+        "ms",
+    )
     row("the hub's process", "hub_cpu_percent", lambda f: f["hub_cpu"], "% of a core")
 
     mine = sides[WITH]

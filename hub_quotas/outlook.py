@@ -41,7 +41,7 @@ def open_ids(store: QuotaStore) -> dict[str, str]:
     """The sessions of this hub that have not ended, with their users."""
     with store.db.read() as tx:
         sql = "SELECT id, user_name FROM session WHERE closed_at IS NULL AND hub = ?"
-        return dict(tx.all(sql, store.hub))
+        return {row[0]: row[1] for row in tx.all(sql, store.hub)}
 
 
 def courses(

@@ -120,11 +120,14 @@ class Servers:
     async def all(self) -> dict[str, Server]:
         return {id: one async for id in _sliced(self._spawners) if (one := self.get(id))}
 
-    def untold(self) -> dict[str, Server]:
+    async def untold(self) -> dict[str, Server]:
         """Those that run and of which the ledger has not heard that yet."""
-        self._untold = {id for id in self._untold if id in self._spawners}
-        found = {id: one for id in self._untold if (one := self.get(id)) and one.seen_at}
-        self._untold -= found.keys()
+        found = {}
+        async for id in _sliced(self._untold):
+            if (one := self.get(id)) and one.seen_at:
+                found[id] = one
+            if id in found or id not in self._spawners:
+                self._untold.discard(id)
         return found
 
     def tell_again(self, sessions: Iterable[str]) -> None:
@@ -220,8 +223,9 @@ async def keep_reconciling(app: Any, open_store: Callable[[], QuotaStore]) -> No
     reconciler, next_comparison = Reconciler(app, open_store), 0.0
     while True:
         await asyncio.sleep(_TICK_SECONDS)
-        untold = servers.untold()
+        untold: dict[str, Server] = {}
         try:
+            untold = await servers.untold()
             # Before it serves, the hub may not have made all of its servers' objects yet.
             if app.http_server is not None and time.monotonic() >= next_comparison:
                 began = time.monotonic()

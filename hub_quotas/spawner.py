@@ -51,6 +51,7 @@ class QuotaMixin:
     orm_spawner: Any
     user_options: dict[str, Any]
     name: str
+    pending: str | None
     log: logging.Logger
     hub: Any
 
@@ -69,11 +70,16 @@ class QuotaMixin:
     # -- start -------------------------------------------------------------------------------
 
     async def run_auth_state_hook(self, auth_state: Any) -> None:
-        """Name the session. The hub commits right after this and before the pre-spawn hook: a
-        commit of our own would hold up its event loop once more."""
+        """Name the session of a start. The hub commits right after this and before the pre-spawn
+        hook: a commit of our own would hold up its event loop once more.
+
+        For the spawn page, the hub runs this too, and does not commit. What is changed there it
+        rolls back, and reads each of its running servers anew.
+        """
         await maybe_future(super().run_auth_state_hook(auth_state))  # type: ignore[misc]
-        self._named = new_id(now())
-        self.orm_spawner.state = {**self.get_state(), SESSION: self._named}
+        if self.pending == "spawn":
+            self._named = new_id(now())
+            self.orm_spawner.state = {**self.get_state(), SESSION: self._named}
 
     async def run_pre_spawn_hook(self) -> None:
         """Decide last, when nothing changes the server's limits any more."""
@@ -96,7 +102,8 @@ class QuotaMixin:
         session = named or new_id(now())
         self.session_id = session
         servers.add(session, self)
-        if not named or self.orm_spawner in self.user.db.dirty:
+        stored = (self.orm_spawner.state or {}).get(SESSION)
+        if stored != session or self.orm_spawner in self.user.db.dirty:
             self.save_state()
         who = (self.user.id, self.user.name)
         try:

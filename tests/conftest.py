@@ -93,6 +93,15 @@ def _on_free_ports(folder: Path, world: str, python: str, settings: dict) -> Hub
     raise AssertionError("not reached")
 
 
+def _check_log(hub: Hub) -> None:
+    """What must not happen on any hub, whatever a test is about.
+
+    A change of the hub's database that we do not commit before the hub serves somebody else is
+    rolled back, and the hub reads all of its running servers anew.
+    """
+    assert "Rolling back" not in hub.log, hub.log_file
+
+
 @pytest.fixture(scope="session")
 def start_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartHub]:
     """Start a real hub: `start_hub(world, python=..., **settings)`; one for equal arguments."""
@@ -108,6 +117,8 @@ def start_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartHub]:
     yield start
     for hub in hubs.values():
         hub.stop()
+    for hub in hubs.values():
+        _check_log(hub)
 
 
 @pytest.fixture
@@ -123,6 +134,7 @@ def fresh_hub(tmp_path: Path) -> Iterator[StartHub]:
     yield start
     for hub in hubs:
         hub.stop()
+        _check_log(hub)
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 from hubs import wait_for
+from threads import finish
 
 from hub_quotas.reconcile import Server, Servers, difference
 
@@ -57,15 +58,15 @@ def test_only_active_servers_with_their_present_session_count():
 def test_a_server_is_told_of_when_it_runs_and_then_no_more():
     servers, spawner = Servers(), a_spawner("1")
     servers.add("1", spawner)
-    assert servers.untold() == {}
+    assert finish(servers.untold()) == {}
     spawner.alive_at = 5
-    assert servers.untold() == {"1": Server("1", "sam", "", 5)}
-    assert servers.untold() == {}
+    assert finish(servers.untold()) == {"1": Server("1", "sam", "", 5)}
+    assert finish(servers.untold()) == {}
     servers.tell_again(["1", "unknown"])
-    assert servers.untold().keys() == {"1"}
+    assert finish(servers.untold()).keys() == {"1"}
     servers.remove("1")
     servers.tell_again(["1"])
-    assert servers.untold() == {}
+    assert finish(servers.untold()) == {}
 
 
 def test_servers_from_before_are_taken_up_and_end_as_any_other(fresh_hub):
