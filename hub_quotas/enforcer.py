@@ -71,7 +71,7 @@ class Enforcer:
         self._shares = (*sorted({share for share in shares if 0 < share < 1}), 1.0)
         self._send_to = send_to
         self._cache, self._servers = Cache(), dict[str, Watched]()
-        self._seen: tuple[object, ...] = ()
+        self._seen: outlook.Fingerprint | None = None
         self.next = 0
 
     def step(self) -> Plan | None:
@@ -80,7 +80,7 @@ class Enforcer:
         at = outlook.time_of(self._store)
         if seen == before and at < self.next:
             return None
-        self._look(rare=before[1:2] != seen[1:2])
+        self._look(before if before and before.policy == seen.policy else None)
         told = self._notices.open_stems()
         needed = budgets(self._servers.values())
         needed |= self._without_servers(warned_of(told) - needed.keys(), at)
@@ -94,18 +94,23 @@ class Enforcer:
         self._seen, self.next = seen, found.next
         return found
 
-    def _look(self, rare: bool) -> None:
-        """Read what runs, and forget the courses that changes.
+    def _look(self, since: outlook.Fingerprint | None) -> None:
+        """Read what runs, and forget the courses that have changed.
 
         Args:
-            rare: there was a change of the policy, a credit, a late closing: they may be about any.
+            since: when it was looked at last; None where all may have changed.
         """
         before = self._servers
         self._servers = outlook.running(self._store, before)
-        if rare:
+        if since is None:
             self._cache.courses = {}
             return
-        path, changed = self._store.policy().path, set[tuple[str, str]]()
+        path = self._store.policy().path
+        changed = {
+            (above, user)
+            for group, user in outlook.put_right(self._store, since)
+            for above in path(group)
+        }
         for id in {*before, *self._servers}:
             old, new = before.get(id), self._servers.get(id)
             if old is not new and not (old and new and old.facts == new.facts):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from .limits import Limit
 from .points import View
@@ -61,9 +61,23 @@ def courses(
         return found
 
 
-def fingerprint(store: QuotaStore) -> tuple[Any, Any]:
-    """Others than before when something has changed that `running` or `courses` is about: of open
-    sessions, and of what is about many. Costs as much as there are open sessions."""
+class Fingerprint(NamedTuple):
+    """Another one than before when something has changed that `running` or `courses` is about.
+
+    Attributes:
+        sessions: what runs.
+        late, credits: the last late closing, the last credit.
+        policy: its version.
+    """
+
+    sessions: tuple[Any, ...]
+    late: int
+    credits: int
+    policy: int
+
+
+def fingerprint(store: QuotaStore) -> Fingerprint:
+    """Of this moment. Costs as much as there are open sessions."""
     with store.db.read() as tx:
         sessions = tx.one(
             "SELECT count(*), max(reserved_at), max(started_at), sum(length(charges)),"
@@ -71,10 +85,24 @@ def fingerprint(store: QuotaStore) -> tuple[Any, Any]:
             " FROM session WHERE closed_at IS NULL"
         )
         others = tx.one(
-            "SELECT (SELECT max(id) FROM overlay), (SELECT max(id) FROM correction),"
-            " (SELECT max(version) FROM policy_entry)"
+            "SELECT coalesce((SELECT max(id) FROM overlay), 0),"
+            " coalesce((SELECT max(id) FROM correction), 0),"
+            " coalesce((SELECT max(version) FROM policy_entry), 0)"
         )
-    return sessions, others
+    assert sessions and others
+    return Fingerprint(tuple(sessions), *others)
+
+
+def put_right(store: QuotaStore, since: Fingerprint) -> set[tuple[str, str]]:
+    """The group and user (or '') of all subjects whose curves had late closings or credits."""
+    with store.db.read() as tx:
+        rows = tx.all(
+            "SELECT group_name, user_name FROM subject WHERE id IN"
+            " (SELECT subject FROM overlay WHERE id > ?"
+            " UNION SELECT subject FROM correction WHERE id > ?)",
+            *(since.late, since.credits),
+        )
+    return {(row[0], row[1]) for row in rows}
 
 
 def time_of(store: QuotaStore) -> int:

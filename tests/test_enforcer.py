@@ -9,12 +9,13 @@ import yaml
 from threads import finish
 
 from hub_quotas import outlook
+from hub_quotas.corrections import adjust
 from hub_quotas.enforcer import Enforcer, Executor
 from hub_quotas.notices import Notices
 from hub_quotas.policy import parse_policy
 from hub_quotas.quantities import HOUR
 from hub_quotas.store import QuotaStore
-from hub_quotas.watch import MINUTE, SECOND
+from hub_quotas.watch import MINUTE, SECOND, read_place
 
 START = 1_790_000_000 * 10**6  # 21 September 2026, 14:13:20 UTC
 
@@ -290,3 +291,32 @@ def test_the_fingerprint_changes_with_all_that_counts(world):
     assert changed()
     assert not changed()
     assert world.store.zone == timezone.utc
+
+
+def test_a_stop_costs_only_the_courses_that_it_is_about(world, monkeypatch):
+    world.policy("""
+        course: {limits: {member.cpu-hours: 10 per 24h, group.cpu-hours: 100 per 24h}}
+        other: {limits: {member.cpu-hours: 10 per 24h}}
+    """)
+    id = world.start("sam")
+    world.start("kim")
+    world.start("bo", group="other")
+    computed = []
+    courses = outlook.courses
+
+    def counted(store, wanted, shares):
+        computed.extend(sorted(read_place(name)[1:] for name in wanted))
+        return courses(store, wanted, shares)
+
+    monkeypatch.setattr(outlook, "courses", counted)
+    world.enforcer.step()
+    assert len(computed) == 4
+    computed.clear()
+    world.now += MINUTE
+    world.store.close_session(id, "died", world.now - SECOND)
+    world.enforcer.step()
+    assert computed == [("group.cpu-hours", "")], "also where it was late; sam has none running"
+    computed.clear()
+    adjust(world.store, "other", "bo", "cpu", 1000 * HOUR, "ada", "a credit")
+    world.enforcer.step()
+    assert computed == [("member.cpu-hours", "bo")]
