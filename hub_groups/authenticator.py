@@ -71,6 +71,7 @@ class GroupsMixin:
         if not model:
             return model
         user = handler.find_user(model["name"])  # None at the first login
+        await asyncio.sleep(0)  # that was one query of the hub's database, and here is another
         current = [group.name for group in user.groups] if user else []
         groups = await self._merge(model["name"], model, current)
         if self.manage_groups:

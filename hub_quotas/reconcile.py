@@ -118,6 +118,7 @@ class Servers:
         )
 
     async def all(self) -> dict[str, Server]:
+        """All that are active."""
         return {id: one async for id in _sliced(self._spawners) if (one := self.get(id))}
 
     async def untold(self) -> dict[str, Server]:
