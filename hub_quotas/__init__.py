@@ -63,8 +63,9 @@ def activate(c: Any) -> None:
                 "reservation_lasts": reservations.LASTS,
                 "ways": quotas.ways,
             },
-            # To know which groups there are, and when a server was used last; to stop servers.
-            scopes=("list:groups", "read:servers", "delete:servers"),
+            # To know which groups there are, who is in which, and when a server was used last; to
+            # stop servers.
+            scopes=("list:groups", "read:users:groups", "read:servers", "delete:servers"),
             custom_scopes=SCOPES,
         )
         serve_pages(app, pages, groups.service_url)

@@ -126,23 +126,18 @@ class Notices:
         """
         marks = ", ".join("?" for _ in groups) or "''"
         with self._store.db.read() as tx:
-            rows = tx.all(
-                f"{_NOTICES} WHERE (user_name = ? OR (user_name = '' AND group_name IN ({marks})))"
-                " AND ((over_at IS NULL AND kind <> 'stopped') OR (kind = 'stopped' AND at >= ?))"
-                " ORDER BY at DESC, id DESC LIMIT 20",
-                *(user, *groups, since),
+            rows = _current(
+                tx,
+                since,
+                f"(user_name = ? OR (user_name = '' AND group_name IN ({marks})))",
+                *(user, *groups),
             )
-        return _shown(rows)
+        return _shown(rows[:20])
 
     def current(self, since: int) -> list[Told]:
         """All that anybody is told now, newest first."""
         with self._store.db.read() as tx:
-            rows = tx.all(
-                f"{_NOTICES} WHERE (over_at IS NULL AND kind <> 'stopped')"
-                " OR (kind = 'stopped' AND at >= ?) ORDER BY at DESC, id DESC",
-                since,
-            )
-        return _shown(rows)
+            return _shown(_current(tx, since, "1 = 1"))
 
     # -- what is sent ------------------------------------------------------------------------
 
@@ -214,6 +209,17 @@ class Notices:
             following = tx.one("SELECT min(at) FROM stop_order WHERE at > ?", at)
         assert following
         return [(Order(*row[:3]), row[3], row[4]) for row in due], following[0]
+
+
+def _current(tx: Transaction, since: int, where: str, *values: object) -> list[Row]:
+    """What is true now or was a stop since an instant, newest first: as much as that is, however
+    much there was before."""
+    rows = tx.all(
+        f"{_NOTICES} WHERE over_at IS NULL AND kind <> 'stopped' AND {where}"
+        f" UNION ALL {_NOTICES} WHERE kind = 'stopped' AND at >= ? AND {where}",
+        *(*values, since, *values),
+    )
+    return sorted(rows, key=lambda row: (row[1], row[0]), reverse=True)
 
 
 def _orders(tx: Transaction) -> dict[str, Order]:

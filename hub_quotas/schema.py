@@ -116,6 +116,11 @@ notice = sa.Table(
 )
 _true = notice.c.over_at.is_(None)
 sa.Index("notice_open", notice.c.stem, unique=True, sqlite_where=_true, postgresql_where=_true)
+# That a server was stopped is never over: without these, each look would read all that ever were.
+_current = sa.and_(_true, notice.c.kind != sa.literal_column("'stopped'"))
+_stop = notice.c.kind == sa.literal_column("'stopped'")
+sa.Index("notice_current", notice.c.at, sqlite_where=_current, postgresql_where=_current)
+sa.Index("notice_stop", notice.c.at, sqlite_where=_stop, postgresql_where=_stop)
 
 # By e-mail and webhook; a row for each that is to be sent.
 delivery = sa.Table(
@@ -128,6 +133,8 @@ delivery = sa.Table(
     sa.Column("next_at", sa.BigInteger, nullable=False),
     sa.Column("sent_at", sa.BigInteger),
 )
+_unsent = delivery.c.sent_at.is_(None)
+sa.Index("delivery_due", delivery.c.next_at, sqlite_where=_unsent, postgresql_where=_unsent)
 
 # Servers that are to stop; each hub stops its own.
 stop_order = sa.Table(

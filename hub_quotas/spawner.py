@@ -284,8 +284,8 @@ class QuotaMixin:
                 store = self.quota_settings.store()
                 if allowed:
                     adopt(store, session, user, name, allowed)
-                # One that ends at this moment needs no correction, which would be read for ever.
-                just_now = 0 <= now() - at < JUST_NOW
+                # One that is stopped at this moment needs no correction, to be read ever after.
+                just_now = reason != "died" and 0 <= now() - at < JUST_NOW
                 closed = store.close_session(session, reason, None if just_now else at)
                 if not closed and at != SEEN:
                     correct_end(store, session, reason, at)

@@ -304,6 +304,7 @@ def after(row: Row) -> None:
     assert "consecutive spawns failed" not in row.hub.log
     at = row.hub.log.find("Traceback")
     assert at < 0, row.hub.log[max(0, at - 1000) : at + 3000]
+    assert "Rolling back" not in row.hub.log, "the hub would read all that runs anew"
     held = [s for s in row.hub.ledger().open_sessions() if s.hub != "other"]
     assert held == []
 

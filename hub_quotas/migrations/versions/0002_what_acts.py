@@ -28,6 +28,12 @@ def upgrade() -> None:
         sqlite_where=still_true,
         postgresql_where=still_true,
     )
+    for name, where in (
+        ("notice_current", "over_at IS NULL AND kind <> 'stopped'"),
+        ("notice_stop", "kind = 'stopped'"),
+    ):
+        only = sa.text(where)
+        op.create_index(name, "notice", ["at"], sqlite_where=only, postgresql_where=only)
     op.create_table(
         "delivery",
         sa.Column("notice", sa.Integer, sa.ForeignKey("notice.id"), primary_key=True),
@@ -36,6 +42,10 @@ def upgrade() -> None:
         sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
         sa.Column("next_at", sa.BigInteger, nullable=False),
         sa.Column("sent_at", sa.BigInteger),
+    )
+    unsent = sa.text("sent_at IS NULL")
+    op.create_index(
+        "delivery_due", "delivery", ["next_at"], sqlite_where=unsent, postgresql_where=unsent
     )
     op.create_table(
         "stop_order",
