@@ -117,7 +117,7 @@ def start_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartHub]:
 
     yield start
     for hub in hubs.values():
-        hub.stop()
+        hub.end()
     for hub in hubs.values():
         _check_log(hub)
 
@@ -134,7 +134,7 @@ def fresh_hub(tmp_path: Path) -> Iterator[StartHub]:
 
     yield start
     for hub in hubs:
-        hub.stop()
+        hub.end()
         _check_log(hub)
 
 

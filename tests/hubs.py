@@ -11,10 +11,12 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -112,6 +114,22 @@ class Hub:
                 self.process.wait(PATIENCE)
             except subprocess.TimeoutExpired:
                 self.process.kill()
+
+    def end(self) -> None:
+        """At once, with all that it has started, however: what is left of a test."""
+        ours = []
+        with suppress(psutil.NoSuchProcess):
+            hub = psutil.Process(self.process.pid)
+            ours = [hub, *hub.children(recursive=True)]
+        api = f"http://127.0.0.1:{self.settings['hub_port']}/"
+        for process in psutil.process_iter():  # what another life of this hub has started
+            with suppress(psutil.Error):
+                if process.environ().get("JUPYTERHUB_API_URL", "").startswith(api):
+                    ours.append(process)
+        for process in ours:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        self.process.wait()
 
     def kill(self) -> None:
         """SIGKILL to the hub alone: its servers, proxy and services live on."""

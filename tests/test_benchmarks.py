@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 
+import pytest
 from hubs import ROOT
 
 
@@ -24,6 +25,7 @@ def test_the_decision_benchmark_prints_its_figures(tmp_path):
     assert {"growth", "prometheus_ratio"} <= figures.keys()
 
 
+@pytest.mark.slow
 def test_the_scale_benchmark_prints_its_figures(tmp_path):
     words = ["--servers", "20", "--spawns", "3", "--seconds", "2", "--json"]
     done = subprocess.run(
