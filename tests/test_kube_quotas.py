@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import sys
 import time
 
 import matrix
@@ -215,9 +216,10 @@ def test_an_unknown_choice_is_said_on_every_path(kubernetes, start_hub):
 # -- an institution's hub ----------------------------------------------------------------------
 
 
-@pytest.fixture
-def institution(kubernetes: Cluster, start_hub) -> Hub:
-    hub = start_hub("twoi2c", **kubernetes.hub_settings)
+@pytest.fixture(params=["6.1", pytest.param("5.5", marks=pytest.mark.slow)])
+def institution(request: pytest.FixtureRequest, kubernetes: Cluster, start_hub) -> Hub:
+    python = sys.executable if request.param == "6.1" else request.getfixturevalue("hub55")
+    hub = start_hub("twoi2c", python=python, **kubernetes.hub_settings)
     hub.limits("""
         students: {server.memory: 512M}
         research: {group.gpu: 1, server.memory: 2G}
