@@ -44,11 +44,12 @@ class Points:
         """A subject goes by another name."""
         self.ids = {}
 
-    def stamp(self, at: int, last: Iterable[Point]) -> int:
+    def stamp(self, at: int, last: Iterable[Point], present: int | None = None) -> int:
         stamp = max([at, *(point.at for point in last)])
-        if stamp - at > CLOCK_AHEAD:
+        behind = stamp - (at if present is None else present)
+        if behind > CLOCK_AHEAD:
             raise LedgerError(
-                f"The clock is {(stamp - at) // 10**6} seconds behind the ledger. Nothing can be "
+                f"The clock is {behind // 10**6} seconds behind the ledger. Nothing can be "
                 "charged until it is right again."
             )
         return stamp
@@ -60,6 +61,7 @@ class Points:
         at: int,
         change: Mapping[str, int],
         known: Callable[[int], Point] | int = 0,
+        present: int | None = None,
     ) -> int:
         """A new point for each subject, all at one instant, which is returned.
 
@@ -67,10 +69,11 @@ class Points:
 
         Args:
             known: the last points where they were read already, or an instant not to go before.
+            present: the clock's instant, where `at` is an earlier one.
         """
         read = known if callable(known) else lambda id: self.last(tx, id)
         last = {id: read(id) for id in subjects}
-        stamp = self.stamp(at, last.values())
+        stamp = self.stamp(at, last.values(), present)
         if not callable(known):
             stamp = max(stamp, known)
         for id, before in last.items():

@@ -216,12 +216,12 @@ class Reconciler:
 
 
 async def keep_reconciling(app: Any, open_store: Callable[[], QuotaStore]) -> None:
-    """Until cancelled. What goes wrong is logged, and tried again.
+    """Until cancelled. What goes wrong is logged once, and tried again each second.
 
     A server of which the ledger has not heard that it runs is told of within a second: the hub may
     be killed again soon after it came up.
     """
-    reconciler, next_comparison = Reconciler(app, open_store), 0.0
+    reconciler, next_comparison, failed = Reconciler(app, open_store), 0.0, False
     while True:
         await asyncio.sleep(_TICK_SECONDS)
         untold: dict[str, Server] = {}
@@ -238,7 +238,14 @@ async def keep_reconciling(app: Any, open_store: Callable[[], QuotaStore]) -> No
             await reconciler.close_missing()
         except Exception as error:
             servers.tell_again(untold)
-            log.warning("The ledger can't be compared with what runs, trying again: %s", error)
+            if not failed:
+                unknown = not isinstance(error, LedgerError)
+                log.warning("The ledger can't be told what runs: %s", error, exc_info=unknown)
+            failed = True
+        else:
+            if failed:
+                log.info("The ledger is told again what runs")
+            failed = False
 
 
 async def _sliced(items: Iterable[T]) -> AsyncIterator[T]:

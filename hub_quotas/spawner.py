@@ -31,9 +31,6 @@ from .spawn_page import start_again, what_is_left
 from .store import SEEN, now
 from .transaction import LedgerError
 
-JUST_NOW = 10**6
-"""Microseconds within which the ledger hears of an end as it happens."""
-
 _polling: ContextVar[bool] = ContextVar("polling", default=False)
 
 
@@ -284,10 +281,7 @@ class QuotaMixin:
                 store = self.quota_settings.store()
                 if allowed:
                     adopt(store, session, user, name, allowed)
-                # One that is stopped at this moment needs no correction, to be read ever after.
-                just_now = reason != "died" and 0 <= now() - at < JUST_NOW
-                closed = store.close_session(session, reason, None if just_now else at)
-                if not closed and at != SEEN:
+                if not store.close_session(session, reason, at) and at != SEEN:
                     correct_end(store, session, reason, at)
 
             await outbox.tell(f"the end of {self._who}", close)

@@ -279,7 +279,7 @@ class QuotaStore:
 
         Args:
             at: when it ended, if that was earlier than now; microseconds since 1970, UTC, or SEEN.
-                What was counted since is taken off again, exactly, whatever window is asked for.
+                Exact for every window: what was counted since is taken off again.
         """
         return self._end(id, reason, CLOSED, at)
 
@@ -294,11 +294,14 @@ class QuotaStore:
                 return False
             charge = session.charges[-1]
             tx.lock(charge.subjects)
-            known = self.points.append(
-                tx, charge.subjects, self.present(tx), negative(charge.amounts), charge.since
-            )
             at = session.seen_at if at == SEEN else at
-            ended = known if at is None else min(max(at, session.reserved_at), known)
+            last = {subject: self.points.last(tx, subject) for subject in charge.subjects}
+            latest = max(self.points.stamp(self.present(tx), last.values()), charge.since)
+            ended = latest if at is None else min(max(at, session.reserved_at), latest)
+            known = self.points.append(
+                *(tx, charge.subjects, max(ended, charge.since), negative(charge.amounts)),
+                *(last.__getitem__, latest),
+            )
             for subject, segments in late(session.charges, ended, known).items():
                 for segment in segments:
                     self.lay_over(tx, id, subject, segment)

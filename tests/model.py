@@ -160,10 +160,13 @@ class Model:
         self.credits: list[tuple[Subject, int, str, int]] = []
         self.last: Counter[Subject] = Counter()  # the instant of the last event, by subject
 
-    def _stamp(self, subjects: Sequence[Subject] | frozenset[Subject]) -> int:
+    def _stamp(
+        self, subjects: Sequence[Subject] | frozenset[Subject], earliest: int | None = None
+    ) -> int:
         """An event stands at one instant for all that it touches: the clock's, or the latest at
         which any of them was touched before, where the clock has gone back."""
-        at = max([self.clock.now, *(self.last[subject] for subject in subjects)])
+        now = self.clock.now if earliest is None else earliest
+        at = max([now, *(self.last[subject] for subject in subjects)])
         self.last.update(dict.fromkeys(subjects, 0))
         for subject in subjects:
             self.last[subject] = at
@@ -250,8 +253,11 @@ class Model:
         one = self.open.get(id)
         if one is None:
             return False
-        known = self._stamp(one.spans[-1].subjects)
+        subjects = one.spans[-1].subjects
+        known = max([self.clock.now, one.spans[-1].since, *(self.last[s] for s in subjects)])
         one.end = known if at is None else min(max(at, one.reserved), known)
+        # A late closing stands where it belongs, unless something else has happened since.
+        self._stamp(subjects, max(one.end, one.spans[-1].since))
         return True
 
     def resize(self, id: str, amounts: Amounts) -> bool:

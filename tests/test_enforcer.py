@@ -315,8 +315,19 @@ def test_a_stop_costs_only_the_courses_that_it_is_about(world, monkeypatch):
     world.now += MINUTE
     world.store.close_session(id, "died", world.now - SECOND)
     world.enforcer.step()
-    assert computed == [("group.cpu-hours", "")], "also where it was late; sam has none running"
+    assert computed == [("group.cpu-hours", "")], "sam has none running"
     computed.clear()
+    id = world.start("lou")
+    world.now += MINUTE
+    world.start("kim", server="second")
+    world.now += MINUTE
+    world.store.close_session(id, "died", world.now - 90 * SECOND)
+    world.enforcer.step()
+    assert computed == [("group.cpu-hours", ""), ("member.cpu-hours", "kim")]
+    computed.clear()
+    with world.store.db.read() as tx:
+        (late,) = tx.all("SELECT session FROM overlay WHERE since < until AND session = ?", id)[:1]
+    assert late, "that was before kim's second server, so it was laid over the curve"
     adjust(world.store, "other", "bo", "cpu", 1000 * HOUR, "ada", "a credit")
     world.enforcer.step()
     assert computed == [("member.cpu-hours", "bo")]

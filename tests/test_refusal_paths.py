@@ -137,6 +137,10 @@ def test_stopping_gives_back_what_was_held(start_hub):
     hub = start_hub("formless", slow_spawn_timeout=10)
     a_student(hub, "finisher")
     before = hub.in_use()["course"]
+    [session] = hub.ledger().open_sessions("finisher")
     assert hub.api("users/finisher/server", "DELETE").is_success
     wait_for("the stop", lambda: hub.in_use().get("course", 0) == before - 1)
     assert hub.ledger().open_sessions("finisher") == []
+    with hub.ledger().db.read() as tx:
+        late = tx.all("SELECT id FROM overlay WHERE session = ?", session.id)
+    assert late == [], "nothing to put right, and to read ever after"
