@@ -47,13 +47,15 @@ T = TypeVar("T")
 # -- what is answered -------------------------------------------------------------------------
 
 
-def shown(session: Session, lasts: int) -> dict[str, Any]:
+def shown(session: Session, lasts: int, stops_at: int | None) -> dict[str, Any]:
     """A reservation in JSON. Pure.
 
     Args:
         lasts: microseconds from the last renewal.
+        stops_at: when a limit ends it, however often it is renewed.
     """
-    until = datetime.fromtimestamp((session.seen_at + lasts) // 10**6, timezone.utc)
+    ends = min(filter(None, (session.seen_at + lasts, stops_at)))
+    until = datetime.fromtimestamp(ends // 10**6, timezone.utc)
     return {
         "id": session.id,
         "user": session.user,
@@ -131,8 +133,9 @@ class Api(web.RequestHandler):
         """`call(store, *values)` in a thread; what can go wrong with it becomes an answer."""
         try:
             return await asyncio.to_thread(lambda: call(self.open_ledger(), *values))
-        except NoReservation:
-            raise ApiError(404, "You hold no such reservation, or no longer.") from None
+        except NoReservation as error:
+            why = f" It ended: {error.why}." if error.why else ""
+            raise ApiError(404, f"You hold no such reservation, or no longer.{why}") from None
         except Taken:
             raise ApiError(409, "id: this one is used up; choose another.") from None
         except (LedgerError, PolicyError) as error:
@@ -164,6 +167,14 @@ class Api(web.RequestHandler):
         log.info("Refused %s for %s (%s)", self.owner, user, code)
         return ApiError(403, words, code)
 
+    async def shown(self, held: list[Session]) -> list[dict[str, Any]]:
+        stops = await self.ledger(reservations.stops, [session.id for session in held])
+        return [shown(session, self.lasts, stops.get(session.id)) for session in held]
+
+    async def answer_with(self, session: Session, status: int = 200) -> None:
+        [content] = await self.shown([session])
+        self.answer(content, status)
+
     def answer(self, content: object, status: int = 200) -> None:
         self.set_status(status)
         self.finish(json.dumps(content))
@@ -186,7 +197,7 @@ class ReservationsApi(Api):
 
     async def get(self) -> None:
         held = await self.ledger(reservations.of, self.owner)
-        self.answer({"reservations": [shown(session, self.lasts) for session in held]})
+        self.answer({"reservations": await self.shown(held)})
 
     async def post(self) -> None:
         ask = self.read()
@@ -201,7 +212,7 @@ class ReservationsApi(Api):
             raise await self.refuse(user, answer)
         session = await self.ledger(reservations.find_held, self.owner, id)
         self.set_header("Location", f"{self.context.prefix}api/reservations/{id}")
-        self.answer(shown(session, self.lasts), 201)
+        await self.answer_with(session, 201)
 
     async def _user_and_groups(self, ask: Ask) -> tuple[str, list[str]]:
         """Which groups can be charged, as the hub has it."""
@@ -229,9 +240,8 @@ class ReservationApi(Api):
     """One reservation."""
 
     async def get(self, id: str) -> None:
-        self.answer(
-            shown(await self.ledger(reservations.find_held, self.owner, _hex(id)), self.lasts)
-        )
+        session = await self.ledger(reservations.find_held, self.owner, _hex(id))
+        await self.answer_with(session)
 
     async def put(self, id: str) -> None:
         ask = self.read("limits", "guarantees")
@@ -240,7 +250,7 @@ class ReservationApi(Api):
         session = await self.ledger(reservations.find_held, self.owner, _hex(id))
         if decision and not decision.allowed:
             raise await self.refuse(session.user, Answer((decision,)))
-        self.answer(shown(session, self.lasts))
+        await self.answer_with(session)
 
     async def delete(self, id: str) -> None:
         await self.ledger(reservations.release, self.owner, _hex(id))
@@ -294,9 +304,11 @@ def routes(context: Context, groups: GroupStore, open_ledger: Callable[[], Quota
 
 
 async def keep_expiring(store: QuotaStore, lasts: int) -> None:
-    """Until cancelled: what was not renewed in time ends."""
+    """Until cancelled: what was not renewed in time ends, and what a limit stops."""
     while True:
         try:
+            for session in await asyncio.to_thread(reservations.stop_due, store):
+                log.info("Stopped reservation %s of %s", session.id, session.user)
             for session in await asyncio.to_thread(reservations.expire, store, lasts):
                 log.info("Reservation %s of %s was not renewed", session.id, session.user)
         except LedgerError as error:

@@ -6,6 +6,8 @@ import html
 import logging
 from typing import Any
 
+from jupyterhub.metrics import metrics_prefix
+from prometheus_client import Counter
 from tornado import web
 
 from hub_groups.attach import HUB_MAJOR
@@ -61,6 +63,15 @@ class Refused(_Base):
 
     def __str__(self) -> str:
         return self.jupyterhub_message
+
+
+REFUSALS = Counter(
+    "quota_refusals",
+    "Servers that were refused, by the code of the reason",
+    ["reason"],
+    namespace=metrics_prefix,
+)
+"""Among the hub's own metrics. 5.5 has no reasons in those of its own."""
 
 
 def uncount(spawner: Any) -> None:

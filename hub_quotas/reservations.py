@@ -6,9 +6,10 @@ holder says so, or when it was not renewed in time: a holder that crashed leaks 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from .decision import Answer, Decision
+from .notices import Notices
 from .outlook import time_of
 from .requests import Amounts, Request
 from .sessions import Session, find
@@ -22,7 +23,15 @@ _PREFIX = "service:"
 
 
 class NoReservation(LookupError):
-    """There is none of that id that its owner holds."""
+    """There is none of that id that its owner holds.
+
+    Attributes:
+        why: for one that is over, what ended it.
+    """
+
+    def __init__(self, id: str, why: str = "") -> None:
+        super().__init__(id)
+        self.why = why
 
 
 class Taken(ValueError):
@@ -65,8 +74,10 @@ def find_held(store: QuotaStore, owner: str, id: str) -> Session:
         NoReservation: there is none, or none any more.
     """
     session = store.session(id)
-    if session is None or session.hub != _held_by(store, owner) or session.closed_at:
+    if session is None or session.hub != _held_by(store, owner):
         raise NoReservation(id)
+    if session.closed_at:
+        raise NoReservation(id, session.reason or "")
     return session
 
 
@@ -100,6 +111,26 @@ def release(store: QuotaStore, owner: str, id: str, reason: str = "released") ->
     if session is None or session.hub != _held_by(store, owner):
         raise NoReservation(id)
     store.close_session(id, reason)
+
+
+def stops(store: QuotaStore, ids: Iterable[str]) -> dict[str, int]:
+    """When limits end these, where they do within minutes; microseconds since 1970, UTC."""
+    orders = Notices(store).orders()
+    return {id: orders[id].at for id in ids if id in orders}
+
+
+def stop_due(store: QuotaStore) -> list[Session]:
+    """End what a limit stops, as of the instant that was computed; returns that. Who holds it hears
+    of it at the next renewal."""
+    with store.db.read() as tx:
+        mine = find(
+            tx,
+            "closed_at IS NULL AND hub LIKE ? AND id IN (SELECT session FROM stop_order"
+            " WHERE at <= ?)",
+            *(f"{_PREFIX}%", store.present(tx)),
+        )
+    at = stops(store, (session.id for session in mine))
+    return [s for s in mine if s.id in at and store.close_session(s.id, "stopped", at[s.id])]
 
 
 def of(store: QuotaStore, owner: str) -> list[Session]:

@@ -24,7 +24,7 @@ from .policy import DEFAULT_GROUP, group_name
 from .quantities import QuantityError
 from .readers import Found, as_started, hold, read
 from .reconcile import servers
-from .refusal import Refused, uncount
+from .refusal import REFUSALS, Refused, uncount
 from .requests import Request
 from .sessions import ALLOWED, SESSION, new_id
 from .spawn_page import start_again, what_is_left
@@ -232,6 +232,7 @@ class QuotaMixin:
         self.orm_spawner.user_options = {}
         self.user.db.commit()
         uncount(self)
+        REFUSALS.labels(reason).inc()
         self.log.info("Refused %s (%s)", self._who, reason)
         usage = f"{self.hub.base_url.removesuffix('hub/')}services/quotas/"
         return Refused(text, (usage, "See what you use"), reason, status)

@@ -81,6 +81,9 @@ def test_refusals_do_not_bring_the_hub_down(start_hub, python):
         assert student.get("hub/spawn/stubborn/two").status_code == 403
     assert hub.process.poll() is None
     assert hub.api("").is_success
+    counted = 'jupyterhub_quota_refusals_total{reason="quota-member"} '
+    [count] = [line for line in hub.api("metrics").text.splitlines() if line.startswith(counted)]
+    assert float(count.removeprefix(counted)) >= 12
 
 
 def test_what_would_fit_is_said_and_fits(start_hub):

@@ -15,8 +15,11 @@ from ledgers import clock, store, url
 
 from hub_quotas import reservations
 from hub_quotas.asks import BadInput, read_ask
+from hub_quotas.enforcer import Enforcer
+from hub_quotas.policy import parse_policy
 from hub_quotas.reservations import LASTS, NoReservation, Taken
 from hub_quotas.store import QuotaStore
+from hub_quotas.watch import MINUTE
 
 __all__ = ["clock", "store", "url"]
 
@@ -81,9 +84,7 @@ def test_resources_are_held_and_released(start_hub, request, version):
             **{"servers": "1", "cpu": "1.5", "memory": "2G", "gpu": "1"},
             "example.org/fpga": "2",
         }
-        until = datetime.fromisoformat(held["until"].replace("Z", "+00:00"))
-        left = (until - datetime.now(timezone.utc)).total_seconds()
-        assert 570 < left <= held["lasts_seconds"] == 600
+        assert 570 < _left(held) <= held["lasts_seconds"] == 600
 
         use = hub.ledger().group_use()["lab"]
         assert (use["cpu"], use["memory"], use["gpu"]) == (1500, 2 * G, 1)
@@ -322,6 +323,47 @@ def test_ten_minutes_from_the_last_renewal(store, clock):
     assert [s.id for s in reservations.expire(store)] == ["renewed"]
     used = store.used("lab", "ada", "cpu", began, clock.now)
     assert used == 1000 * ((LASTS - 1) + (clock.now - began)), "one renewed once, and the server"
+
+
+def test_what_a_limit_stops_ends_at_the_instant_that_was_computed(store, clock):
+    limits = {"server.lifetime": "2m", "member.servers": 5}
+    store.apply(parse_policy({"groups": {"lab": {"limits": limits}}}), "ada", "test")
+    began = clock.now
+    reservations.hold(store, "jobs", "job", "ada", "job", ["lab"], {"cpu": 1000})
+    store.reserve("server", "ada", "", ["lab"], {"cpu": 1000})
+    Enforcer(store, []).step()
+    assert reservations.stops(store, ["job", "unknown"]) == {"job": began + 2 * MINUTE}
+    assert reservations.stop_due(store) == []
+    clock.now += 3 * MINUTE
+    assert [s.id for s in reservations.stop_due(store)] == ["job"], "a hub stops its own"
+    assert reservations.stop_due(store) == []
+    ended = store.session("job")
+    assert (ended.closed_at, ended.reason) == (began + 2 * MINUTE, "server.lifetime of lab")
+    with pytest.raises(NoReservation) as error:
+        reservations.renew(store, "jobs", "job")
+    assert error.value.why == "server.lifetime of lab"
+
+
+def test_a_holder_reads_until_when_it_may_go_on_and_why_no_longer(hub, service):
+    ada = a_member(hub, "ada", "lab", "server.lifetime: 2s, member.memory: 8G")
+    id = service.hold(ada).json()["id"]
+    held = wait_for(
+        "the enforcer",
+        lambda: (r := service.put(f"reservations/{id}").json()) and _left(r) < 60 and r,
+    )
+    assert _left(held) <= 2
+    over = wait_for(
+        "its end", lambda: (a := service.put(f"reservations/{id}")).status_code == 404 and a, 20
+    )
+    assert over.json()["message"].endswith("It ended: server.lifetime of lab.")
+    session = hub.ledger().session(id)
+    assert session.closed_at - session.reserved_at <= 3 * 10**6, "not when it was looked at"
+    assert not any(hub.ledger().group_use()["lab"].values())
+
+
+def _left(held) -> float:
+    until = datetime.fromisoformat(held["until"].replace("Z", "+00:00"))
+    return (until - datetime.now(timezone.utc)).total_seconds()
 
 
 def test_hubs_that_share_a_ledger_may_have_services_of_one_name(url, store):

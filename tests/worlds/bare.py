@@ -19,7 +19,10 @@ c.JupyterHub.load_roles = [
     {
         "name": "tests",
         "services": ["tests"],
-        "scopes": ["admin:users", "admin:servers", "admin:groups", "admin:server_state"],
+        "scopes": [
+            *("admin:users", "admin:servers", "admin:groups", "admin:server_state"),
+            "read:metrics",
+        ],
     }
 ]
 
