@@ -85,6 +85,11 @@ def difference(known: Mapping[str, str], servers: Mapping[str, Server]) -> Diffe
     )
 
 
+def adopt(store: QuotaStore, id: str, user: str, name: str, allowed: Mapping[str, Any]) -> bool:
+    """Record a server that was started without the ledger; False where it is known."""
+    return store.adopt(id, user, name, allowed["group"], allowed["amounts"], allowed["since"])
+
+
 class Servers:
     """Those of this hub, by session."""
 
@@ -107,7 +112,7 @@ class Servers:
         spawner = self._spawners.get(session)
         if spawner is None or spawner.session_id != session or not spawner.active:
             return None
-        used = spawner.orm_spawner.last_activity  # in memory: a hub's objects do not expire
+        used = spawner.orm_spawner.last_activity  # in memory, unless the hub rolled back
         return Server(
             session,
             spawner.user.name,
@@ -151,7 +156,6 @@ class Reconciler:
     app: Any
     open_store: Callable[[], QuotaStore]
     _missing_since: dict[str, float] = field(default_factory=dict)
-    _used_at: dict[str, int] = field(default_factory=dict)
     _took_up: bool = False
 
     async def compare(self) -> None:
@@ -173,11 +177,9 @@ class Reconciler:
     async def beat(self, running: Mapping[str, Server]) -> None:
         """Tell when these were seen running last, and used."""
         seen = {id: server.seen_at for id, server in running.items() if server.seen_at}
-        used = {id: s.used_at for id, s in running.items() if s.used_at}
-        new = {id: at for id, at in used.items() if self._used_at.get(id) != at}
-        if seen or new:
-            await off_loop(lambda: self.open_store().seen(seen, new))
-            self._used_at = {**{id: at for id, at in self._used_at.items() if id in used}, **new}
+        used = {id: server.used_at for id, server in running.items() if server.used_at}
+        if seen or used:
+            await off_loop(lambda: self.open_store().seen(seen, used))
 
     async def close_missing(self) -> None:
         """End the sessions that have been missing for long enough, and still are."""
@@ -205,8 +207,8 @@ class Reconciler:
 
     def _adopt(self, server: Server) -> bool:
         assert server.allowed
-        what = (server.allowed["group"], server.allowed["amounts"], server.allowed["since"])
-        return self.open_store().adopt(server.session, server.user, server.name, *what)
+        of = (server.session, server.user, server.name)
+        return adopt(self.open_store(), *of, server.allowed)
 
     async def _rename(self, old: str, new: str) -> None:
         try:

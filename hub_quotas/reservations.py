@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from .decision import Answer, Decision
 from .notices import Notices
 from .outlook import time_of
+from .points import FOR_EVER
 from .requests import Amounts, Request
 from .sessions import Session, find
 from .store import SEEN, QuotaStore
@@ -123,14 +124,13 @@ def stop_due(store: QuotaStore) -> list[Session]:
     """End what a limit stops, as of the instant that was computed; returns that. Who holds it hears
     of it at the next renewal."""
     with store.db.read() as tx:
-        mine = find(
-            tx,
-            "closed_at IS NULL AND hub LIKE ? AND id IN (SELECT session FROM stop_order"
-            " WHERE at <= ?)",
-            *(f"{_PREFIX}%", store.present(tx)),
+        held, present = (
+            find(tx, "closed_at IS NULL AND hub LIKE ?", f"{_PREFIX}%"),
+            store.present(tx),
         )
-    at = stops(store, (session.id for session in mine))
-    return [s for s in mine if s.id in at and store.close_session(s.id, "stopped", at[s.id])]
+    at = stops(store, (session.id for session in held))
+    due = [session for session in held if at.get(session.id, FOR_EVER) <= present]
+    return [s for s in due if store.close_session(s.id, "stopped", at[s.id])]
 
 
 def of(store: QuotaStore, owner: str) -> list[Session]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any
 
@@ -23,7 +22,7 @@ from .off_loop import off_loop, outbox
 from .policy import DEFAULT_GROUP, group_name
 from .quantities import QuantityError
 from .readers import Found, as_started, hold, read
-from .reconcile import servers
+from .reconcile import adopt, servers
 from .refusal import REFUSALS, Refused, uncount
 from .requests import Request
 from .sessions import ALLOWED, SESSION, new_id
@@ -378,11 +377,6 @@ class QuotaMixin:
 async def _join(options: Any, group: str | None) -> dict[str, Any]:
     found = await maybe_future(options)
     return {**(found or {}), CHARGED_GROUP: group} if group else found
-
-
-def adopt(store: Any, id: str, user: str, server: str, allowed: Mapping[str, Any]) -> None:
-    """Record a server that was started while the ledger could not be reached."""
-    store.adopt(id, user, server, allowed["group"], allowed["amounts"], allowed["since"])
 
 
 def with_quotas(spawner: type, quotas: HubQuotas, groups: HubGroups) -> type:

@@ -118,7 +118,7 @@ class Hub:
     def end(self) -> None:
         """At once, with all that it has started, however: what is left of a test."""
         ours = []
-        with suppress(psutil.NoSuchProcess):
+        if self.process.poll() is None:
             hub = psutil.Process(self.process.pid)
             ours = [hub, *hub.children(recursive=True)]
         api = f"http://127.0.0.1:{self.settings['hub_port']}/"
