@@ -26,8 +26,9 @@ import prometheus
 from hub_quotas.ledger import POSITIONS, Charge, Point, negative, pack, step
 from hub_quotas.points import encode
 from hub_quotas.policy import Policy, parse_policy
+from hub_quotas.policy_store import now
 from hub_quotas.sessions import CLOSED, RUNNING, new_id, print_charges
-from hub_quotas.store import QuotaStore, now
+from hub_quotas.store import QuotaStore
 
 SIZES = (100_000, 1_000_000)
 """Measured beside a larger ledger, for how the time grows."""

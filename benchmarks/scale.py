@@ -36,8 +36,9 @@ import jupyterhub
 import psutil
 from jupyterhub import orm, roles
 
+from hub_quotas.policy_store import now
 from hub_quotas.sessions import SESSION, new_id
-from hub_quotas.store import QuotaStore, now
+from hub_quotas.store import QuotaStore
 
 HERE = Path(__file__).parent
 WITH, WITHOUT = "with", "without"

@@ -26,11 +26,12 @@ from .decision import Answer
 from .limits import PolicyError
 from .messages import told, tried
 from .policy import DEFAULT_GROUP, group_name
+from .policy_store import now
 from .quantities import AMOUNT, resource
 from .requests import BURST, Amounts, Request, in_use
 from .reservations import NoReservation, Taken
 from .sessions import Session, new_id
-from .store import QuotaStore, now
+from .store import QuotaStore
 from .transaction import LedgerError
 
 RESERVE = "custom:quotas:reserve"

@@ -16,7 +16,8 @@ from .notices import Notices, Told
 from .notices_api import SHOWN
 from .off_loop import off_loop
 from .policy import DEFAULT_GROUP, Policy, group_name
-from .store import QuotaStore, now
+from .policy_store import now
+from .store import QuotaStore
 from .transaction import LedgerError
 
 log = logging.getLogger("JupyterHub.quotas")

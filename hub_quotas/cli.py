@@ -17,17 +17,19 @@ from hub_groups.database import default_url, without_password
 from hub_groups.store import GroupStore
 from hub_groups.store import open_store as open_group_store
 
+from .changes import differences
 from .corrections import adjust
 from .decision import Decision
 from .files import FileError, read_policy
 from .ledger import Charge
 from .limits import PolicyError
 from .messages import explanation, headline, refusal, say_instant, title
-from .policy import DEFAULT_GROUP, Policy, differences
+from .policy import DEFAULT_GROUP, Policy
+from .policy_store import now
 from .pruning import prune
 from .quantities import HOUR, TIME, QuantityError, parse_count, parse_cpu, parse_memory, resource
 from .sessions import Session
-from .store import QuotaStore, now, open_store
+from .store import QuotaStore, open_store
 from .transaction import LedgerError
 from .windows import WindowError, parse_window, read_zone
 from .windows import length as window_length

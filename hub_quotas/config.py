@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from jupyterhub.app import JupyterHub
-from traitlets import Dict, Enum, Float, List, TraitError, Unicode, validate
+from traitlets import Dict, Enum, Float, List, TraitError, Unicode, Union, validate
 from traitlets.config import Configurable
 
 from hub_groups.database import default_url
 
 from .delivery import is_address
+from .files import FileError, read_policy
 from .limits import PolicyError
-from .policy import parse_policy
+from .policy import Policy, parse_policy
 from .requests import GUARANTEE, LIMIT, Amounts, Request
 from .store import QuotaStore, open_store
 from .windows import WindowError, read_zone
@@ -33,13 +36,15 @@ class HubQuotas(Configurable):
         """
     ).tag(config=True)
 
-    policy = Dict(
+    policy = Union(
+        [Dict(), Unicode()],
         help="""
-        A policy (groups, plans, prices) that becomes all that holds each time the hub starts.
+        A policy (groups, plans, prices), or the name of a file with one, in YAML or JSON.
 
-        The same keys as in a policy file. A policy that can't be read stops the hub with a
-        sentence that says what is wrong. Leave it out to set limits in the browser.
-        """
+        It is read each time the hub starts. What it names is changed nowhere else: the pages show
+        it with the file's name. What it does not name can still be set in the browser. A policy
+        that can't be read stops the hub with a sentence that says what is wrong.
+        """,
     ).tag(config=True)
 
     hub_name = Unicode(
@@ -175,8 +180,8 @@ class HubQuotas(Configurable):
     @validate("policy")
     def _readable_policy(self, proposal):  # type: ignore[no-untyped-def]
         try:
-            parse_policy(proposal["value"])
-        except PolicyError as error:
+            _policy(proposal["value"])
+        except (FileError, PolicyError) as error:
             raise TraitError(f"c.HubQuotas.policy: {error}") from None
         return proposal["value"]
 
@@ -193,16 +198,27 @@ class HubQuotas(Configurable):
             LedgerError: the database can't be reached. The next call tries again.
         """
         store = open_store(self.db_url, read_zone(self.time_zone), self.hub_name)
-        if self.policy and not self._applied:
-            store.apply(parse_policy(self.policy), "jupyterhub_config", "config")
+        if not self._applied:
+            here = (
+                "" if self.hub_name == type(self).hub_name.default_value else f" of {self.hub_name}"
+            )
+            store.manage(_policy(self.policy), f"{self.policy_source}{here}")
             self._applied = True
         return store
 
+    policy_source = "jupyterhub_config.py"
+    """The file that says the policy, as people know it."""
     _applied = False
 
     def request(self, limits: Amounts, guarantees: Amounts) -> Request:
         """What a server asks for, counted as this hub does."""
         return Request(limits, guarantees, self.charged, self.capped, self.on_excess == CLAMP)
+
+
+def _policy(value: Any) -> Policy:
+    return (
+        read_policy(Path(value)) if isinstance(value, str) and value else parse_policy(value or {})
+    )
 
 
 def _checked(name: str, value: str, is_right: Callable[[str], bool], what: str) -> str:
@@ -224,4 +240,6 @@ def settings(app: JupyterHub) -> HubQuotas:
     """What the hub's configuration says, with the defaults filled in."""
     found = HubQuotas(config=app.config)
     found.db_url = found.db_url or default_url(app.db_url, "hub_quotas.sqlite")
+    named = found.policy if isinstance(found.policy, str) else app.config_file
+    found.policy_source = Path(named).name or found.policy_source
     return found

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from .changes import GROUP_ENTRY, renamed
 from .ledger import Segment, credited, late, negative
-from .policy import renamed
+from .policies import By
 from .sessions import GONE, find
 from .store import QuotaStore
 from .transaction import LedgerError
@@ -65,12 +66,13 @@ def rename(store: QuotaStore, old: str, new: str, group: bool = False) -> None:
         if tx.one(f"SELECT id FROM subject WHERE {column} = ?", new):  # noqa: S608
             raise LedgerError(f"'{new}' has a history of its own; '{old}' can't take its name.")
         tx.run(f"UPDATE subject SET {column} = ? WHERE {column} = ?", new, old)  # noqa: S608
-        tx.run(
-            f"UPDATE session SET {column} = ? WHERE {column} = ? AND closed_at IS NULL",  # noqa: S608
-            *(new, old),
-        )
+        for table in ("session", "ask"):
+            tx.run(f"UPDATE {table} SET {column} = ? WHERE {column} = ?", new, old)  # noqa: S608
         if group:
-            store.replace(tx, renamed(store.policies.read(tx), old, new), "rename", "ledger")
+            held = store.policies.held(tx)
+            managers = {(GROUP_ENTRY, new): held.sources.get((GROUP_ENTRY, old), "")}
+            by = By("hub", "rename")
+            store.replace(tx, renamed(held.policy, old, new), by, managers)
         store.policies.note_rename(tx, old, new, store.present(tx))
 
 

@@ -32,6 +32,7 @@ class ProfilesQuotaMixin(QuotaMixin):
     profile_list: Any
     charged_first = False
     _granted: Decision | None = None
+    _profile = ""
 
     async def run_pre_spawn_hook(self) -> None:
         await maybe_future(super(QuotaMixin, self).run_pre_spawn_hook())  # type: ignore[misc]
@@ -44,6 +45,14 @@ class ProfilesQuotaMixin(QuotaMixin):
             raise self.refuse(f"No such choice: {error}", "quota-choice", 400) from None
         self._granted = None
         self._granted = await self.charge()
+
+    def _load_profile(self, slug: Any, profile_list: Any) -> Any:
+        """Of KubeSpawner: who chooses none gets the default one."""
+        self._profile = str(self._get_profile(slug, profile_list).get("slug") or "")  # type: ignore[attr-defined]
+        return super()._load_profile(slug, profile_list)  # type: ignore[misc]
+
+    def profile(self) -> str:
+        return self._profile
 
     async def choices(self) -> list[tuple[str, Request]]:
         profiles = await self._profiles()

@@ -7,7 +7,7 @@ from datetime import datetime, timezone, tzinfo
 
 from .decision import Answer, Check, Decision
 from .limits import GROUP, MEMBER, SERVER, Limit
-from .policy import Policy
+from .policy import WHOLE_HUB, Policy
 from .quantities import AMOUNT, resource, say_duration
 from .requests import MEASURED
 from .watch import STOPPED, STOPS_SOON, USED_UP, Notice
@@ -17,6 +17,11 @@ Managers = Mapping[str, Sequence[str]]
 """User names of managers, by group."""
 
 SCOPE_TITLES = {SERVER: "each server", MEMBER: "each member", GROUP: "the whole group"}
+
+
+def say_group(name: str) -> str:
+    """A group in a sentence."""
+    return "this hub" if name == WHOLE_HUB else name
 
 
 def refusal(decisions: Sequence[Decision], managers: Managers, again: str = "") -> str:
@@ -76,29 +81,30 @@ def short_reason(decision: Decision) -> str:
 
 def _why(check: Check) -> str:
     limit, kind = check.limit, check.limit.kind
+    group = say_group(limit.group)
     allowed = kind.say(limit.amount)
     if check.asked is None:
         return (
-            f"{limit.group} limits {kind.curve}, and this server has no {kind.curve} limit of its "
+            f"{group} limits {kind.curve}, and this server has no {kind.curve} limit of its "
             f"own; an admin of the hub has to set one (server.{kind.curve} of the group is enough)."
         )
     if not limit.amount and not limit.window:
-        return f"{limit.group} allows no {_things(kind.name)}."
+        return f"{group} allows no {_things(kind.name)}."
     if limit.scope == SERVER:
         return (
-            f"{limit.group} allows each server at most {allowed}{_of(kind.name)}; "
+            f"{group} allows each server at most {allowed}{_of(kind.name)}; "
             f"this one asks for {kind.say(check.asked)}."
         )
     whose = "you have" if limit.scope == MEMBER else "all its members together have"
     if limit.window:
-        whom = f"{limit.group} gives each member" if limit.scope == MEMBER else f"{limit.group} has"
+        whom = f"{group} gives each member" if limit.scope == MEMBER else f"{group} has"
         what = f"a budget of {allowed}" if kind.name == "cost" else allowed
         used = f"{whom} {what} {say_window(limit.window)}, and {whose} used {kind.say(check.used)}."
         if limit.reaction.size:
             size = " and ".join(f"{_say(n, a)}{_of(n)}" for n, a in limit.reaction.size)
             used += f" Until there is more, only servers with at most {size} start."
         return used
-    whom = f"{limit.group} allows each member" if limit.scope == MEMBER else f"{limit.group} has"
+    whom = f"{group} allows each member" if limit.scope == MEMBER else f"{group} has"
     if limit.resource == "servers":
         return f"{whom} {allowed} at once, and {whose} {check.used} running."
     by = _say("servers", check.use.servers)
@@ -158,7 +164,7 @@ def _whom_to_ask(decision: Decision, managers: Managers) -> str:
         names = managers.get(check.limit.group)
         if names:
             manages = "who manages" if len(names) == 1 else "who manage"
-            return f"To get more, ask {_either(names)}, {manages} {check.limit.group}."
+            return f"To get more, ask {_either(names)}, {manages} {say_group(check.limit.group)}."
     return "To get more, ask an admin of this hub."
 
 
@@ -242,7 +248,7 @@ def _lasting(check: Check) -> str:
 
 def notice(told: Notice, present: int, zone: tzinfo) -> str:
     """What people are told, in a sentence or two."""
-    limit, group = told.limit, told.limit.group
+    limit, group = told.limit, say_group(told.limit.group)
     if told.kind in (STOPS_SOON, STOPPED):
         server = f"server '{told.server}'" if told.server else "server"
         assert told.stops_at
@@ -267,17 +273,16 @@ def _budget(limit: Limit) -> str:
 
 
 def _why_it_stops(limit: Limit, past: bool) -> str:
+    group = say_group(limit.group)
     if limit.resource == "lifetime":
-        return f"{limit.group} lets each server run for {say_duration(limit.amount)}."
+        return f"{group} lets each server run for {say_duration(limit.amount)}."
     if limit.resource == "idle":
         length = say_duration(limit.amount)
         if past:
             return f"it had not been used for {length}."
-        return (
-            f"{limit.group} stops servers that are not used for {length}. Use it, and it goes on."
-        )
+        return f"{group} stops servers that are not used for {length}. Use it, and it goes on."
     whose = "your" if limit.scope == MEMBER else "the group's"
-    return f"{whose} {_budget(limit)} in {limit.group} {'is' if past else 'is then'} used up."
+    return f"{whose} {_budget(limit)} in {group} {'is' if past else 'is then'} used up."
 
 
 def _reaction(told: Notice, present: int, zone: tzinfo) -> str:

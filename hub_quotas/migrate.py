@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from hub_groups.database import writing
 
-HEAD = "0002"
+HEAD = "0003"
 VERSION_TABLE = "hub_quotas_version"  # the hub's own database may be the same one
 
 _ONE_AT_A_TIME = 7_240_631  # any number that nobody else locks on

@@ -14,7 +14,8 @@ from hub_groups.web import Context, Page
 
 from .notices import Notices, Told
 from .policy import DEFAULT_GROUP, group_name
-from .store import QuotaStore, now
+from .policy_store import now
+from .store import QuotaStore
 from .transaction import LedgerError
 from .watch import STOPPED
 

@@ -3,20 +3,90 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-from .policy import (
-    Policy,
-    checked,
-    parse_group,
-    parse_plan,
-    parse_prices,
-    print_group,
-    print_plan,
-    print_prices,
-)
+from .changes import GROUP_ENTRY, PLAN, PRICES, Entry, documents, put
+from .limits import PolicyError
+from .policy import Policy
 from .transaction import Transaction
+
+_RENAME = "rename"
+
+_CHANGES = (
+    "SELECT version, kind, name, (SELECT b.document FROM policy_entry b WHERE"
+    " b.kind = e.kind AND b.name = e.name AND b.version < e.version"
+    " ORDER BY b.version DESC LIMIT 1),"
+    " document, at, who, via, why, address, source FROM policy_entry e"
+)
+
+
+@dataclass(frozen=True)
+class By:
+    """Who changes something, for the audit log.
+
+    Attributes:
+        via: by what means: `page`, `api`, `cli`, `config`.
+        why: in their own words.
+        address: from where, as the proxy says.
+    """
+
+    who: str
+    via: str
+    why: str = ""
+    address: str = ""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One entry of the policy as it became at an instant, and as it was before.
+
+    Attributes:
+        before, after: documents; None where there is no entry.
+        at: microseconds since 1970, UTC.
+        source: the file that manages it; empty for none.
+    """
+
+    version: int
+    kind: str
+    name: str
+    before: Any
+    after: Any
+    at: int
+    by: By
+    source: str = ""
+
+    @property
+    def entry(self) -> Entry:
+        return self.kind, self.name
+
+
+class Held(NamedTuple):
+    """What holds now.
+
+    Attributes:
+        version: of the last change of anything.
+        versions: of the last change of each entry.
+        sources: the file that manages an entry, where one does.
+    """
+
+    version: int = 0
+    policy: Policy = Policy()
+    versions: Mapping[Entry, int] = {}
+    sources: Mapping[Entry, str] = {}
+
+
+class Conflict(RuntimeError):
+    """Somebody else has changed an entry since it was looked at.
+
+    Attributes:
+        change: the last one.
+    """
+
+    def __init__(self, change: Change) -> None:
+        self.change = change
+        super().__init__(f"{change.by.who} has changed {change.name or 'the prices'} since.")
 
 
 class Policies:
@@ -24,35 +94,36 @@ class Policies:
 
     def __init__(self, on_rename: Callable[[], None]) -> None:
         """`on_rename`: what to do when a user or group goes by another name since the last look."""
-        self._known = (0, Policy())
+        self._held = Held()
         self._on_rename = on_rename
 
     def read(self, tx: Transaction) -> Policy:
         """What holds now; only entries that are new are read."""
-        version, policy = self._known
+        return self.held(tx).policy
+
+    def held(self, tx: Transaction) -> Held:
+        """The same, with versions and sources."""
+        before = self._held
         row = tx.one("SELECT max(version) FROM policy_entry")
         latest = (row and row[0]) or 0
-        if latest == version:
-            return policy
-        groups, plans, prices = dict(policy.groups), dict(policy.plans), policy.prices
-        for kind, name, document in tx.all(
-            "SELECT kind, name, document FROM policy_entry"
+        if latest == before.version:
+            return before
+        versions, sources, changes = dict(before.versions), dict(before.sources), {}
+        for version, kind, name, document, source in tx.all(
+            "SELECT version, kind, name, document, source FROM policy_entry"
             " WHERE version > ? AND version <= ? ORDER BY version",
-            version,
-            latest,
+            *(before.version, latest),
         ):
-            spec = json.loads(document) if document is not None else None
-            if kind == "rename":
+            if kind == _RENAME:
                 self._on_rename()
-            elif kind == "prices":
-                prices = parse_prices(spec)
-            elif kind == "plan":
-                _put(plans, name, None if spec is None else parse_plan(name, spec))
-            else:
-                _put(groups, name, None if spec is None else parse_group(name, spec))
-        policy = checked(Policy(groups, plans, prices))
-        self._known = (latest, policy)
-        return policy
+                continue
+            entry = (kind, name)
+            changes[entry] = json.loads(document) if document is not None else None
+            versions[entry] = version
+            sources[entry] = source
+        sources = {entry: source for entry, source in sources.items() if source}
+        self._held = Held(latest, put(before.policy, changes), versions, sources)
+        return self._held
 
     def note_rename(self, tx: Transaction, old: str, new: str, at: int) -> None:
         """So that other processes hear of it, and the audit log too."""
@@ -62,50 +133,69 @@ class Policies:
             *(old, json.dumps(new), at),
         )
 
-    def write(self, tx: Transaction, policy: Policy, at: int, who: str, via: str) -> None:
-        """Add an entry for all in which `policy` differs from what holds."""
-        old, new = _documents(self.read(tx)), _documents(policy)
-        for kind, name in sorted(old.keys() | new.keys()):
-            document = new.get((kind, name))
-            if document != old.get((kind, name)):
+    def write(
+        self,
+        tx: Transaction,
+        policy: Policy,
+        at: int,
+        by: By,
+        managers: Mapping[Entry, str] | None = None,
+    ) -> None:
+        """Add an entry for all in which `policy` differs from what holds.
+
+        Args:
+            managers: the files that manage entries from now on, or empty for none any more; None
+                where it is people who change something, which no file may manage.
+
+        Raises:
+            PolicyError: the entry is managed by a file.
+        """
+        held = self.held(tx)
+        old, new = documents(held.policy), documents(policy)
+        for entry in sorted(old.keys() | new.keys()):
+            before = held.sources.get(entry, "")
+            after = (managers or {}).get(entry, before) if entry in new else ""
+            changed = json.dumps(old.get(entry)) != json.dumps(new.get(entry))
+            if changed and before and managers is None:
+                why = f"this is managed by {before}; change it there."
+                raise PolicyError((say_entry(entry),), why)
+            if changed or after != before:
+                document = json.dumps(new[entry]) if entry in new else None
                 tx.run(
-                    "INSERT INTO policy_entry (kind, name, document, at, who, via)"
-                    " VALUES (?, ?, ?, ?, ?, ?)",
-                    *(kind, name, document, at, who, via),
+                    "INSERT INTO policy_entry"
+                    " (kind, name, document, at, who, via, why, source, address)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    *(*entry, document, at, by.who, by.via, by.why, after, by.address),
                 )
 
-    def audit(self, tx: Transaction, group: str | None) -> list[dict[str, Any]]:
-        """All changes of the policy, newest first: of one group, or all. Each with what the entry
-        was before."""
-        rows = tx.all(
-            "SELECT version, kind, name, document, at, who, via, why FROM policy_entry"
-            " ORDER BY version"
-        )
-        columns = ("version", "kind", "name", "after", "at", "who", "via", "why")
-        last: dict[tuple[str, str], Any] = {}
-        found = []
-        for row in rows:
-            entry = dict(zip(columns, row, strict=True))
-            entry["after"] = entry["after"] and json.loads(entry["after"])
-            entry["before"] = last.get((entry["kind"], entry["name"]))
-            last[entry["kind"], entry["name"]] = entry["after"]
-            if group is None or (entry["kind"], entry["name"]) == ("group", group):
-                found.append(entry)
-        return found[::-1]
+    # -- the audit log ---------------------------------------------------------------------
+
+    def changes(
+        self, tx: Transaction, where: str, *values: object, most: int = 100
+    ) -> list[Change]:
+        """The changes for which a condition holds, newest first. Each with what was before."""
+        sql = f"{_CHANGES} WHERE {where} ORDER BY version DESC LIMIT ?"
+        return [
+            Change(
+                *(version, kind, name, _read(before), _read(after), at),
+                By(who, via, why, address),
+                source,
+            )
+            for version, kind, name, before, after, at, who, via, why, address, source in tx.all(
+                sql, *values, most
+            )
+        ]
+
+    def conflict(self, tx: Transaction, entry: Entry) -> Conflict:
+        (last,) = self.changes(tx, "kind = ? AND name = ?", *entry, most=1)
+        return Conflict(last)
 
 
-def _put(found: dict[str, Any], name: str, value: Any) -> None:
-    if value is None:
-        found.pop(name, None)
-    else:
-        found[name] = value
+def say_entry(entry: Entry) -> str:
+    """`geo-101`, `plan course-small`, `the prices`."""
+    kind, name = entry
+    return {GROUP_ENTRY: name, PLAN: f"plan {name}", PRICES: "the prices"}.get(kind, name)
 
 
-def _documents(policy: Policy) -> dict[tuple[str, str], str]:
-    """A policy as entries: JSON by kind and name."""
-    found = {("group", name): print_group(group) for name, group in policy.groups.items()}
-    found |= {("plan", name): print_plan(plan) for name, plan in policy.plans.items()}
-    entries = {entry: json.dumps(document) for entry, document in found.items()}
-    if policy.prices:
-        entries["prices", ""] = json.dumps(print_prices(policy.prices))
-    return entries
+def _read(document: str | None) -> Any:
+    return None if document is None else json.loads(document)

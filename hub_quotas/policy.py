@@ -16,6 +16,9 @@ from .windows import length
 DEFAULT_GROUP = "default"
 """Charged for users who are in no group."""
 
+WHOLE_HUB = "*"
+"""Above all groups: what holds for the whole hub, or for all hubs that share a ledger."""
+
 PRICED = {"cpu": 1000, "memory": 2**30}
 """How many of the smallest unit a price is for: a core, a GiB; one of anything else."""
 
@@ -80,7 +83,7 @@ class Policy:
     _boosts: dict[str, tuple[Boost, ...]] = _remembered()
 
     def path(self, group: str) -> tuple[str, ...]:
-        """The group and its ancestors, nearest first: `a/b` is under `a`."""
+        """The group and its ancestors, nearest first: `a/b` under `a`, and all under WHOLE_HUB."""
         if group not in self._paths:
             found = [group]
             while above := self._above(found[-1]):
@@ -94,8 +97,10 @@ class Policy:
         return {name: group.parent for name, group in self.groups.items() if group.parent}
 
     def _above(self, group: str) -> str:
+        if group == WHOLE_HUB:
+            return ""
         known = self.groups.get(group)
-        return (known and known.parent) or group.rpartition("/")[0]
+        return (known and known.parent) or group.rpartition("/")[0] or WHOLE_HUB
 
     def limits_of(self, group: str) -> tuple[Limit, ...]:
         """What holds for a group by itself: its own limits, and its plan's for other keys."""
@@ -189,53 +194,11 @@ def print_policy(policy: Policy) -> dict[str, Any]:
     return document
 
 
-def edited(policy: Policy, group: str, key: str, value: object) -> Policy:
-    """`policy` with one limit of one group set, or removed (None).
-
-    Raises:
-        PolicyError: for a limit that can't be read.
-    """
-    known = policy.groups.get(group, Group(group))
-    kept = tuple(limit for limit in known.limits if limit.key != key)
-    added = () if value is None else _limits_of_key(group, key, value, (group, key))
-    changed = replace(known, limits=_sorted((*kept, *added)))
-    return checked(replace(policy, groups={**policy.groups, group: changed}))
-
-
-def differences(before: Policy, after: Policy) -> list[tuple[str, str | None, str | None]]:
-    """What is to change, as (place, before, after); None for what is not there."""
-    old, new = (_flat(print_policy(policy)) for policy in (before, after))
-    places = sorted(old.keys() | new.keys())
-    return [(p, old.get(p), new.get(p)) for p in places if old.get(p) != new.get(p)]
-
-
-def _flat(document: Any, place: tuple[str, ...] = ()) -> dict[str, str]:
-    if not isinstance(document, dict):
-        return {" · ".join(place): str(document)}
-    found: dict[str, str] = {}
-    for key, value in document.items():
-        found |= _flat(value, place if key in ("groups", "limits") else (*place, str(key)))
-    return found
-
-
 def longest_window(policy: Policy) -> int:
     """The length of the longest window that some limit names, in microseconds; 0 for none."""
     every: list[Group | Plan] = [*policy.groups.values(), *policy.plans.values()]
     windows = [limit.window for entry in every for limit in entry.limits if limit.window]
     return max((length(window) for window in windows), default=0)
-
-
-def renamed(policy: Policy, old: str, new: str) -> Policy:
-    """`policy` with one group by another name, also where others have it as their parent."""
-    groups = {}
-    for name, group in policy.groups.items():
-        group = replace(group, parent=new if group.parent == old else group.parent)
-        if name == old:
-            limits = tuple(replace(limit, group=new) for limit in group.limits)
-            moved = tuple(replace(b, limit=replace(b.limit, group=new)) for b in group.boosts)
-            group = replace(group, name=new, limits=limits, boosts=moved)
-        groups[group.name] = group
-    return checked(replace(policy, groups=groups))
 
 
 def group_name(name: object) -> str:
@@ -263,6 +226,8 @@ def parse_group(name: object, spec: Any) -> Group:
     if isinstance(priority, bool) or not isinstance(priority, int):
         raise PolicyError((*place, "priority"), f"'{priority}' is not a whole number.")
     parent = entry.get("parent")
+    if parent and group == WHOLE_HUB:
+        raise PolicyError((*place, "parent"), f"nothing is above '{WHOLE_HUB}', the whole hub.")
     return Group(
         name=group,
         parent=group_name(parent) if parent else "",
@@ -383,13 +348,11 @@ def _refuse_cycle(policy: Policy, start: str) -> None:
 def _limits(group: str, spec: Any, place: tuple[str, ...]) -> tuple[Limit, ...]:
     found: list[Limit] = []
     for key, value in _mapping(spec, place).items():
-        found += _limits_of_key(group, str(key), value, (*place, str(key)))
-    return _sorted(found)
+        found += limits_of_key(group, str(key), value, (*place, str(key)))
+    return sorted_limits(found)
 
 
-def _limits_of_key(
-    group: str, key: str, value: object, place: tuple[str, ...]
-) -> tuple[Limit, ...]:
+def limits_of_key(group: str, key: str, value: object, place: tuple[str, ...]) -> tuple[Limit, ...]:
     """One limit, or several windows of one budget as a list."""
     values = value if isinstance(value, list) and value else [value]
     limits = tuple(parse_limit(group, key, one, place) for one in values)
@@ -405,7 +368,7 @@ def _print_limits(limits: Iterable[Limit]) -> dict[str, Any]:
     return {key: values[0] if len(values) == 1 else values for key, values in texts.items()}
 
 
-def _sorted(limits: Iterable[Limit]) -> tuple[Limit, ...]:
+def sorted_limits(limits: Iterable[Limit]) -> tuple[Limit, ...]:
     return tuple(sorted(limits, key=lambda limit: (limit.key, limit.text)))
 
 

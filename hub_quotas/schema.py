@@ -17,10 +17,13 @@ policy_entry = sa.Table(
     sa.Column("document", sa.Text),  # JSON; NULL where it was removed
     sa.Column("at", sa.BigInteger, nullable=False),
     sa.Column("who", sa.Text, nullable=False),
-    sa.Column("via", sa.Text, nullable=False),  # page, cli
+    sa.Column("via", sa.Text, nullable=False),  # page, api, cli, config
     sa.Column("why", sa.Text, nullable=False, server_default=""),
+    sa.Column("source", sa.Text, nullable=False, server_default=""),  # the file that manages it
+    sa.Column("address", sa.Text, nullable=False, server_default=""),  # from where it was changed
     sqlite_autoincrement=True,
 )
+sa.Index("policy_entry_by_name", policy_entry.c.kind, policy_entry.c.name, policy_entry.c.version)
 
 # Where each resource stands in a point's state. For ever.
 resource = sa.Table(
@@ -77,8 +80,11 @@ session = sa.Table(
     sa.Column("closed_at", sa.BigInteger),
     sa.Column("reason", sa.Text),
     sa.Column("used_at", sa.BigInteger, nullable=False, server_default="0"),  # 0: not yet known
+    sa.Column("profile", sa.Text, nullable=False, server_default=""),  # as its user chose it
     sqlite_with_rowid=False,
 )
+sa.Index("session_by_group", session.c.group_name, session.c.closed_at)
+sa.Index("session_by_user", session.c.user_name, session.c.closed_at)
 _open = session.c.closed_at.is_(None)
 sa.Index("session_open", session.c.user_name, sqlite_where=_open, postgresql_where=_open)
 
@@ -162,3 +168,26 @@ person = sa.Table(
     sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("user_name", sa.Text, nullable=False),
 )
+
+# Members who ask for more, and the answers.
+ask = sa.Table(
+    "ask",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("user_name", sa.Text, nullable=False),
+    sa.Column("group_name", sa.Text, nullable=False),
+    sa.Column("limit_key", sa.Text, nullable=False),
+    sa.Column("amount", sa.Text, nullable=False),  # as in a policy: 80 per 7d
+    sa.Column("until", sa.Text, nullable=False),  # as in a boost: a day or an hour
+    sa.Column("why", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),  # open, approved, declined, withdrawn
+    sa.Column("answered_at", sa.BigInteger),
+    sa.Column("answered_by", sa.Text, nullable=False, server_default=""),
+    sa.Column("answer", sa.Text, nullable=False, server_default=""),
+    sa.Column("given", sa.Text, nullable=False, server_default=""),
+    sa.Column("given_until", sa.Text, nullable=False, server_default=""),
+    sqlite_autoincrement=True,
+)
+sa.Index("ask_by_group", ask.c.group_name, ask.c.state)
+sa.Index("ask_by_user", ask.c.user_name, ask.c.at)

@@ -26,11 +26,12 @@ from .messages import SCOPE_TITLES, headline, of, resource_title, title
 from .notices import Told
 from .notices_api import NoticesApi, told_to
 from .policy import DEFAULT_GROUP, Policy, group_name
+from .policy_store import now
 from .pruning import keep_pruning
 from .quantities import AMOUNT, RESOURCES, say_duration
 from .requests import Amounts, in_use
 from .sessions import Session
-from .store import QuotaStore, now, open_store
+from .store import QuotaStore, open_store
 from .transaction import LedgerError
 from .windows import read_zone
 

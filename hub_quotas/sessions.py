@@ -22,7 +22,7 @@ RESERVED, RUNNING, CLOSED, VOIDED = "reserved", "running", "closed", "voided"
 
 _SESSIONS = (
     "SELECT id, hub, user_name, server_name, group_name, path, state, charges, reserved_at,"
-    " started_at, seen_at, closed_at, reason FROM session"
+    " started_at, seen_at, closed_at, reason, profile FROM session"
 )
 
 
@@ -34,6 +34,7 @@ class Session:
         id: its own, as users and servers can be renamed.
         path: the charged group and its ancestors, when it was reserved.
         charges: what it was charged for, and to which subjects, over time.
+        profile: what its user chose it by; empty where there was nothing to choose.
         reserved_at, started_at, seen_at, closed_at: microseconds since 1970, UTC.
     """
 
@@ -50,6 +51,7 @@ class Session:
     seen_at: int
     closed_at: int | None
     reason: str | None
+    profile: str = ""
 
     @property
     def granted(self) -> Amounts:
@@ -88,13 +90,14 @@ def insert(
     state: str,
     charge: Charge,
     seen_at: int,
+    profile: str = "",
 ) -> None:
     """A session that begins with this charge."""
     tx.run(
         "INSERT INTO session (id, hub, user_name, server_name, group_name, path, state,"
-        " charges, reserved_at, seen_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " charges, reserved_at, seen_at, profile) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         *(id, hub, user, server, group, encode(path), state),
-        *(print_charges([charge]), charge.since, seen_at),
+        *(print_charges([charge]), charge.since, seen_at, profile),
     )
 
 
@@ -107,19 +110,8 @@ def read_charges(text: str) -> tuple[Charge, ...]:
 
 
 def _session(row: Row) -> Session:
-    id, hub, user, server, group, path, state, charges, reserved, started, seen, closed, why = row
+    id, hub, user, server, group, path, state, charges, *rest = row
     return Session(
-        id=id,
-        hub=hub,
-        user=user,
-        server=server,
-        group=group,
-        path=tuple(json.loads(path)),
-        state=state,
-        charges=read_charges(charges),
-        reserved_at=reserved,
-        started_at=started,
-        seen_at=seen,
-        closed_at=closed,
-        reason=why,
+        *(id, hub, user, server, group, tuple(json.loads(path)), state, read_charges(charges)),
+        *rest,
     )

@@ -9,11 +9,12 @@ from typing import Any
 
 from .decision import Check, Decision
 from .limits import CHARGED_GROUP, SERVER, Limit
-from .messages import headline, short_reason, title
+from .messages import headline, say_group, short_reason, title
 from .off_loop import off_loop
+from .policy_store import now
 from .quantities import DURATION, say_duration
 from .requests import Request
-from .store import QuotaStore, now
+from .store import QuotaStore
 from .transaction import LedgerError
 
 _MOST_BARS = 6
@@ -89,7 +90,7 @@ def _group(
 
 def _bar(check: Check, group: str) -> str:
     most, said = check.limit.amount, html.escape(headline(check))
-    above = "" if check.limit.group == group else f" ({check.limit.group})"
+    above = "" if check.limit.group == group else f" ({say_group(check.limit.group)})"
     return (
         '<li class="d-flex align-items-center gap-2">'
         f'<meter class="flex-shrink-0" max="{most}" value="{check.used}" high="{most * 4 // 5}"'
@@ -115,7 +116,7 @@ def _verdict(decision: Decision, name: str) -> str:
 
 
 def _end(limit: Limit) -> str:
-    group, length = html.escape(limit.group), say_duration(limit.amount)
+    group, length = html.escape(say_group(limit.group)), say_duration(limit.amount)
     if limit.resource == "lifetime":
         return f"{group} lets each server run for {length}."
     return f"{group} stops servers that are not used for {length}."

@@ -20,6 +20,7 @@ from .limits import CHARGED_GROUP, PolicyError
 from .messages import told, tried
 from .off_loop import off_loop, outbox
 from .policy import DEFAULT_GROUP, group_name
+from .policy_store import now
 from .quantities import QuantityError
 from .readers import Found, as_started, hold, read
 from .reconcile import adopt, servers
@@ -27,7 +28,7 @@ from .refusal import REFUSALS, Refused, uncount
 from .requests import Request
 from .sessions import ALLOWED, SESSION, new_id
 from .spawn_page import start_again, what_is_left
-from .store import SEEN, now
+from .store import SEEN
 from .transaction import LedgerError
 
 _polling: ContextVar[bool] = ContextVar("polling", default=False)
@@ -106,7 +107,9 @@ class QuotaMixin:
             self.save_state()
         who = (self.user.id, self.user.name)
         try:
-            granted, why, code = await off_loop(self._reserve, session, *who, groups, request)
+            granted, why, code = await off_loop(
+                self._reserve, session, *who, groups, request, self.profile()
+            )
         except (LedgerError, PolicyError) as error:
             if self.quota_settings.on_outage == ALLOW:
                 self._allow(groups[0], request, error)
@@ -154,8 +157,18 @@ class QuotaMixin:
         started = await as_started(self)
         return [("", self.quota_settings.request(*(await read(started)).asked))]
 
+    def profile(self) -> str:
+        """What the user chose the server by, for reports."""
+        return str((self.user_options or {}).get("profile") or "")
+
     def _reserve(
-        self, id: str, number: int, user: str, groups: list[str], request: Request
+        self,
+        id: str,
+        number: int,
+        user: str,
+        groups: list[str],
+        request: Request,
+        profile: str,
     ) -> tuple[Decision | None, str, str]:
         """What is granted, or the words and the code of a refusal.
 
@@ -169,7 +182,8 @@ class QuotaMixin:
         except LedgerError as error:  # of names only; if there is more, it comes again
             self.log.warning("%s starts without the history of an earlier name: %s", user, error)
         policy = store.policy()
-        answer = store.reserve(id, user, self.name, policy.in_order(groups), request)
+        order = policy.in_order(groups)
+        answer = store.reserve(id, user, self.name, order, request, profile=profile)
         if answer.granted:
             return answer.granted, "", ""
         return None, *self.words(user, answer)

@@ -6,19 +6,16 @@ hubs that share a ledger. Points are only ever appended.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone, tzinfo
 from functools import lru_cache
-from typing import Any
 
-from . import migrate
 from .decision import Answer, Decision, decide
 from .forecast import fits
 from .ledger import Charge, Segment, difference, late, negative
 from .points import Points, View, encode
-from .policies import Policies
-from .policy import Policy, edited
+from .policy import WHOLE_HUB, Policy
+from .policy_store import PolicyStore
 from .requests import Amounts, Request, as_request
 from .sessions import (
     CLOSED,
@@ -31,7 +28,7 @@ from .sessions import (
     print_charges,
     read_charges,
 )
-from .transaction import Database, Transaction
+from .transaction import Transaction
 from .watch import say_place
 
 SEEN = -1
@@ -41,12 +38,7 @@ _OPEN = "id = ? AND closed_at IS NULL"
 _A_YEAR = 366 * 24 * 3_600_000_000
 
 
-def now() -> int:
-    """Microseconds since 1970, UTC."""
-    return time.time_ns() // 1000
-
-
-class QuotaStore:
+class QuotaStore(PolicyStore):
     """Limits and the ledger.
 
     Args:
@@ -64,57 +56,11 @@ class QuotaStore:
         hub: str = "hub",
         clock: Callable[[], int] | None = None,
     ) -> None:
-        self.zone, self.hub, self._clock = zone, hub, clock
-        self.db = Database(url)
-        with self.db.named_errors():
-            migrate.upgrade(self.db.engine)
         self.points = Points()
-        self.policies = Policies(self.points.forget_ids)
+        self.zone, self.hub = zone, hub
+        super().__init__(url, self.points.forget_ids, clock)
 
-    def close(self) -> None:
-        self.db.close()
-
-    # -- the policy --------------------------------------------------------------------------
-
-    def policy(self) -> Policy:
-        """What holds now."""
-        with self.db.read() as tx:
-            return self.policies.read(tx)
-
-    def set_limit(self, group: str, key: str, value: object, who: str, via: str) -> None:
-        """Set one limit of a group, or remove it (None). Holds from the next start on.
-
-        Args:
-            value: as written in a policy.
-            who: the user who does it, for the audit log.
-            via: by what means: `page`, `cli`.
-
-        Raises:
-            PolicyError: for a limit that can't be read; nothing is written.
-        """
-        with self.db.write() as tx:
-            tx.hold_policy(change=True)
-            self.replace(tx, edited(self.policies.read(tx), group, key, value), who, via)
-
-    def apply(self, policy: Policy, who: str, via: str) -> None:
-        """Make `policy` all that holds. Open sessions of a group that moves in the tree are charged
-        to its new ancestors from now on."""
-        with self.db.write() as tx:
-            tx.hold_policy(change=True)
-            self.replace(tx, policy, who, via)
-
-    def audit(self, group: str | None = None) -> list[dict[str, Any]]:
-        """All changes of the policy, newest first: of one group, or all. Each with what the entry
-        was before."""
-        with self.db.read() as tx:
-            return self.policies.audit(tx, group)
-
-    def replace(self, tx: Transaction, policy: Policy, who: str, via: str) -> None:
-        before, at = self.policies.read(tx), self.present(tx)
-        self.policies.write(tx, policy, at, who, via)
-        self._move_sessions(tx, before, policy, at)
-
-    def _move_sessions(self, tx: Transaction, before: Policy, after: Policy, at: int) -> None:
+    def moved(self, tx: Transaction, before: Policy, after: Policy, at: int) -> None:
         """Charge what runs to the ancestors that its group has now."""
         if before.parents == after.parents:
             return
@@ -139,6 +85,7 @@ class QuotaStore:
         groups: Sequence[str],
         request: Request | Amounts,
         hub: str = "",
+        profile: str = "",
     ) -> Answer:
         """Charge the first of `groups` that admits `request`, and open a session for it.
 
@@ -148,6 +95,7 @@ class QuotaStore:
         Args:
             groups: at least one, in the order in which to try them.
             hub: who tells how it goes on, if that is not this hub.
+            profile: what the user chose it by, for reports.
         """
         if self.db.postgres:
             self._make_subjects(user, groups)
@@ -164,7 +112,9 @@ class QuotaStore:
                 decision = self._decide(view, policy, user, group, request)
                 decisions.append(decision)
                 if decision.allowed:
-                    self._open(tx, view, policy, id, user, server, decision, hub or self.hub)
+                    self._open(
+                        tx, view, policy, id, user, server, decision, hub or self.hub, profile
+                    )
                     break
             return Answer(tuple(decisions))
 
@@ -219,12 +169,13 @@ class QuotaStore:
         server: str,
         decision: Decision,
         hub: str,
+        profile: str,
     ) -> None:
         path = policy.path(decision.group)
         ids = self.points.subjects(tx, [(user, decision.group), *(("", name) for name in path)])
         at = self.points.append(tx, ids, view.at, decision.amounts, view.last)
         charge = Charge(at, tuple(ids), decision.amounts)
-        insert(tx, id, hub, user, server, decision.group, path, RESERVED, charge, at)
+        insert(tx, id, hub, user, server, decision.group, path, RESERVED, charge, at, profile)
 
     def adopt(
         self, id: str, user: str, server: str, group: str, amounts: Amounts, since: int
@@ -403,10 +354,20 @@ class QuotaStore:
             return find(tx, "closed_at IS NULL OR closed_at >= ?", since)
 
     def group_use(self) -> dict[str, Amounts]:
-        """What each group that was ever charged has in use now, with what is below it."""
+        """What each group that was ever charged has in use now, with what is below it; without
+        WHOLE_HUB."""
         with self.db.read() as tx:
-            rows = tx.all("SELECT id, group_name FROM subject WHERE user_name = ''")
+            rows = tx.all(
+                "SELECT id, group_name FROM subject WHERE user_name = '' AND group_name <> ?",
+                WHOLE_HUB,
+            )
             return {group: self.points.last(tx, id).rate for id, group in rows}
+
+    def in_use(self, group: str) -> Amounts:
+        """What a group, with what is below it, has in use now."""
+        with self.db.read() as tx:
+            row = tx.one("SELECT id FROM subject WHERE user_name = '' AND group_name = ?", group)
+            return self.points.last(tx, row[0]).rate if row else {}
 
     def used(self, group: str, user: str, resource: str, begin: int, end: int) -> int:
         """What a member of a group, or the group with all below it (user `''`), used within a
@@ -417,18 +378,6 @@ class QuotaStore:
                 "SELECT id FROM subject WHERE user_name = ? AND group_name = ?", user, group
             )
             return view.between(row[0], resource, begin, end) if row else 0
-
-    # -- rows ----------------------------------------------------------------------------------
-
-    def present(self, tx: Transaction) -> int:
-        if self._clock:
-            return self._clock()
-        if not self.db.postgres:
-            return now()
-        # The start of the transaction would be from before the wait for a lock.
-        row = tx.one("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
-        assert row
-        return int(row[0])
 
 
 @lru_cache

@@ -111,10 +111,10 @@ class World:
         while group:
             found.append(group)
             group = self.parents.get(group) or group.rpartition("/")[0]
-        return found
+        return [*found, "*"]
 
     def policy(self) -> Policy:
-        groups: dict[str, dict] = {group: {"limits": {}} for group in self.parents}
+        groups: dict[str, dict] = {group: {"limits": {}} for group in (*self.parents, "*")}
         for group, parent in self.parents.items():
             if parent:
                 groups[group]["parent"] = parent
@@ -309,13 +309,18 @@ class History:
         self.latest = clock.now
         self.model = Model(clock)
         self.groups = [f"{name}-a", f"{name}-a/b", f"{name}-a/b/c", f"{name}-d", f"{name}-e"]
-        self.users = ["ada", "bo", "kim"]
+        self.scopes = [*self.groups, "*"]
+        self.users = [f"{name}-{who}" for who in ("ada", "bo", "kim")]
         self.ids: list[str] = []
         self.instants = [clock.now]
         self.counts: Counter[str] = Counter()
         self.log: list[str] = []
 
     def play(self, steps: int) -> None:
+        with self.store.db.write() as tx:  # of the histories before, in the same database
+            whole = "(SELECT id FROM subject WHERE user_name = '' AND group_name = '*')"
+            for table in ("point", "overlay"):
+                tx.run(f"DELETE FROM {table} WHERE subject = {whole}")
         self._policy()
         kinds = list(STEPS)
         weights = [STEPS[kind] for kind in kinds]
@@ -395,7 +400,7 @@ class History:
         self._same("void", self.store.void(id, "failed"), self.model.close(id, 0))
 
     def _adjust(self) -> None:
-        subject = (self.random.choice(["", *self.users]), self.random.choice(self.groups))
+        subject = (self.random.choice(["", *self.users]), self.random.choice(self.scopes))
         resource = self.random.choice(["cpu", "memory", "cost"])
         amount = self.random.choice([HOUR, -HOUR, 1]) * self.random.choice([1, 1000, G])
         self._say(f"adjust {subject} {resource} {amount}")
@@ -444,7 +449,7 @@ class History:
 
     def _rule(self) -> Rule:
         random = self.random
-        group, scope = random.choice(self.groups), random.choice(["member", "group", "group"])
+        group, scope = random.choice(self.scopes), random.choice(["member", "group", "group"])
         if random.random() < 0.25:
             scope = "server"
         if scope != "server" and random.random() < 0.5:
@@ -503,8 +508,8 @@ class History:
         self.counts["nonzero"] += right != 0
 
     def _compare(self) -> None:
-        use = self.store.group_use()
-        for group in self.groups:
+        use = {**self.store.group_use(), "*": self.store.in_use("*")}
+        for group in self.scopes:
             for resource in ("cpu", "memory", "servers", "gpu", "cost"):
                 found = use.get(group, {}).get(resource, 0)
                 self._same(f"{resource} of {group}", found, self.model.rate(("", group), resource))

@@ -23,8 +23,9 @@ from pathlib import Path
 
 from hub_quotas.ledger import POSITIONS
 from hub_quotas.policy import Policy, parse_policy
+from hub_quotas.policy_store import now
 from hub_quotas.sessions import Session, new_id
-from hub_quotas.store import QuotaStore, now
+from hub_quotas.store import QuotaStore
 
 G = 2**30
 CAPS = {"servers": 6, "memory": 12 * G}

@@ -11,8 +11,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hub_quotas.changes import differences, edited
 from hub_quotas.limits import KEYS, Limit, PolicyError, parse_limit
-from hub_quotas.policy import Policy, differences, edited, parse_policy, print_policy
+from hub_quotas.policy import Policy, parse_policy, print_policy
 from hub_quotas.quantities import HOUR, RESOURCES
 from hub_quotas.windows import Calendar, Fixed, Rolling
 
@@ -57,7 +58,7 @@ def test_the_example_of_the_design():
     assert policy.groups["earth-sciences"].limits == (
         Limit("earth-sciences", "group", "cost", 2000 * 10**6 * HOUR, Calendar("month")),
     )
-    assert policy.path(name) == (name, "earth-sciences")
+    assert policy.path(name) == (name, "earth-sciences", "*")
     held = {limit.key: limit for limit in policy.limits_of(name)}
     assert held["member.servers"].amount == 2, "what the group sets wins over its plan"
     assert held["server.cpu"].plan == "course-small"
@@ -194,9 +195,9 @@ def test_there_are_at_least_forty_documented_mistakes():
 
 def test_the_tree():
     policy = read("groups: {a: {}, x/y: {parent: a}, x/y/z: {}}")
-    assert policy.path("a/b/c") == ("a/b/c", "a/b", "a")
-    assert policy.path("x/y/z") == ("x/y/z", "x/y", "a"), "a parent wins over the path"
-    assert policy.path("unheard-of") == ("unheard-of",)
+    assert policy.path("a/b/c") == ("a/b/c", "a/b", "a", "*")
+    assert policy.path("x/y/z") == ("x/y/z", "x/y", "a", "*"), "a parent wins over the path"
+    assert policy.path("unheard-of") == ("unheard-of", "*")
 
 
 def test_groups_are_tried_by_priority_and_then_by_name():

@@ -26,8 +26,8 @@ from hubs import Hub, Visitor, wait_for
 from matrix import KINDS, Kind
 
 from hub_quotas.policy import parse_policy
+from hub_quotas.policy_store import now
 from hub_quotas.sessions import new_id
-from hub_quotas.store import now
 
 AFTER = "after"
 HOUR = 3_600_000_000

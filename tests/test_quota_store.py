@@ -239,9 +239,9 @@ def test_each_change_is_in_the_audit_log(store):
     store.set_limit("a", "member.servers", None, "bo", "page")
     seen = [
         (
-            entry["who"],
-            (entry["before"] or {}).get("limits"),
-            (entry["after"] or {}).get("limits"),
+            entry.by.who,
+            (entry.before or {}).get("limits"),
+            (entry.after or {}).get("limits"),
         )
         for entry in reversed(store.audit("a"))
     ]
@@ -289,7 +289,7 @@ def test_a_user_and_a_group_keep_their_history_under_another_name(store, clock):
     rename(store, "a", "alpha", group=True)
     assert not start(store, "2", user="samantha", group="alpha", cpu=1000)
     assert start(store, "3", user="sam", group="alpha", cpu=1000)
-    assert store.policy().path("sub") == ("sub", "alpha")
+    assert store.policy().path("sub") == ("sub", "alpha", "*")
     store.close_session("1", "stopped")
     assert store.used("alpha", "samantha", "cpu", 0, clock.now) == 1000 * HOUR
     start(store, "4", group="b")

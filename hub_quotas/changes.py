@@ -1,0 +1,107 @@
+"""How a policy changes: entry by entry, as the database and the audit log have it. Pure.
+
+An entry is a group, a plan, or the price book: `("group", "geo-101")`, `("plan", "course-small")`,
+`("prices", "")`. Its document is what stands under its name in a policy file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from .policy import (
+    Group,
+    Policy,
+    checked,
+    limits_of_key,
+    parse_group,
+    parse_plan,
+    parse_prices,
+    print_group,
+    print_plan,
+    print_policy,
+    print_prices,
+    sorted_limits,
+)
+
+Entry = tuple[str, str]
+
+GROUP_ENTRY, PLAN, PRICES = "group", "plan", "prices"
+
+
+def documents(policy: Policy) -> dict[Entry, Any]:
+    """A policy as documents by entry."""
+    found: dict[Entry, Any] = {
+        (GROUP_ENTRY, name): print_group(group) for name, group in policy.groups.items()
+    }
+    found |= {(PLAN, name): print_plan(plan) for name, plan in policy.plans.items()}
+    if policy.prices:
+        found[PRICES, ""] = print_prices(policy.prices)
+    return found
+
+
+def put(policy: Policy, changes: Mapping[Entry, Any]) -> Policy:
+    """`policy` with these entries as their documents say; None for one that goes.
+
+    Raises:
+        PolicyError: for the first thing that is wrong; the policy is checked as a whole.
+    """
+    groups, plans, prices = dict(policy.groups), dict(policy.plans), policy.prices
+    for (kind, name), document in changes.items():
+        if kind == PRICES:
+            prices = parse_prices(document)
+        elif kind == PLAN:
+            _put(plans, name, None if document is None else parse_plan(name, document))
+        else:
+            _put(groups, name, None if document is None else parse_group(name, document))
+    return checked(Policy(groups, plans, prices))
+
+
+def _put(found: dict[str, Any], name: str, value: Any) -> None:
+    if value is None:
+        found.pop(name, None)
+    else:
+        found[name] = value
+
+
+def edited(policy: Policy, group: str, key: str, value: object) -> Policy:
+    """`policy` with one limit of one group set, or removed (None).
+
+    Raises:
+        PolicyError: for a limit that can't be read.
+    """
+    known = policy.groups.get(group, Group(group))
+    kept = tuple(limit for limit in known.limits if limit.key != key)
+    added = () if value is None else limits_of_key(group, key, value, (group, key))
+    changed = replace(known, limits=sorted_limits((*kept, *added)))
+    return checked(replace(policy, groups={**policy.groups, group: changed}))
+
+
+def renamed(policy: Policy, old: str, new: str) -> Policy:
+    """`policy` with one group by another name, also where others have it as their parent."""
+    groups = {}
+    for name, group in policy.groups.items():
+        group = replace(group, parent=new if group.parent == old else group.parent)
+        if name == old:
+            limits = tuple(replace(limit, group=new) for limit in group.limits)
+            moved = tuple(replace(b, limit=replace(b.limit, group=new)) for b in group.boosts)
+            group = replace(group, name=new, limits=limits, boosts=moved)
+        groups[group.name] = group
+    return checked(replace(policy, groups=groups))
+
+
+def differences(before: Policy, after: Policy) -> list[tuple[str, str | None, str | None]]:
+    """What is to change, as (place, before, after); None for what is not there."""
+    old, new = (_flat(print_policy(policy)) for policy in (before, after))
+    places = sorted(old.keys() | new.keys())
+    return [(p, old.get(p), new.get(p)) for p in places if old.get(p) != new.get(p)]
+
+
+def _flat(document: Any, place: tuple[str, ...] = ()) -> dict[str, str]:
+    if not isinstance(document, dict):
+        return {" · ".join(place): str(document)}
+    found: dict[str, str] = {}
+    for key, value in document.items():
+        found |= _flat(value, place if key in ("groups", "limits") else (*place, str(key)))
+    return found

@@ -1,0 +1,137 @@
+"""The policy of a ledger: what holds, who changed what, and changing it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+from . import migrate
+from .changes import Entry, documents, edited, put
+from .policies import By, Change, Held, Policies
+from .policy import Policy
+from .transaction import Database, Transaction
+
+
+def now() -> int:
+    """Microseconds since 1970, UTC."""
+    return time.time_ns() // 1000
+
+
+class PolicyStore:
+    """The part of a ledger's store that is about its policy.
+
+    Args:
+        url: an SQLAlchemy URL: SQLite, or PostgreSQL with psycopg 3.
+        on_rename: what to do when a user or group goes by another name since the last look.
+        clock: microseconds since 1970, UTC. On PostgreSQL the database's own if not given: one
+            clock for all hubs.
+    """
+
+    def __init__(
+        self, url: str, on_rename: Callable[[], None], clock: Callable[[], int] | None = None
+    ) -> None:
+        self._clock = clock
+        self.db = Database(url)
+        with self.db.named_errors():
+            migrate.upgrade(self.db.engine)
+        self.policies = Policies(on_rename)
+
+    def close(self) -> None:
+        self.db.close()
+
+    def policy(self) -> Policy:
+        """What holds now."""
+        with self.db.read() as tx:
+            return self.policies.read(tx)
+
+    def held(self) -> Held:
+        """The same, with the version of each entry and the file that manages it."""
+        with self.db.read() as tx:
+            return self.policies.held(tx)
+
+    def edit(
+        self,
+        change: Callable[[Policy], Policy],
+        by: By,
+        expected: Mapping[Entry, int] = {},
+        managers: Mapping[Entry, str] | None = None,
+    ) -> Held:
+        """Change what holds, in one transaction. Holds from the next start on. Open sessions of a
+        group that moves in the tree are charged to its new ancestors from now on.
+
+        Args:
+            change: from what holds to what is to hold.
+            expected: the versions that entries had when they were looked at; 0 for none.
+            managers: see `Policies.write`.
+
+        Raises:
+            PolicyError: what `change` raises, or the entry is managed by a file.
+            Conflict: an entry has another version.
+        """
+        with self.db.write() as tx:
+            tx.hold_policy(change=True)
+            held = self.policies.held(tx)
+            for entry, version in expected.items():
+                if held.versions.get(entry, 0) != version:
+                    raise self.policies.conflict(tx, entry)
+            self.replace(tx, change(held.policy), by, managers)
+            return self.policies.held(tx)
+
+    def set_limit(self, group: str, key: str, value: object, who: str, via: str) -> None:
+        """Set one limit of a group to a value as written in a policy, or remove it (None).
+
+        Raises:
+            PolicyError: for a limit that can't be read; nothing is written.
+        """
+        self.edit(lambda policy: edited(policy, group, key, value), By(who, via))
+
+    def apply(self, policy: Policy, who: str, via: str) -> None:
+        """Make `policy` all that holds."""
+        self.edit(lambda _: policy, By(who, via))
+
+    def manage(self, policy: Policy, source: str) -> None:
+        """What a file says holds, and nobody else changes it; what it names no longer goes. Where
+        it says nothing at all any more, what it said stays, for people to change.
+
+        Args:
+            source: the file, as people know it.
+        """
+        held = self.held()
+        named = documents(policy)
+        mine = {entry for entry, manager in held.sources.items() if manager == source}
+        gone = dict.fromkeys(mine - named.keys()) if named else {}
+        managers = dict.fromkeys(named, source) or dict.fromkeys(mine, "")
+        self.edit(
+            lambda before: put(before, {**gone, **named}), By(source, "config"), managers=managers
+        )
+
+    def audit(self, group: str | None = None) -> list[Change]:
+        """The last changes of the policy, newest first: of one group, or of all."""
+        with self.db.read() as tx:
+            if group is None:
+                return self.policies.changes(tx, "kind <> 'rename'")
+            return self.policies.changes(tx, "kind = 'group' AND name = ?", group)
+
+    def replace(
+        self,
+        tx: Transaction,
+        policy: Policy,
+        by: By,
+        managers: Mapping[Entry, str] | None = None,
+    ) -> None:
+        before, at = self.policies.read(tx), self.present(tx)
+        self.policies.write(tx, policy, at, by, managers)
+        self.moved(tx, before, policy, at)
+
+    def moved(self, tx: Transaction, before: Policy, after: Policy, at: int) -> None:
+        """What else is to happen when groups have moved in the tree."""
+
+    def present(self, tx: Transaction) -> int:
+        if self._clock:
+            return self._clock()
+        if not self.db.postgres:
+            return now()
+        # The start of the transaction would be from before the wait for a lock.
+        row = tx.one("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
+        assert row
+        return int(row[0])
