@@ -45,6 +45,8 @@ class PageService:
         scopes: what the service itself may ask of the hub's REST API, and no more.
         custom_scopes: what others may be allowed to ask of the service, as the hub's own
             `custom_scopes`.
+        login_scopes: which of them a login on the pages brings with it, for who has them.
+        user_scopes: which of them every user has, and so their tokens may have.
     """
 
     name: str
@@ -52,6 +54,8 @@ class PageService:
     settings: dict[str, Any] = field(default_factory=dict)
     scopes: tuple[str, ...] = ()
     custom_scopes: dict[str, dict[str, str]] = field(default_factory=dict)
+    login_scopes: tuple[str, ...] = ()
+    user_scopes: tuple[str, ...] = ()
 
 
 @dataclass
@@ -140,8 +144,9 @@ def _services(configured: Iterable[dict[str, Any]], state: _Attached) -> list[di
             "url": state.url,
             "api_token": state.tokens[name],
             "oauth_no_confirm": True,  # part of this hub, not somebody else's application
+            "oauth_client_allowed_scopes": list(service.login_scopes),
         }
-        for name in state.services
+        for name, service in state.services.items()
     ]
     if HUB_MAJOR >= 6:  # 5.x knows no `timeout`, waits one second
         for page in pages:
@@ -168,7 +173,8 @@ def _host_settings(state: _Attached) -> str:
 
 
 def _user_scopes(state: _Attached) -> list[str]:
-    return [f"access:services!service={name}" for name in state.services]
+    theirs = [scope for service in state.services.values() for scope in service.user_scopes]
+    return [*(f"access:services!service={name}" for name in state.services), *theirs]
 
 
 def _roles(configured: Iterable[dict[str, Any]], state: _Attached) -> list[dict[str, Any]]:

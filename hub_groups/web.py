@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,15 @@ from tornado import httpclient, web
 from tornado.escape import json_decode
 from tornado.httputil import url_concat
 
+from . import words
+from .words import _
+
 Routes = list[tuple[str, type[web.RequestHandler], dict[str, Any]]]
+
+BURST, PER_SECOND = 60, 1
+"""How many changes somebody can make at once, and how many more each second."""
+
+_READING = ("GET", "HEAD", "OPTIONS")
 
 
 @dataclass
@@ -65,23 +74,88 @@ class Context:
 
 def template_environment(packages: list[str]) -> jinja2.Environment:
     """The templates of `packages`, each seeing those of hub_groups (`base.html`)."""
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.ChoiceLoader([jinja2.PackageLoader(package) for package in packages]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        extensions=["jinja2.ext.i18n"],
     )
+    environment.install_gettext_callables(  # type: ignore[attr-defined]
+        words.gettext, words.ngettext, newstyle=True, pgettext=words.pgettext
+    )
+    return environment
 
 
-class Page(HubOAuthenticated, web.RequestHandler):
-    """A page for somebody who is logged in to the hub."""
+class Brake:
+    """How often somebody may change something: a bucket that fills again."""
+
+    def __init__(self, burst: int = BURST, per_second: float = PER_SECOND) -> None:
+        self._burst, self._per_second = burst, per_second
+        self._left: dict[str, tuple[float, float]] = {}
+
+    def wait(self, who: str, at: float) -> float:
+        """The seconds until they may; 0 where they may now, which is then counted."""
+        if len(self._left) > 10_000:  # those whose bucket is full again need not be remembered
+            full = self._burst / self._per_second
+            self._left = {n: (left, t) for n, (left, t) in self._left.items() if at - t < full}
+        left, since = self._left.get(who, (self._burst, at))
+        left = min(self._burst, left + (at - since) * self._per_second)
+        if left < 1:
+            return (1 - left) / self._per_second
+        self._left[who] = (left - 1, at)
+        return 0
+
+
+brake = Brake()
+"""One for all pages and addresses of this process."""
+
+
+class Visit(HubOAuthenticated, web.RequestHandler):
+    """What pages and the REST API share: who it is, and that a change is really theirs."""
 
     context: Context
 
     def initialize(self, context: Context) -> None:
         self.context = context
         self.hub_auth = context.auth
+
+    def check_xsrf_cookie(self) -> None:
+        """Not before it is known who it is: who shows a token needs no cookie. See `prepare`."""
+
+    async def prepare(self) -> None:
+        words.speak(words.choose(self.request.headers.get("Accept-Language", "")))
+        # Asking the hub here fills the cache: `current_user` alone would block the event loop.
+        await self.hub_auth.get_user(self, sync=False)
+        if self.request.method in _READING:
+            return
+        if self.current_user:
+            wait = brake.wait(self.user, time.monotonic())
+            if wait:
+                self.set_header("Retry-After", str(int(wait) + 1))
+                raise web.HTTPError(429, _("Too many changes at once. Wait a moment."))
+            self.hub_auth.check_xsrf_cookie(self)
+
+    @property
+    def user(self) -> str:
+        """The user's name."""
+        name: str = self.current_user["name"]
+        return name
+
+    @property
+    def by_token(self) -> bool:
+        """Whether they have shown a token, not a login in a browser."""
+        return bool(getattr(self, "_token_authenticated", False))
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether the user is an admin of the hub."""
+        return bool(self.current_user.get("admin"))
+
+
+class Page(Visit):
+    """A page for somebody who is logged in to the hub."""
 
     def set_default_headers(self) -> None:
         host = self.settings["hub_host"]
@@ -95,39 +169,56 @@ class Page(HubOAuthenticated, web.RequestHandler):
         self.set_header("Cache-Control", "no-store")
 
     async def prepare(self) -> None:
-        # Asking the hub here fills the cache: `current_user` alone would block the event loop.
-        await self.hub_auth.get_user(self, sync=False)
+        try:
+            await super().prepare()
+        except web.HTTPError as error:
+            if error.status_code != 403 or not self._is_a_form_of_ours():
+                raise
+            self._ask_again()
+        else:
+            if not self.current_user and self._is_a_form_of_ours():
+                self._ask_again()
 
-    @property
-    def user(self) -> str:
-        """The user's name."""
-        name: str = self.current_user["name"]
-        return name
+    def _is_a_form_of_ours(self) -> bool:
+        where = self.request.headers.get("Sec-Fetch-Site", "same-origin")
+        return self.request.method == "POST" and where == "same-origin"
 
-    @property
-    def is_admin(self) -> bool:
-        """Whether the user is an admin of the hub."""
-        return bool(self.current_user.get("admin"))
+    def _ask_again(self) -> None:
+        """A login ended while somebody typed: what they typed stays, to be sent again.
+
+        Sending it takes a click on a page of ours, which no other site can show in a frame.
+        """
+        typed = [
+            (name, value)
+            for name in self.request.body_arguments
+            if name != "_xsrf"
+            for value in self.get_body_arguments(name, strip=False)
+        ]
+        self.set_status(403)
+        self.show("again.html", typed=typed)
 
     def show(self, template: str, **values: Any) -> None:
         """Answer with a rendered template."""
-        self.finish(
-            self.context.templates.get_template(template).render(
-                context=self.context,
-                hub_host=self.settings["hub_host"],
-                # Also on error pages, where looking up the user anew may be what failed.
-                current_user=getattr(self, "_hub_auth_user_cache", None),
-                path=self.request.path,
-                xsrf_form=self.xsrf_form_html,
-                **values,
-            )
+        self.finish(self.rendered(template, **values))
+
+    def rendered(self, template: str, **values: Any) -> str:
+        return self.context.templates.get_template(template).render(
+            context=self.context,
+            hub_host=self.settings["hub_host"],
+            # Also on error pages, where looking up the user anew may be what failed.
+            current_user=getattr(self, "_hub_auth_user_cache", None),
+            path=self.request.path,
+            language=words.language(),
+            xsrf_form=self.xsrf_form_html,
+            xsrf_token=self.xsrf_token.decode(),
+            **values,
         )
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         error = kwargs.get("exc_info", (None, None, None))[1]
         message = self._reason
         if isinstance(error, web.HTTPError) and error.log_message:
-            message = error.log_message % error.args
+            message = error.log_message % error.args if error.args else error.log_message
         self.show("error.html", status=status_code, message=message)
 
 
@@ -136,7 +227,7 @@ class NotFound(Page):
 
     async def prepare(self) -> None:
         await super().prepare()
-        raise web.HTTPError(404, "There is no such page.")
+        raise web.HTTPError(404, _("There is no such page."))
 
 
 def common_routes(context: Context) -> Routes:

@@ -31,7 +31,7 @@ def activate(c: Any) -> None:
     from hub_groups.database import without_password
 
     from . import reservations
-    from .api import SCOPES
+    from .access import ACT, ON_PAGES, SCOPES
     from .banner import Banner
     from .config import CLAMP, settings
     from .reconcile import keep_reconciling
@@ -67,6 +67,8 @@ def activate(c: Any) -> None:
             # stop servers.
             scopes=("list:groups", "read:users:groups", "read:servers", "delete:servers"),
             custom_scopes=SCOPES,
+            login_scopes=ON_PAGES,
+            user_scopes=(ACT,),
         )
         serve_pages(app, pages, groups.service_url)
         banner = Banner(quotas.store, f"{app.base_url}services/quotas/")

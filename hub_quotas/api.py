@@ -21,6 +21,7 @@ from hub_groups.store import GroupStore
 from hub_groups.web import Context, Routes
 
 from . import reservations
+from .access import RESERVE
 from .asks import Ask, BadInput, read_ask
 from .decision import Answer
 from .limits import PolicyError
@@ -33,10 +34,6 @@ from .reservations import NoReservation, Taken
 from .sessions import Session, new_id
 from .store import QuotaStore
 from .transaction import LedgerError
-
-RESERVE = "custom:quotas:reserve"
-SCOPES = {RESERVE: {"description": "Hold and release resources for users under their quotas"}}
-"""As `c.JupyterHub.custom_scopes` has them."""
 
 EXPIRE_SECONDS = 5
 

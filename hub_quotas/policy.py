@@ -81,6 +81,7 @@ class Policy:
     _paths: dict[str, tuple[str, ...]] = _remembered()
     _limits: dict[str, tuple[Limit, ...]] = _remembered()
     _boosts: dict[str, tuple[Boost, ...]] = _remembered()
+    _managed: dict[str, set[str]] = _remembered()
 
     def path(self, group: str) -> tuple[str, ...]:
         """The group and its ancestors, nearest first: `a/b` under `a`, and all under WHOLE_HUB."""
@@ -139,6 +140,14 @@ class Policy:
         """Whom the policy names as a group's managers."""
         known = self.groups.get(group)
         return known.managers if known else ()
+
+    def managed_by(self, user: str) -> set[str]:
+        """The groups of which the policy names a user as a manager."""
+        if not self._managed:
+            for name, group in self.groups.items():
+                for who in group.managers:
+                    self._managed.setdefault(who, set()).add(name)
+        return set(self._managed.get(user, ()))
 
     def in_order(self, groups: Iterable[str]) -> list[str]:
         """Groups in the order in which they are tried: by priority, then by name."""

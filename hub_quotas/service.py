@@ -1,212 +1,29 @@
-"""The quota pages: what I use and may use; and for admins, the limits of every group."""
+"""What the pages' process does for quotas: pages, the API, and what runs beside them."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterable
-from dataclasses import dataclass
-from datetime import datetime, timezone
+from collections.abc import Coroutine
 from typing import Any
 from urllib.parse import quote
 
-from tornado import web
-from tornado.httputil import url_concat
-
-from hub_groups.store import GroupStore
 from hub_groups.store import open_store as open_group_store
-from hub_groups.web import Context, Page, Routes
+from hub_groups.web import Context, Routes
 
-from . import api
-from .decision import Decision
+from . import api, operations
 from .delivery import Sender, Ways, keep_sending, who_is_told
+from .desk import ledger_of
 from .enforcer import Enforcer, Executor, keep_enforcing, keep_stopping, server_path, used_at
-from .limits import GROUP, KEYS, Limit, PolicyError
-from .messages import SCOPE_TITLES, headline, of, resource_title, title
-from .notices import Told
-from .notices_api import NoticesApi, told_to
-from .policy import DEFAULT_GROUP, Policy, group_name
-from .policy_store import now
+from .groups_page import GroupsPage
+from .notices_api import NoticesApi
 from .pruning import keep_pruning
-from .quantities import AMOUNT, RESOURCES, say_duration
-from .requests import Amounts, in_use
-from .sessions import Session
-from .store import QuotaStore, open_store
 from .transaction import LedgerError
-from .windows import read_zone
+from .usage_page import UsagePage
 
 log = logging.getLogger("group-quotas")
 
 _RETRY_SECONDS = 2
-
-
-@dataclass(frozen=True)
-class GroupRow:
-    """One group as the admin page shows it."""
-
-    name: str
-    limits: tuple[Limit, ...]
-    use: Amounts
-    managers: tuple[str, ...]
-
-    @property
-    def unset(self) -> list[str]:
-        return [key for key in KEYS if key not in {limit.key for limit in self.limits}]
-
-    @property
-    def entries(self) -> list[tuple[Limit, str]]:
-        """A limit of each key, and its text: several windows of one budget stand in one field."""
-        texts: dict[str, list[str]] = {}
-        for limit in self.limits:
-            texts.setdefault(limit.key, []).append(limit.text)
-        first = {limit.key: limit for limit in reversed(self.limits)}
-        return [(first[key], ", ".join(values)) for key, values in texts.items()]
-
-    def bar(self, limit: Limit) -> int | None:
-        """What of a limit is in use now, where that makes a picture."""
-        now = limit.scope == GROUP and limit.kind.kind == AMOUNT and limit.resource != "storage"
-        return in_use(self.use, limit.resource) if now else None
-
-
-@dataclass(frozen=True)
-class Rejected:
-    """A change that was not made: what was typed where, and why not."""
-
-    group: str
-    key: str
-    amount: str
-    why: str
-
-
-class QuotaPage(Page):
-    """What the quota pages share."""
-
-    def initialize(self, context: Context, groups: GroupStore) -> None:  # type: ignore[override]
-        super().initialize(context)
-        self.groups = groups
-
-    async def prepare(self) -> None:
-        await super().prepare()
-        self.store = await asyncio.to_thread(_store, self.context)
-
-    def write_error(self, status_code: int, **kwargs: Any) -> None:
-        if isinstance(kwargs.get("exc_info", (None, None))[1], LedgerError):
-            self.set_status(503)
-            self.show("error.html", status=503, message="The quota ledger can't be reached now.")
-        else:
-            super().write_error(status_code, **kwargs)
-
-    def show(self, template: str, **values: Any) -> None:
-        super().show(
-            template,
-            resources=RESOURCES,
-            headline=headline,
-            of=of,
-            title=title,
-            name=resource_title,
-            duration=say_duration,
-            scope_titles=SCOPE_TITLES,
-            moment=_moment,
-            ago=_ago,
-            **values,
-        )
-
-
-class UsagePage(QuotaPage):
-    """How much do I have left?"""
-
-    @web.authenticated
-    async def get(self) -> None:
-        mine = sorted(group_name(name) for name in self.current_user.get("groups", []))
-        standing = await asyncio.to_thread(self._standing, mine or [DEFAULT_GROUP])
-        decisions, sessions, told = standing
-        managers = await asyncio.to_thread(self.groups.managers, mine)
-        self.show(
-            "usage.html",
-            decisions=decisions,
-            sessions=sessions,
-            told=told,
-            managers=managers,
-            sees_groups=self.is_admin or bool(await _managed(self)),
-        )
-
-    def _standing(self, groups: list[str]) -> tuple[list[Decision], list[Session], list[Told]]:
-        decisions = self.store.explain(self.user, groups, {})
-        told = told_to(self.store, self.user, groups)
-        return decisions, self.store.open_sessions(self.user), told
-
-
-class GroupsPage(QuotaPage):
-    """The limits of each group and what is in use, for admins to change and managers to see."""
-
-    @web.authenticated
-    async def get(self) -> None:
-        await self._show_groups(changed=self.get_query_argument("changed", ""))
-
-    @web.authenticated
-    async def post(self) -> None:
-        if not self.is_admin:
-            raise web.HTTPError(403, "Only admins of this hub change limits.")
-        group = self.get_body_argument("group")
-        key = self.get_body_argument("key")
-        amount = self.get_body_argument("amount", "").strip()
-        try:
-            group = group_name(group)
-            value = [part.strip() for part in amount.split(",")] if "," in amount else amount
-            await asyncio.to_thread(
-                self.store.set_limit, group, key, value or None, self.user, "page"
-            )
-        except PolicyError as error:
-            self.set_status(400)
-            await self._show_groups(rejected=Rejected(group, key, amount, error.why))
-            return
-        self.redirect(url_concat(self.request.path, {"changed": group}))
-
-    async def _show_groups(self, changed: str = "", rejected: Rejected | None = None) -> None:
-        managed = await _managed(self)
-        if not (self.is_admin or managed):
-            raise web.HTTPError(403, "Only admins of this hub and managers of groups see this.")
-        in_hub = [group["name"] for group in await self.context.hub_list("groups")]
-        policy = await asyncio.to_thread(self.store.policy)
-        rows = await asyncio.to_thread(self._rows, policy, in_hub)
-        if not self.is_admin:
-            rows = [row for row in rows if set(managed) & set(policy.path(row.name))]
-        self.show("limits.html", rows=rows, changed=changed, rejected=rejected)
-
-    def _rows(self, policy: Policy, in_hub: Iterable[str]) -> list[GroupRow]:
-        use = self.store.group_use()
-        known = {*map(group_name, in_hub), *policy.groups, *use, DEFAULT_GROUP}
-        names = sorted(
-            {above for name in known for above in policy.path(name)},
-            key=lambda name: (name == DEFAULT_GROUP, name),  # the catch-all comes last
-        )
-        managers = self.groups.managers(names)
-        return [
-            GroupRow(
-                name=name,
-                limits=policy.limits_of(name),
-                use=use.get(name, {}),
-                managers=managers.get(name, ()),
-            )
-            for name in names
-        ]
-
-
-async def _managed(page: QuotaPage) -> tuple[str, ...]:
-    return await asyncio.to_thread(page.groups.managed_by, page.user)
-
-
-def _store(context: Context) -> QuotaStore:
-    found = context.settings
-    return open_store(found["db_url"], read_zone(found["time_zone"]), found["hub_name"])
-
-
-def _moment(at: int) -> datetime:
-    return datetime.fromtimestamp(at // 1_000_000, timezone.utc)
-
-
-def _ago(at: int) -> str:
-    return say_duration(max(0, now() - at))
 
 
 def routes(context: Context) -> Routes:
@@ -219,11 +36,10 @@ def routes(context: Context) -> Routes:
         (
             f"{context.prefix}api/notices",
             NoticesApi,
-            {"context": context, "open_store": lambda: _store(context)},
+            {"context": context, "open_store": lambda: ledger_of(context)},
         ),
-        *api.routes(
-            context, groups, lambda: _store(context)
-        ),  # and that there is nothing else below api/
+        *operations.routes(context, groups),
+        *api.routes(context, groups, lambda: ledger_of(context)),  # and nothing else below api/
     ]
 
 
@@ -236,7 +52,7 @@ async def _keep_working(context: Context) -> None:
     """As soon as the ledger can be reached: pages come up without it."""
     while True:
         try:
-            store = await asyncio.to_thread(_store, context)
+            store = await asyncio.to_thread(ledger_of, context)
             break
         except LedgerError as error:
             log.warning("The ledger can't be reached, trying again: %s", error)

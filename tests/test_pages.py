@@ -22,15 +22,38 @@ def servers(hub) -> int:
 LIMIT = {"group": "course", "key": "member.servers", "amount": "9"}
 
 
-def test_only_an_admin_changes_a_limit(hub):
-    hub.limits("course: {member.servers: 1}")
-    for user, status in (("nobody", 403), ("prof-ada", 403), ("admin", 200)):
+def test_managers_change_what_holds_for_members_but_not_what_the_group_was_given(hub):
+    for user, key, status in (
+        ("nobody", "member.servers", 403),
+        ("prof-ada", "group.servers", 403),
+        ("prof-ada", "member.servers", 200),
+        ("admin", "group.servers", 200),
+    ):
+        hub.limits("course: {member.servers: 1, group.servers: 20}")
         visitor = hub.login(user)
         visitor.get("services/quotas/groups")
-        token = visitor.xsrf("/services/quotas")
-        answer = visitor.post("services/quotas/groups", data={**LIMIT, "_xsrf": token})
+        form = {**LIMIT, "key": key, "_xsrf": visitor.xsrf("/services/quotas")}
+        answer = visitor.post("services/quotas/groups", data=form)
         assert answer.status_code == status, user
-        assert servers(hub) == (9 if status == 200 else 1)
+        held = {limit.key: limit.amount for limit in hub.ledger().policy().limits_of("course")}
+        before = {"member.servers": 1, "group.servers": 20}
+        assert held == ({**before, key: 9} if status == 200 else before)
+
+
+def test_the_api_takes_tokens_and_says_what_is_wrong(hub):
+    hub.limits("course: {member.servers: 1}")
+    me = f"{hub.base}services/quotas/api/me"
+    problem = httpx.get(me)
+    assert problem.status_code == 401
+    assert problem.headers["Content-Type"] == "application/problem+json"
+    token = hub.login("nobody").token()
+    answer = httpx.get(me, headers={"Authorization": f"token {token}"})
+    assert answer.json()["user"] == "nobody"
+    assert [group["group"] for group in answer.json()["groups"]] == ["default"]
+    assert httpx.post(me, headers={"Authorization": f"token {token}"}).status_code == 405
+    document = httpx.get(f"{hub.base}services/quotas/api/openapi.json").json()
+    assert document["openapi"] == "3.1.0"
+    assert "What I may use" in hub.login("nobody").get("services/quotas/api/").text
 
 
 def test_a_form_from_another_site_changes_nothing(hub):

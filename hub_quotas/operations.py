@@ -1,0 +1,59 @@
+"""The REST API of the quotas: every operation that there is, its document, and its addresses."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib.metadata import version
+from typing import Any
+
+from tornado import web
+
+from hub_groups import openapi, rest
+from hub_groups.openapi import ReferencePage
+from hub_groups.rest import Operation
+from hub_groups.store import GroupStore
+from hub_groups.web import Context, Routes
+
+from . import usage_api
+from .desk import QuotaRest
+
+OPERATIONS: tuple[Operation, ...] = (*usage_api.OPERATIONS,)
+
+TAGS = {"me": "What I use and may use"}
+
+_ABOUT = (
+    "Everything that the quota pages show and do. Send a token of the hub as "
+    "'Authorization: token ...'. Names of groups that contain a slash are written with %2F. "
+    "Amounts are written as in a policy. Errors are problem details (RFC 9457)."
+)
+
+
+@lru_cache
+def document(prefix: str) -> dict[str, Any]:
+    """The OpenAPI document of the API at an address."""
+    return openapi.document(
+        OPERATIONS, "Quotas", version("jupyterhub-group-quotas"), _ABOUT, f"{prefix}api", TAGS
+    )
+
+
+class DocumentFile(web.RequestHandler):
+    """The document for programs. It says nothing of this hub, so anybody may read it."""
+
+    def initialize(self, context: Context) -> None:
+        self.context = context
+
+    def get(self) -> None:
+        self.set_header("Content-Type", "application/json")
+        self.finish(rest.dump(document(self.context.prefix)))
+
+
+def routes(context: Context, groups: GroupStore) -> Routes:
+    """The handlers of the API, its document and its reference."""
+    api = f"{context.prefix}api"
+    shared = {"context": context, "groups": groups}
+    reference = {"context": context, "document": document(context.prefix)}
+    return [
+        (f"{api}/openapi.json", DocumentFile, {"context": context}),
+        (f"{api}/?", ReferencePage, reference),
+        *rest.routes(api, OPERATIONS, QuotaRest, shared),
+    ]
