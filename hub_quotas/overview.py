@@ -1,0 +1,211 @@
+"""What all groups use, at one instant: a few queries, however many groups there are."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from .ledger import Point, Segment
+from .limits import GROUP, Limit
+from .points import FOR_EVER, decode
+from .policies import Held
+from .requests import Amounts, in_use
+from .store import QuotaStore
+from .transaction import Transaction
+from .trend import LATELY, runs_out
+from .windows import Calendar, Window, span
+
+_REST = 20
+"""How long what was computed is good for, as a multiple of the time that it took."""
+_QUICK = 0.05
+"""Seconds; what takes no longer is waited for, else what was computed before is shown."""
+_TOO_OLD = 120
+
+
+@dataclass(frozen=True)
+class Used:
+    """A limit of a whole group, and what is used of it.
+
+    Attributes:
+        used: in use now, of a cap; amount x microseconds, of a budget: 0 where its term does not
+            hold now.
+        runs_out: of a budget, at the pace of the last days; microseconds since 1970, UTC.
+    """
+
+    limit: Limit
+    used: int
+    runs_out: int | None = None
+
+    @property
+    def share(self) -> float:
+        return self.used / self.limit.amount if self.limit.amount else 1.0
+
+
+@dataclass(frozen=True)
+class GroupUse:
+    """What one group uses, with all below it.
+
+    Attributes:
+        use: amounts in use now.
+        limits: those for the whole group, in their order.
+        total: amount x microseconds used ever.
+        month_cost, lately_cost: of this calendar month, and of the last days; cost units.
+    """
+
+    name: str
+    use: Amounts = field(default_factory=dict)
+    total: Amounts = field(default_factory=dict)
+    limits: tuple[Used, ...] = ()
+    month_cost: int = 0
+    lately_cost: int = 0
+
+    @property
+    def tightest(self) -> Used | None:
+        """The limit of which the largest share is used."""
+        return max(self.limits, key=lambda one: one.share, default=None)
+
+    @property
+    def runs_out(self) -> int | None:
+        return min((one.runs_out for one in self.limits if one.runs_out is not None), default=None)
+
+
+@dataclass(frozen=True)
+class Overview:
+    """All groups that have a limit or were ever charged, with WHOLE_HUB.
+
+    Attributes:
+        at: microseconds since 1970, UTC.
+        held: the policy that held then.
+    """
+
+    at: int
+    held: Held
+    groups: Mapping[str, GroupUse]
+
+    def of(self, group: str) -> GroupUse:
+        return self.groups.get(group) or GroupUse(group)
+
+
+def overview(store: QuotaStore) -> Overview:
+    """Of this moment. Blocks."""
+    with store.db.read() as tx:
+        held, at = store.policies.held(tx), store.present(tx)
+        month = span(Calendar("month"), at, store.zone)
+        assert month
+        reading = _Reading(store, tx, at)
+        now = reading.points(FOR_EVER)
+        groups = {}
+        for name in {*now, *held.policy.groups}:
+            last = now.get(name, Point(at))
+            limits = [one for one in held.policy.limits_of(name) if one.scope == GROUP]
+            groups[name] = GroupUse(
+                name,
+                last.rate,
+                {curve: last.total_at(curve, at) for curve in last.rate},
+                tuple(reading.of(one, last) for one in limits),
+                reading.used(name, "cost", month[0]),
+                reading.used(name, "cost", at - LATELY),
+            )
+        return Overview(at, held, groups)
+
+
+class _Reading:
+    """The points of all groups at a few instants, each read in one query."""
+
+    def __init__(self, store: QuotaStore, tx: Transaction, at: int) -> None:
+        self._store, self._tx, self.at = store, tx, at
+        self._points: dict[int, dict[str, Point]] = {}
+        self._late: dict[str, list[Segment]] = {}
+        self._late_since = FOR_EVER
+        self._spans: dict[Window, tuple[int, int] | None] = {}
+
+    def points(self, at: int) -> dict[str, Point]:
+        """The last point of each group at or before an instant."""
+        if at not in self._points:
+            rows = self._tx.all(
+                "SELECT s.group_name, p.at, p.state FROM subject s JOIN point p ON p.subject = s.id"
+                " AND p.at = (SELECT max(q.at) FROM point q WHERE q.subject = s.id AND q.at <= ?)"
+                " WHERE s.user_name = ''",
+                at,
+            )
+            read = self._store.points.point
+            self._points[at] = {name: read(self._tx, when, state) for name, when, state in rows}
+        return self._points[at]
+
+    def used(self, group: str, curve: str, begin: int) -> int:
+        """Amount x microseconds from an instant up to now, late closings taken off."""
+        last = self.points(FOR_EVER).get(group)
+        if last is None:
+            return 0
+        first = last if last.at <= begin else self.points(begin).get(group, Point(begin))
+        total = last.total_at(curve, self.at) - first.total_at(curve, begin)
+        for segment in self._segments(begin).get(group, ()):
+            total += segment.total_between(curve, begin, self.at)
+        return total
+
+    def _segments(self, begin: int) -> dict[str, list[Segment]]:
+        if begin < self._late_since:
+            self._late, self._late_since = {}, begin
+            for name, since, until, rates in self._tx.all(
+                "SELECT s.group_name, o.since, o.until, o.rates FROM overlay o"
+                " JOIN subject s ON s.id = o.subject WHERE s.user_name = '' AND o.until > ?",
+                begin,
+            ):
+                self._late.setdefault(name, []).append(Segment(since, until, decode(rates)))
+        return self._late
+
+    def of(self, limit: Limit, last: Point) -> Used:
+        """Args:
+        last: the last point of the limit's group.
+        """
+        window = limit.window
+        if window is None:
+            return Used(limit, in_use(last.rate, limit.resource))
+        if window not in self._spans:
+            self._spans[window] = span(window, self.at, self._store.zone)
+        held = self._spans[window]
+        if held is None:
+            return Used(limit, 0)
+        curve = limit.kind.curve
+        used = self.used(limit.group, curve, held[0])
+        lately = self.used(limit.group, curve, self.at - LATELY)
+        when = runs_out(window, limit.amount, used, lately, self.at, self._store.zone)
+        return Used(limit, used, when)
+
+
+class Overviews:
+    """The latest overview of a ledger, computed when somebody asks and it is no longer good."""
+
+    def __init__(self, store: QuotaStore) -> None:
+        self._store = store
+        self._latest: Overview | None = None
+        self._computed, self._cost = 0.0, 0.0
+        self._one_at_a_time = threading.Lock()
+        self._task: asyncio.Task[Overview] | None = None
+
+    async def latest(self) -> Overview:
+        """No older than the policy; of what is used, a few seconds at most where there are
+        thousands of groups."""
+        age = time.monotonic() - self._computed
+        latest = self._latest
+        if latest and age < _REST * self._cost:
+            held = await asyncio.to_thread(self._store.held)
+            if held.version == latest.held.version:
+                return latest
+            latest = None  # somebody has just saved a limit, and wants to see it
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(asyncio.to_thread(self._compute))
+        if latest is None or self._cost < _QUICK or age > _TOO_OLD:
+            return await asyncio.shield(self._task)
+        return latest
+
+    def _compute(self) -> Overview:
+        with self._one_at_a_time:
+            began = time.monotonic()
+            self._latest = overview(self._store)
+            self._computed = time.monotonic()
+            self._cost = self._computed - began
+            return self._latest
