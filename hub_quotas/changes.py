@@ -93,14 +93,22 @@ def renamed(policy: Policy, old: str, new: str) -> Policy:
 
 def differences(before: Policy, after: Policy) -> list[tuple[str, str | None, str | None]]:
     """What is to change, as (place, before, after); None for what is not there."""
-    old, new = (_flat(print_policy(policy)) for policy in (before, after))
+    return document_differences(print_policy(before), print_policy(after))
+
+
+def document_differences(before: Any, after: Any) -> list[tuple[str, str | None, str | None]]:
+    """The same of two documents; None for one that is not there."""
+    old, new = (_flat(document or {}) for document in (before, after))
     places = sorted(old.keys() | new.keys())
     return [(p, old.get(p), new.get(p)) for p in places if old.get(p) != new.get(p)]
 
 
 def _flat(document: Any, place: tuple[str, ...] = ()) -> dict[str, str]:
+    if isinstance(document, list) and any(isinstance(item, dict) for item in document):
+        return _flat({str(number): item for number, item in enumerate(document, 1)}, place)
     if not isinstance(document, dict):
-        return {" · ".join(place): str(document)}
+        words = ", ".join(map(str, document)) if isinstance(document, list) else str(document)
+        return {" · ".join(place): words}
     found: dict[str, str] = {}
     for key, value in document.items():
         found |= _flat(value, place if key in ("groups", "limits") else (*place, str(key)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from datetime import datetime, timezone
+from datetime import datetime, timezone, tzinfo
 from typing import Any, TypeVar
 
 from tornado import web
@@ -17,16 +17,17 @@ from hub_groups.web import Context, Page, Visit
 from hub_groups.words import _
 
 from .access import Access, NotAllowed, Who, access_of, check_changes
-from .changes import Entry
+from .changes import Entry, document_differences
 from .limits import PolicyError
 from .messages import SCOPE_TITLES, headline, of, resource_title, say_group, title
+from .overview import Used
 from .policies import By, Conflict, Held, say_entry
 from .policy import DEFAULT_GROUP, Policy, group_name
 from .policy_store import now
-from .quantities import RESOURCES, say_duration
+from .quantities import HOUR, RESOURCES, say_duration
 from .store import QuotaStore, open_store
 from .transaction import LedgerError
-from .windows import read_zone
+from .windows import read_zone, say_window
 
 log = logging.getLogger("group-quotas")
 
@@ -60,7 +61,12 @@ class Desk(Visit):
         return access_of(model, self.by_token, mine or [DEFAULT_GROUP], managed)
 
     async def policy(self) -> Policy:
-        return await asyncio.to_thread(self.store.policy)
+        self.known_policy = await asyncio.to_thread(self.store.policy)
+        return self.known_policy
+
+    def may_become(self, before: Policy, after: Policy) -> None:
+        """Whether whoever asks may change the policy like that; raises NotAllowed."""
+        check_changes(self.access, before, after)
 
     def by(self, why: str = "") -> By:
         """Who changes something here, for the audit log."""
@@ -150,6 +156,7 @@ class QuotaPage(Desk, Page):
         return super().rendered(
             template,
             access=getattr(self, "access", None),
+            access_policy=getattr(self, "known_policy", None),
             resources=RESOURCES,
             headline=headline,
             of=of,
@@ -160,8 +167,37 @@ class QuotaPage(Desk, Page):
             scope_titles=SCOPE_TITLES,
             moment=moment,
             ago=ago,
+            exactly=self.exactly,
+            say_when=self.say_when,
+            say_used=say_used,
+            say_entry=say_entry,
+            change_said=lambda change: document_differences(change.before, change.after),
+            per_hour=per_hour,
+            quota_nav=self._nav(),
             **values,
         )
+
+    def _nav(self) -> list[tuple[str, str]]:
+        """The quota pages that this visitor has, as (address, text)."""
+        access, prefix = getattr(self, "access", None), self.context.prefix
+        found = [(prefix, _("My usage"))]
+        if access and (access.reads or access.managed):
+            found += [(f"{prefix}groups", _("Groups")), (f"{prefix}audit", _("Changes"))]
+        if access and access.reads:
+            found += [
+                (f"{prefix}plans", _("Plans")),
+                (f"{prefix}prices", _("Prices")),
+                (f"{prefix}policy", _("Import and export")),
+            ]
+        return found
+
+    def say_when(self, at: int) -> str:
+        """`at 15:10`, `on 12 Dec`: an instant in the hub's zone."""
+        return say_when(at, now(), self.store.zone)
+
+    def exactly(self, at: int) -> str:
+        """An instant to the minute, in the hub's zone."""
+        return f"{moment(at).astimezone(self.store.zone):%Y-%m-%d %H:%M %Z}"
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         error = kwargs.get("exc_info", (None, None, None))[1]
@@ -232,6 +268,44 @@ def refusal_of(who: Who) -> str:
         Who.MANAGES_ANY: _("Only admins of this hub and managers of groups see this."),
         Who.RESERVES: _("This takes a token with the scope custom:quotas:reserve."),
     }.get(who, _("You may not see this."))
+
+
+def say_when(at: int, present: int, zone: tzinfo) -> str:
+    """`at 15:10`, `on 12 Dec`, `on 3 Feb 2027`: as far as it matters."""
+    when, here = (moment(instant).astimezone(zone) for instant in (at, present))
+    if when.date() == here.date():
+        return _("at {time}").format(time=f"{when:%H:%M}")
+    if when.year == here.year:
+        return _("on {day} {month}").format(day=when.day, month=months()[when.month - 1])
+    return _("on {day} {month} {year}").format(
+        day=when.day, month=months()[when.month - 1], year=when.year
+    )
+
+
+def months() -> list[str]:
+    """Their short names."""
+    names = _("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec")
+    return names.split()
+
+
+def say_used(one: Used) -> str:
+    """`97 % of 200 GPU-hours a month`, `31 of 40 cores`."""
+    limit = one.limit
+    if limit.window is None:
+        return of(limit.resource, one.used, limit.amount)
+    text = _("{share} of {amount} {window}")
+    if limit.resource == "cost":
+        text = _("{share} of a budget of {amount} {window}")
+    return text.format(
+        share=f"{one.share:.0%}",
+        amount=limit.kind.say(limit.amount),
+        window=say_window(limit.window),
+    )
+
+
+def per_hour(rate: int) -> str:
+    """What a rate of cost (micro-currency per hour) comes to in an hour."""
+    return RESOURCES["cost"].say(rate * HOUR)
 
 
 def moment(at: int) -> datetime:

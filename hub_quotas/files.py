@@ -23,17 +23,37 @@ def read_policy(file: Path) -> Policy:
     """
     try:
         text = file.read_text(encoding="utf-8")
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        _refuse_twins(file, root)
-        return parse_policy(yaml.safe_load(text))
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise FileError(f"{file}: {why}.") from None
+    return parse_text(text, str(file))
+
+
+def parse_text(text: str, file: str) -> Policy:
+    """The policy in a text.
+
+    Args:
+        file: what it is called in messages.
+
+    Raises:
+        FileError: it is not YAML, has a key twice, or is no policy.
+    """
+    try:
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            if isinstance(event, yaml.AliasEvent):  # a few of them can stand for billions of lines
+                raise FileError(f"{file}: '*{event.anchor}' is not read; write it out.")
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        _refuse_twins(file, root)
+        return parse_policy(yaml.safe_load(text))
     except yaml.MarkedYAMLError as error:
-        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise FileError(f"{file}{line}: this is not YAML: {error.problem}.") from None
+        line_of = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise FileError(f"{file}{line_of}: this is not YAML: {error.problem}.") from None
     except PolicyError as error:
         raise FileError(f"{file}{_line(root, error.place)}: {error}") from None
+    except FileError:
+        raise
+    except (yaml.YAMLError, RecursionError, ValueError):  # a tag's own, as of a day 2026-02-30
+        raise FileError(f"{file}: this is not YAML that can be read.") from None
 
 
 def _line(node: Any, place: tuple[str, ...]) -> str:
@@ -52,7 +72,7 @@ def _line(node: Any, place: tuple[str, ...]) -> str:
     return "" if line is None else f", line {line + 1}"
 
 
-def _refuse_twins(file: Path, node: Any) -> None:
+def _refuse_twins(file: str, node: Any) -> None:
     """YAML's readers take the last of two equal keys and say nothing."""
     if isinstance(node, yaml.SequenceNode):
         for item in node.value:

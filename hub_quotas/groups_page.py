@@ -1,106 +1,225 @@
-"""The limits of each group and what is in use, for admins to change and managers to see."""
+"""All groups: where does it go, and what needs me?"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
+from tornado import web
 from tornado.httputil import url_concat
 
-from .access import NotAllowed, Who
-from .changes import edited
+from hub_groups.words import _, ngettext
+
+from .access import Access, NotAllowed, Who
+from .changes import GROUP_ENTRY, documents, put
 from .desk import QuotaPage
-from .limits import GROUP, KEYS, Limit, PolicyError
-from .policy import DEFAULT_GROUP, WHOLE_HUB, Policy, group_name
-from .quantities import AMOUNT
-from .requests import Amounts, in_use
+from .directory import Directory
+from .limits import PolicyError
+from .overview import GroupUse, Overview, Overviews
+from .policies import Conflict
+from .policy import DEFAULT_GROUP, WHOLE_HUB, Policy
+from .tree import Branch, branches, under
+
+PAGE = 50
+NEAR = 0.8
+"""The share of a limit from which on a group needs attention."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What of all groups somebody wants to see."""
+
+    q: str = ""
+    under: str = ""
+    plan: str = ""
+    show: str = ""
+    sort: str = ""
+    page: int = 1
 
 
 @dataclass(frozen=True)
 class GroupRow:
-    """One group as the admin page shows it."""
+    """One group of the list.
 
-    name: str
-    limits: tuple[Limit, ...]
-    use: Amounts
-    managers: tuple[str, ...]
+    Attributes:
+        branch: its place in the tree.
+    """
+
+    branch: Branch
+    use: GroupUse
+    plan: str
+    source: str
+    limits: int
+    managers: tuple[str, ...] = ()
 
     @property
-    def unset(self) -> list[str]:
-        return [key for key in KEYS if key not in {limit.key for limit in self.limits}]
-
-    @property
-    def entries(self) -> list[tuple[Limit, str]]:
-        """A limit of each key, and its text: several windows of one budget stand in one field."""
-        texts: dict[str, list[str]] = {}
-        for limit in self.limits:
-            texts.setdefault(limit.key, []).append(limit.text)
-        first = {limit.key: limit for limit in reversed(self.limits)}
-        return [(first[key], ", ".join(values)) for key, values in texts.items()]
-
-    def bar(self, limit: Limit) -> int | None:
-        """What of a limit is in use now, where that makes a picture."""
-        now = limit.scope == GROUP and limit.kind.kind == AMOUNT and limit.resource != "storage"
-        return in_use(self.use, limit.resource) if now else None
+    def name(self) -> str:
+        return self.branch.name
 
 
 @dataclass(frozen=True)
-class Rejected:
-    """A change that was not made: what was typed where, and why not."""
+class Found:
+    """A page of the groups that were asked for, with how many there are."""
 
-    group: str
-    key: str
-    amount: str
-    why: str
+    rows: Sequence[GroupRow]
+    count: int
+    pages: int
+    asked: Asked = field(default_factory=Asked)
 
 
-class GroupsPage(QuotaPage):
-    """The limits of each group and what is in use, for admins to change and managers to see."""
+def find(asked: Asked, access: Access, seen: Overview, tree: Sequence[Branch]) -> list[Branch]:
+    """The groups that somebody asked for and may see, in the order that they asked for. Pure."""
+    policy = seen.held.policy
+    words = asked.q.lower().split()
+    found = [
+        branch
+        for branch in tree
+        if access.sees(policy, branch.name)
+        and (not words or all(word in branch.name.lower() for word in words))
+        and (not asked.under or under(policy, branch.name, asked.under))
+        and (not asked.plan or _plan(policy, branch.name) == asked.plan)
+        and _shown(asked.show, branch.name, seen)
+    ]
+    if asked.sort == "used":
+        found.sort(key=lambda branch: -_share(seen.of(branch.name)))
+    elif asked.sort == "cost":
+        found.sort(key=lambda branch: -seen.of(branch.name).month_cost)
+    return found
+
+
+def _shown(show: str, name: str, seen: Overview) -> bool:
+    use = seen.of(name)
+    if show == "attention":
+        return _share(use) >= NEAR or use.first_out is not None
+    if show == "running":
+        return use.use.get("servers", 0) > 0
+    if show == "unlimited":
+        return not seen.held.policy.limits(name)
+    return True
+
+
+def _share(use: GroupUse) -> float:
+    return use.tightest.share if use.tightest else -1.0
+
+
+def _plan(policy: Policy, name: str) -> str:
+    known = policy.groups.get(name)
+    return known.plan if known else ""
+
+
+class ListPage(QuotaPage):
+    """What list and API of all groups share."""
+
+    def initialize(  # type: ignore[override]
+        self, context: Any, groups: Any, overviews: Overviews, directory: Directory
+    ) -> None:
+        super().initialize(context, groups)
+        self.overviews, self.directory = overviews, directory
+
+
+def page_of(
+    asked: Asked,
+    access: Access,
+    seen: Overview,
+    in_hub: Sequence[str],
+    managers_of: Callable[[list[str]], Mapping[str, Sequence[str]]],
+) -> Found:
+    """A page of the groups that somebody asked for and may see. Blocks.
+
+    Args:
+        in_hub: the groups that the hub has.
+        managers_of: the managers by membership of some groups.
+    """
+    policy = seen.held.policy
+    tree = branches(policy, {*in_hub, *seen.groups, DEFAULT_GROUP} - {WHOLE_HUB})
+    found = find(asked, access, seen, tree)
+    pages = max(1, -(-len(found) // PAGE))
+    page = min(max(1, asked.page), pages)
+    shown = found[(page - 1) * PAGE : page * PAGE]
+    managers = managers_of([branch.name for branch in shown])
+    rows = [
+        GroupRow(
+            branch,
+            seen.of(branch.name),
+            _plan(policy, branch.name),
+            seen.held.sources.get((GROUP_ENTRY, branch.name), ""),
+            len(policy.limits(branch.name)),
+            tuple(dict.fromkeys((*managers.get(branch.name, ()), *policy.managers(branch.name)))),
+        )
+        for branch in shown
+    ]
+    return Found(rows, len(found), pages, Asked(**{**asked.__dict__, "page": page}))
+
+
+class GroupsPage(ListPage):
+    """The tree of groups, searchable; one page of it at a time."""
 
     who = Who.MANAGES_ANY
+    who_changes = Who.ADMIN
 
     async def get(self) -> None:
-        await self._show_groups(changed=self.get_query_argument("changed", ""))
-
-    who_changes = Who.MANAGES_ANY
+        await self._show_groups(done=self.get_query_argument("done", ""))
 
     async def post(self) -> None:
-        group = self.get_body_argument("group")
-        key = self.get_body_argument("key")
-        amount = self.get_body_argument("amount", "").strip()
+        """One plan for all that are ticked."""
+        names = self.get_body_arguments("group")
+        plan = self.get_body_argument("plan", "")
+        why = self.get_body_argument("why", "")
+
+        def with_plan(policy: Policy) -> Policy:
+            have = documents(policy)
+            entries = {
+                (GROUP_ENTRY, name): {**have.get((GROUP_ENTRY, name), {}), "plan": plan}
+                for name in names
+            }
+            return put(policy, entries)
+
         try:
-            group = group_name(group)
-            value = [part.strip() for part in amount.split(",")] if "," in amount else amount
-            await self.edit(lambda policy: edited(policy, group, key, value or None))
-        except (PolicyError, NotAllowed) as error:
-            self.set_status(400 if isinstance(error, PolicyError) else 403)
-            why = error.why if isinstance(error, PolicyError) else str(error)
-            await self._show_groups(rejected=Rejected(group, key, amount, why))
+            if not names:
+                raise PolicyError((), _("Tick the groups that are to get the plan."))
+            await self.edit(with_plan, why)
+        except (PolicyError, NotAllowed, Conflict) as error:
+            self.set_status(400)
+            await self._show_groups(wrong=str(error))
             return
-        self.redirect(url_concat(self.request.path, {"changed": group}))
+        text = ngettext("{n} group has the plan now.", "{n} groups have the plan now.", len(names))
+        self.redirect(url_concat(self.request.uri or "", {"done": text.format(n=len(names))}))
 
-    async def _show_groups(self, changed: str = "", rejected: Rejected | None = None) -> None:
-        in_hub = [group["name"] for group in await self.context.hub_list("groups")]
-        policy = await asyncio.to_thread(self.store.policy)
-        rows = await asyncio.to_thread(self._rows, policy, in_hub)
-        rows = [row for row in rows if self.access.sees(policy, row.name)]
-        self.show("limits.html", rows=rows, changed=changed, rejected=rejected)
-
-    def _rows(self, policy: Policy, in_hub: Iterable[str]) -> list[GroupRow]:
-        use = self.store.group_use()
-        known = {*map(group_name, in_hub), *policy.groups, *use, DEFAULT_GROUP}
-        names = sorted(
-            {above for name in known for above in policy.path(name)} - {WHOLE_HUB},
-            key=lambda name: (name == DEFAULT_GROUP, name),  # the catch-all comes last
+    async def _show_groups(self, done: str = "", wrong: str = "") -> None:
+        asked = self._asked()
+        seen, in_hub = await self.overviews.latest(self.store), await self.directory.groups()
+        found = await asyncio.to_thread(
+            page_of, asked, self.access, seen, in_hub, self.groups.managers
         )
-        managers = self.groups.managers(names)
-        return [
-            GroupRow(
-                name=name,
-                limits=policy.limits_of(name),
-                use=use.get(name, {}),
-                managers=managers.get(name, ()),
-            )
-            for name in names
-        ]
+        policy = seen.held.policy
+        first_steps = not policy.groups and not policy.plans and self.access.admin
+        self.show(
+            "all_groups.html",
+            found=found,
+            whole=seen.of(WHOLE_HUB) if self.access.reads else None,
+            priced=bool(policy.prices),
+            plans=sorted(policy.plans),
+            above=policy.path(asked.under)[-2:0:-1] if asked.under else (),
+            first_steps=first_steps,
+            address=lambda **changes: _address(self.request.path, asked, changes),
+            done=done,
+            wrong=wrong,
+        )
+
+    def _asked(self) -> Asked:
+        text = {
+            name: self.get_query_argument(name, "")
+            for name in ("q", "under", "plan", "show", "sort")
+        }
+        try:
+            return Asked(**text, page=int(self.get_query_argument("page", "1")))
+        except ValueError:
+            raise web.HTTPError(400, _("The page is a number.")) from None
+
+
+def _address(path: str, asked: Asked, changes: dict[str, Any]) -> str:
+    """Of another part of the list: what else was asked for stays."""
+    wanted = {**asked.__dict__, "page": 1, **changes}
+    return url_concat(path, {k: str(v) for k, v in wanted.items() if v and (k, v) != ("page", 1)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -119,6 +120,10 @@ class Limit:
         return found
 
 
+_PER = re.compile(
+    r"(?P<amount>.*?)(?P<per>\s+(?:per|an?|each|every|in\s+any)\s+|\s*/\s*|\s+(?=\S+\.\.))(?P<window>.+)",
+    re.IGNORECASE,
+)
 _OF_SERVERS = ("cpu", "memory", "gpu", "lifetime", "idle")
 _OF_OTHERS = tuple(name for name, known in RESOURCES.items() if known.kind != DURATION)
 KEYS = tuple(
@@ -154,7 +159,7 @@ def parse_limit(group: str, key: str, value: object, place: Iterable[str] = ()) 
             place, f"the amount is missing; write, for example, {key}: {_like(found)}"
         )
     budget, then, reaction_text = str(value).strip().partition(" then ")
-    text, per, window_text = budget.strip().partition(" per ")
+    text, per, window_text = _budget(budget.strip())
     if found.kind == TIME and not per:
         raise PolicyError(place, f"a budget needs a window; write, for example, {text} per month.")
     if found.kind != TIME and per:
@@ -168,6 +173,15 @@ def parse_limit(group: str, key: str, value: object, place: Iterable[str] = ()) 
         return Limit(group, scope, name, found.parse(text), window, reaction=reaction)
     except (QuantityError, WindowError) as error:
         raise PolicyError(place, str(error)) from None
+
+
+def _budget(text: str) -> tuple[str, str, str]:
+    """Amount, separator and window: `40 per 7d`, or as people say it: `40 hours a week`, `40/week`,
+    `40 in any 7 days`."""
+    match = _PER.fullmatch(text)
+    if match:
+        return match["amount"], match["per"], match["window"]
+    return text.removesuffix(" per"), "", ""
 
 
 def parse_reaction(text: str) -> Reaction:

@@ -68,8 +68,10 @@ class GroupUse:
         return max(self.limits, key=lambda one: one.share, default=None)
 
     @property
-    def runs_out(self) -> int | None:
-        return min((one.runs_out for one in self.limits if one.runs_out is not None), default=None)
+    def first_out(self) -> Used | None:
+        """The budget that runs out first, or has."""
+        ends = [one for one in self.limits if one.runs_out is not None]
+        return min(ends, key=lambda one: one.runs_out or 0, default=None)
 
 
 @dataclass(frozen=True)
@@ -179,33 +181,32 @@ class _Reading:
 class Overviews:
     """The latest overview of a ledger, computed when somebody asks and it is no longer good."""
 
-    def __init__(self, store: QuotaStore) -> None:
-        self._store = store
+    def __init__(self) -> None:
         self._latest: Overview | None = None
         self._computed, self._cost = 0.0, 0.0
         self._one_at_a_time = threading.Lock()
         self._task: asyncio.Task[Overview] | None = None
 
-    async def latest(self) -> Overview:
+    async def latest(self, store: QuotaStore) -> Overview:
         """No older than the policy; of what is used, a few seconds at most where there are
         thousands of groups."""
         age = time.monotonic() - self._computed
         latest = self._latest
         if latest and age < _REST * self._cost:
-            held = await asyncio.to_thread(self._store.held)
+            held = await asyncio.to_thread(store.held)
             if held.version == latest.held.version:
                 return latest
             latest = None  # somebody has just saved a limit, and wants to see it
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(asyncio.to_thread(self._compute))
+            self._task = asyncio.create_task(asyncio.to_thread(self._compute, store))
         if latest is None or self._cost < _QUICK or age > _TOO_OLD:
             return await asyncio.shield(self._task)
         return latest
 
-    def _compute(self) -> Overview:
+    def _compute(self, store: QuotaStore) -> Overview:
         with self._one_at_a_time:
             began = time.monotonic()
-            self._latest = overview(self._store)
+            self._latest = overview(store)
             self._computed = time.monotonic()
             self._cost = self._computed - began
             return self._latest

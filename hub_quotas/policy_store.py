@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from . import migrate
 from .changes import Entry, documents, edited, put
@@ -105,12 +105,51 @@ class PolicyStore:
             lambda before: put(before, {**gone, **named}), By(source, "config"), managers=managers
         )
 
-    def audit(self, group: str | None = None) -> list[Change]:
-        """The last changes of the policy, newest first: of one group, or of all."""
+    def audit(self, group: str | None = None, before: int = 2**62, most: int = 100) -> list[Change]:
+        """The last changes of the policy, newest first: of one group, or of all.
+
+        Args:
+            before: only those with a lower version.
+        """
         with self.db.read() as tx:
             if group is None:
-                return self.policies.changes(tx, "kind <> 'rename'")
-            return self.policies.changes(tx, "kind = 'group' AND name = ?", group)
+                where: tuple[object, ...] = ("kind <> 'rename' AND version < ?", before)
+            else:
+                where = ("kind = 'group' AND name = ? AND version < ?", group, before)
+            return self.policies.changes(tx, *where, most=most)  # type: ignore[arg-type]
+
+    def made_with(self, version: int) -> list[Change]:
+        """A change, with all that were made in the same go; empty where there is none."""
+        with self.db.read() as tx:
+            found = self.policies.changes(tx, "kind <> 'rename' AND version = ?", version)
+            if not found:
+                return []
+            one = found[0]
+            return self.policies.changes(
+                *(tx, "kind <> 'rename' AND at = ? AND who = ? AND via = ?"),
+                *(one.at, one.by.who, one.by.via),
+                most=100_000,
+            )
+
+    def undo(
+        self, changes: Sequence[Change], by: By, may: Callable[[Policy, Policy], None]
+    ) -> Held:
+        """Make entries what they were before.
+
+        Args:
+            may: whether somebody may make the one policy into the other; raises if not.
+
+        Raises:
+            Conflict: an entry has been changed since.
+            PolicyError: what was before can't hold any more, or a file manages it.
+        """
+
+        def back(policy: Policy) -> Policy:
+            after = put(policy, {change.entry: change.before for change in changes})
+            may(policy, after)
+            return after
+
+        return self.edit(back, by, {change.entry: change.version for change in changes})
 
     def replace(
         self,

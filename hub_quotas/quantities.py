@@ -28,8 +28,8 @@ _NUMBER = r"(?P<number>\d+(?:\.\d+)?|\.\d+)"
 _CPU = re.compile(rf"{_NUMBER}\s*(?P<unit>m|cores?|cpus?)?", re.IGNORECASE)
 _BYTES_TEXT = re.compile(rf"{_NUMBER}\s*(?P<unit>[KMGT]?i?B?)", re.IGNORECASE)
 _COUNT = re.compile(r"(?P<number>\d+)\s*(?:servers?|gpus?)?", re.IGNORECASE)
-_HOURS = re.compile(rf"{_NUMBER}\s*(?:h|hours?)?", re.IGNORECASE)
-_MONEY = re.compile(_NUMBER)
+_HOURS = re.compile(rf"{_NUMBER}\s*(?:(?:[a-z./]+-)?(?:h|hours?))?", re.IGNORECASE)
+_MONEY = re.compile(rf"(?:[€$£]\s*)?{_NUMBER}(?:\s*(?:[€$£]|[A-Z]{{3}}))?")
 _DURATION = re.compile(rf"{_NUMBER}\s*(?P<unit>s|m|min|h|hours?|d|days?)", re.IGNORECASE)
 _EXTENDED = re.compile(
     r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?/[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"

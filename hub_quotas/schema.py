@@ -40,6 +40,7 @@ subject = sa.Table(
     sa.Column("user_name", sa.Text, nullable=False),  # '' for a group itself, else a member of it
     sa.Column("group_name", sa.Text, nullable=False),
     sa.UniqueConstraint("user_name", "group_name"),
+    sa.Index("subject_by_group", "group_name"),
 )
 
 point = sa.Table(

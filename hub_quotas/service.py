@@ -12,11 +12,16 @@ from hub_groups.store import open_store as open_group_store
 from hub_groups.web import Context, Routes
 
 from . import api, operations
+from .audit_page import AuditPage
 from .delivery import Sender, Ways, keep_sending, who_is_told
 from .desk import ledger_of
+from .directory import Directory
 from .enforcer import Enforcer, Executor, keep_enforcing, keep_stopping, server_path, used_at
+from .group_page import GroupPage
 from .groups_page import GroupsPage
 from .notices_api import NoticesApi
+from .overview import Overviews
+from .policy_pages import ExchangePage, PlansPage, PricesPage
 from .pruning import keep_pruning
 from .transaction import LedgerError
 from .usage_page import UsagePage
@@ -30,9 +35,15 @@ def routes(context: Context) -> Routes:
     """The handlers of these pages."""
     groups = open_group_store(context.settings["group_db_url"])
     shared = {"context": context, "groups": groups}
+    listing = {**shared, "overviews": Overviews(), "directory": Directory(context)}
     return [
         (context.prefix, UsagePage, shared),
-        (f"{context.prefix}groups", GroupsPage, shared),
+        (f"{context.prefix}groups", GroupsPage, listing),
+        (f"{context.prefix}groups/(?P<group>.+)", GroupPage, listing),
+        (f"{context.prefix}audit", AuditPage, shared),
+        (f"{context.prefix}plans", PlansPage, shared),
+        (f"{context.prefix}prices", PricesPage, shared),
+        (f"{context.prefix}policy", ExchangePage, shared),
         (
             f"{context.prefix}api/notices",
             NoticesApi,

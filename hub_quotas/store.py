@@ -369,6 +369,16 @@ class QuotaStore(PolicyStore):
             row = tx.one("SELECT id FROM subject WHERE user_name = '' AND group_name = ?", group)
             return self.points.last(tx, row[0]).rate if row else {}
 
+    def course(self, group: str, resource: str, instants: Sequence[int]) -> list[int]:
+        """What a group, with all below it, has used from the first of rising instants up to each;
+        amount x microseconds."""
+        with self.db.read() as tx:
+            row = tx.one("SELECT id FROM subject WHERE user_name = '' AND group_name = ?", group)
+            if not row:
+                return [0 for _ in instants]
+            view = View(self.points, self.zone, tx, instants[-1])
+            return [view.between(row[0], resource, instants[0], each) for each in instants]
+
     def used(self, group: str, user: str, resource: str, begin: int, end: int) -> int:
         """What a member of a group, or the group with all below it (user `''`), used within a
         span; amount x microseconds."""

@@ -151,7 +151,7 @@ WRONG = [
     (limit("group.gpu", "-1"), "'-1' is not a whole number"),
     (limit("server.lifetime", "8"), "'8' is not a duration; write 30m, 8h or 2d."),
     (limit("group.cost", "2000"), "a budget needs a window; write, for example, 2000 per month."),
-    (limit("group.cost", "2000 € per month"), "'2000 €' is not an amount of money"),
+    (limit("group.cost", "2000 euros per month"), "'2000 euros' is not an amount of money"),
     (limit("member.cpu-hours", 40), "a budget needs a window; write, for example, 40 per month."),
     (limit("member.cpu-hours", "-40 per 7d"), "'-40' is not a number of CPU-hours"),
     (

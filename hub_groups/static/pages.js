@@ -5,7 +5,7 @@
 const LIVE_MS = 10_000;
 const TYPING_MS = 300;
 
-const isBusy = (element) => element.contains(document.activeElement) || element.querySelector("[open]");
+const isBusy = (element) => element.contains(document.activeElement) || element.querySelector("[open], :checked");
 
 /** Put the elements marked data-live of a fresh copy of this page in the place of those here. */
 async function refresh() {

@@ -11,6 +11,7 @@ def upgrade() -> None:
     for column in ("source", "address"):
         op.add_column("policy_entry", sa.Column(column, sa.Text, nullable=False, server_default=""))
     op.create_index("policy_entry_by_name", "policy_entry", ["kind", "name", "version"])
+    op.create_index("subject_by_group", "subject", ["group_name"])
     op.add_column("session", sa.Column("profile", sa.Text, nullable=False, server_default=""))
     op.create_index("session_by_group", "session", ["group_name", "closed_at"])
     op.create_index("session_by_user", "session", ["user_name", "closed_at"])
@@ -41,6 +42,7 @@ def downgrade() -> None:
     op.drop_index("session_by_user", "session")
     op.drop_index("session_by_group", "session")
     op.drop_column("session", "profile")
+    op.drop_index("subject_by_group", "subject")
     op.drop_index("policy_entry_by_name", "policy_entry")
     for column in ("address", "source"):
         op.drop_column("policy_entry", column)

@@ -1,0 +1,110 @@
+"""Who changed what, and taking it back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from tornado import web
+from tornado.httputil import url_concat
+
+from hub_groups.words import _, ngettext
+
+from .access import Access, NotAllowed, Who
+from .changes import GROUP_ENTRY
+from .desk import QuotaPage, no_such_group, say_conflict
+from .limits import PolicyError
+from .policies import Change, Conflict
+from .policy import Policy
+from .store import QuotaStore
+
+PAGE = 50
+_LOOK_AT = 2000
+"""How many changes are looked through for those that a manager may see."""
+
+
+def visible(access: Access, policy: Policy, change: Change) -> bool:
+    """Whether somebody may see a change."""
+    return access.reads or (change.kind == GROUP_ENTRY and access.sees(policy, change.name))
+
+
+def changes_seen_by(
+    store: QuotaStore, access: Access, group: str | None, before: int, most: int
+) -> list[Change]:
+    """The last changes that somebody may see, newest first. Blocks."""
+    policy = store.policy()
+    found: list[Change] = []
+    for _round in range(_LOOK_AT // 200):
+        some = store.audit(group, before, 200)
+        found += [change for change in some if visible(access, policy, change)]
+        if len(found) >= most or len(some) < 200:
+            break
+        before = some[-1].version
+    return found[:most]
+
+
+class AuditPage(QuotaPage):
+    """All changes, or those of one group."""
+
+    who = Who.MANAGES_ANY
+    who_changes = Who.MANAGES_ANY
+
+    async def get(self) -> None:
+        await self._show_changes(done=self.get_query_argument("done", ""))
+
+    async def post(self) -> None:
+        """Undo one change, with all that was changed in the same go."""
+        try:
+            version = int(self.get_body_argument("version"))
+        except ValueError:
+            raise web.HTTPError(400, _("There is no such change.")) from None
+        try:
+            count = await undo(self, version)
+        except (PolicyError, NotAllowed) as error:
+            self.set_status(400)
+            await self._show_changes(wrong=str(error))
+        except Conflict as error:
+            self.set_status(409)
+            await self._show_changes(wrong=say_conflict(error))
+        else:
+            text = ngettext("{n} entry is as it was before.", "{n} entries are as before.", count)
+            done = {"done": text.format(n=count)}
+            self.redirect(url_concat(f"{self.context.prefix}audit", done))
+
+    async def _show_changes(self, done: str = "", wrong: str = "") -> None:
+        group = self.get_query_argument("group", "") or None
+        policy = await self.policy()
+        if group is not None and not self.access.sees(policy, group):
+            raise web.HTTPError(404, no_such_group())
+        try:
+            before = int(self.get_query_argument("before", str(2**62)))
+        except ValueError:
+            raise web.HTTPError(400, _("before is the number of a change.")) from None
+        found = await asyncio.to_thread(
+            changes_seen_by, self.store, self.access, group, min(before, 2**62), PAGE + 1
+        )
+        self.show(
+            "audit.html",
+            group=group or "",
+            changes=found[:PAGE],
+            more=found[PAGE - 1].version if len(found) > PAGE else None,
+            done=done,
+            wrong=wrong,
+        )
+
+
+async def undo(desk: Any, version: int) -> int:
+    """Undo a change as whoever asks at a desk may; returns how many entries that was.
+
+    Raises:
+        PolicyError, NotAllowed, Conflict: nothing was undone.
+        tornado.web.HTTPError: there is no such change, or it is not theirs to see.
+    """
+    policy = await desk.policy()
+    together: Sequence[Change] = await asyncio.to_thread(desk.store.made_with, version)
+    if not any(visible(desk.access, policy, change) for change in together):
+        raise web.HTTPError(404, _("There is no such change, or it is not yours to see."))
+    why = _("undo of change {version}").format(version=version)
+    await asyncio.to_thread(desk.store.undo, together, desk.by(why), desk.may_become)
+    return len(together)

@@ -1,0 +1,286 @@
+"""Is my course all right, and who will run out? One group: its use, members, limits and history."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tornado import httpclient, web
+from tornado.httputil import url_concat
+
+from hub_groups.words import _
+
+from .access import NotAllowed, Who
+from .burndown import BurnDown, picture
+from .changes import GROUP_ENTRY, documents, put
+from .desk import no_such_group, say_conflict
+from .enforcer import server_path
+from .groups_page import ListPage
+from .limit_fields import fields, read_typed, typed_limits
+from .limits import KEYS, PolicyError
+from .members import member_limit, members
+from .messages import of
+from .overview import Overview, Used
+from .policies import Conflict
+from .policy import DEFAULT_GROUP, WHOLE_HUB, Policy
+from .sessions import Session
+from .store import QuotaStore
+from .tree import Branch, branches, under
+from .windows import Calendar, Fixed, Rolling, span
+
+PAGE = 50
+_STEPS = 40
+_SERVERS = 25
+
+
+@dataclass(frozen=True)
+class Typed:
+    """A form that was sent, and what came of it.
+
+    Attributes:
+        wrong: by key, why it can't be read.
+        why_not: why it was not saved as a whole.
+        overtaken: somebody else was first; sending it again is about what is there now.
+    """
+
+    arguments: dict[str, str]
+    wrong: dict[str, str]
+    why_not: str = ""
+    overtaken: bool = False
+
+    @property
+    def version(self) -> str:
+        return "" if self.overtaken else self.arguments.get("version", "")
+
+    @property
+    def limits(self) -> dict[str, str]:
+        return typed_limits(self.arguments)
+
+
+class GroupPage(ListPage):
+    """One group."""
+
+    who = Who.SEES
+    who_changes = Who.MANAGES
+
+    async def get(self, group: str) -> None:
+        await self._show_group(self.group_of_path(), done=self.get_query_argument("done", ""))
+
+    async def post(self, group: str) -> None:
+        name = self.group_of_path()
+        if self.get_body_argument("action", "") == "stop":
+            await self._stop(name)
+            return
+        form = {key: self.get_body_argument(key) for key in self.request.body_arguments}
+        read, wrong = read_typed(name, typed_limits(form))
+        typed = Typed(form, wrong)
+        policy = await self.policy()
+        if "check" in form:
+            await self._show_check(name, policy, typed)
+            return
+        if wrong:
+            self.set_status(400)
+            await self._show_group(name, typed)
+            return
+        try:
+            version = int(form.get("version") or -1)
+            expected = {(GROUP_ENTRY, name): version} if version >= 0 else {}
+            await self.edit(
+                lambda before: put(before, _entry(before, name, form, read)),
+                form.get("why", ""),
+                expected,
+            )
+        except (PolicyError, NotAllowed) as error:
+            self.set_status(400)
+            await self._show_group(name, Typed(form, {}, str(error)))
+        except Conflict as error:
+            self.set_status(409)
+            await self._show_group(name, Typed(form, {}, say_conflict(error), overtaken=True))
+        else:
+            done = _("Saved. It holds from the next start of a server on.")
+            self.redirect(url_concat(self.request.path, {"done": done}))
+
+    async def _stop(self, name: str) -> None:
+        """Stop a server that is charged to this group or below it."""
+        session = await asyncio.to_thread(self.store.session, self.get_body_argument("session", ""))
+        policy = await self.policy()
+        if session is None or not under(policy, session.group, name):
+            raise web.HTTPError(404, no_such_group())
+        if session.hub != self.store.hub:
+            raise web.HTTPError(409, _("This server is not one of this hub."))
+        try:
+            await self.context.hub_api(server_path(session.user, session.server), "DELETE")
+        except (httpclient.HTTPError, OSError):
+            raise web.HTTPError(503, _("The hub can't stop it now. Try again.")) from None
+        done = _("The server of {user} is being stopped.").format(user=session.user)
+        self.redirect(url_concat(self.request.path, {"done": done}))
+
+    # -- what is shown -----------------------------------------------------------------------
+
+    async def _show_check(self, name: str, policy: Policy, typed: Typed) -> None:
+        """What saving would do, before anything is saved."""
+        read, wrong = read_typed(name, typed.limits)
+        preview = await asyncio.to_thread(self._preview, name, policy, typed, read)
+        if typed.arguments["check"] == "1":  # asked for while typing: the answer alone
+            self.show("check.html", preview=preview)
+        else:
+            await self._show_group(name, typed, preview)
+
+    def _preview(
+        self, name: str, policy: Policy, typed: Typed, read: dict[str, Any]
+    ) -> dict[str, Any]:
+        found: dict[str, Any] = {
+            "fields": fields(policy, self.access, name, typed.limits, typed.wrong),
+            "wrong": typed.wrong,
+            "why_not": "",
+        }
+        if not typed.wrong:
+            try:
+                after = put(policy, _entry(policy, name, typed.arguments, read))
+                self.may_become(policy, after)
+            except (PolicyError, NotAllowed) as error:
+                found["why_not"] = error.why if isinstance(error, PolicyError) else str(error)
+        return found
+
+    async def _show_group(
+        self,
+        name: str,
+        typed: Typed | None = None,
+        preview: dict[str, Any] | None = None,
+        done: str = "",
+    ) -> None:
+        seen, in_hub = await self.overviews.latest(self.store), await self.directory.groups()
+        policy = seen.held.policy
+        tree = branches(policy, {*in_hub, *seen.groups, DEFAULT_GROUP} - {WHOLE_HUB})
+        if name != WHOLE_HUB and name not in {branch.name for branch in tree}:
+            raise web.HTTPError(404, no_such_group())
+        below = [b for b in tree if name == WHOLE_HUB or under(policy, b.name, name)]
+        known = () if name == WHOLE_HUB else await self._members_by_hub(name)
+        asked = (self.get_query_argument("m", ""), self.get_query_argument("msort", ""))
+        shown = await asyncio.to_thread(self._read, name, seen, below, known, asked)
+        wanted = typed or Typed({}, {})
+        self.show(
+            "group.html",
+            group=name,
+            seen=seen.of(name),
+            priced=bool(policy.prices),
+            policy=policy,
+            entry=policy.groups.get(name),
+            source=seen.held.sources.get((GROUP_ENTRY, name), ""),
+            version=wanted.version or seen.held.versions.get((GROUP_ENTRY, name), 0),
+            fields=fields(policy, self.access, name, wanted.limits, wanted.wrong),
+            keys=self._new_keys(policy, name),
+            inherited=[one for one in policy.limits(name) if one.group != name],
+            above=policy.path(name)[-2:0:-1],
+            subgroups=[b for b in below if policy.path(b.name)[1:2] == (name,)],
+            seen_of=seen.of,
+            typed=typed,
+            preview=preview,
+            done=done,
+            manages=self.access.manages(policy, name),
+            **shown,
+        )
+
+    async def _members_by_hub(self, name: str) -> Sequence[str]:
+        try:
+            return await self.directory.members(name)
+        except (httpclient.HTTPError, OSError):
+            return ()  # those who have used something are known all the same
+
+    def _read(
+        self,
+        name: str,
+        seen: Overview,
+        below: Sequence[Branch],
+        known: Sequence[str],
+        asked: tuple[str, str],
+    ) -> dict[str, Any]:
+        """What the ledger says of a group. Blocks."""
+        store, policy = self.store, seen.held.policy
+        names = [name, *(branch.name for branch in below)]
+        limit = member_limit(policy.limits(name))
+        everyone = members(store, names, limit, known) if name != WHOLE_HUB else {}
+        search, sort = asked
+        found = [one for one in everyone.values() if search.lower() in one.name.lower()]
+        found.sort(key=_MEMBER_ORDER.get(sort, _MEMBER_ORDER[""]))
+        servers = open_sessions_of(store, names)
+        managers = self.groups.managers(policy.path(name))
+        return {
+            "member_limit": limit,
+            "members": found[:PAGE],
+            "member_count": len(found),
+            "member_search": search,
+            "member_sort": sort,
+            "servers": servers[:_SERVERS],
+            "server_count": len(servers),
+            "managers": dict.fromkeys((*managers.get(name, ()), *policy.managers(name))),
+            "burn": self._burn(name, seen),
+            "changes": store.audit(name)[:10],
+        }
+
+    def _burn(self, name: str, seen: Overview) -> tuple[Used, str] | None:
+        """The tightest budget of the group as a picture."""
+        budgets = [one for one in seen.of(name).limits if one.limit.window]
+        if not budgets:
+            return None
+        one = max(budgets, key=lambda each: each.share)
+        window = one.limit.window
+        held = span(window, seen.at, self.store.zone) if window else None
+        if held is None or not isinstance(window, (Calendar, Fixed, Rolling)):
+            return None
+        begin, end = held
+        if isinstance(window, Rolling):
+            end = seen.at + window.length // 4
+        instants = [begin + (seen.at - begin) * step // _STEPS for step in range(_STEPS + 1)]
+        used = self.store.course(name, one.limit.kind.curve, instants)
+        burn = BurnDown(instants, used, one.limit.amount, end, one.runs_out)
+        title = of(one.limit.resource, one.used, one.limit.amount)
+        if one.runs_out:
+            title += f", {_('runs out')} {self.say_when(one.runs_out)}"
+        return one, picture(burn, title)
+
+    def _new_keys(self, policy: Policy, name: str) -> list[str]:
+        """The limits that can still be added."""
+        there = {one.key for one in fields(policy, self.access, name)}
+        own_pool = self.access.ceiling_group(policy, name) == name
+        return [
+            key for key in KEYS if key not in there and not (own_pool and key.startswith("group."))
+        ]
+
+
+_MEMBER_ORDER: dict[str, Any] = {
+    "": lambda member: (-member.used, member.name),
+    "name": lambda member: member.name,
+    "now": lambda member: (-member.servers, member.name),
+    "seen": lambda member: (-member.seen, member.name),
+}
+
+
+def open_sessions_of(store: QuotaStore, groups: Sequence[str]) -> list[Session]:
+    """What runs, charged to some groups, oldest first. Blocks."""
+    wanted = set(groups)
+    return [one for one in store.open_sessions() if one.group in wanted]
+
+
+def _entry(
+    before: Policy, name: str, form: dict[str, str], limits: dict[str, Any]
+) -> dict[tuple[str, str], Any]:
+    """The group's entry as a form makes it: what the form does not name stays."""
+    entry = (GROUP_ENTRY, name)
+    document = dict(documents(before).get(entry, {}))
+    shown = "version" in form  # the whole form, not one limit of the first steps
+    document["limits"] = limits if shown else {**document.get("limits", {}), **limits}
+    for field in ("plan", "parent"):
+        if field in form:
+            document[field] = form[field].strip()
+    if "managers" in form:
+        document["managers"] = form["managers"].replace(",", " ").split()
+    if form.get("priority", "").strip():
+        try:
+            document["priority"] = int(form["priority"])
+        except ValueError:
+            raise PolicyError(("priority",), _("write a whole number.")) from None
+    kept = {key: value for key, value in document.items() if value}
+    return {entry: kept if kept or name in before.groups else None}

@@ -1,0 +1,140 @@
+"""The limits of one group as a form: what stands in each field, where it comes from, and what was
+typed. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .access import Access, ceiling
+from .limits import KEYS, Limit, PolicyError
+from .policy import Group, Policy, limits_of_key
+
+PREFIX = "limit:"
+"""Of the names of fields; the key follows."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """One limit of the form.
+
+    Attributes:
+        text: what stands there: of the group itself, or as it was typed.
+        plan_text: what its plan says, which holds where the field is empty.
+        wrong: why what was typed can't be read.
+        means: how what was typed is understood, where it differs.
+        most: what whoever edits can't exceed, where there is something.
+    """
+
+    key: str
+    text: str
+    plan_text: str = ""
+    wrong: str = ""
+    means: str = ""
+    most: Limit | None = None
+    editable: bool = True
+
+
+def texts_of(limits: tuple[Limit, ...]) -> dict[str, str]:
+    """By key; several windows of one budget stand in one field."""
+    found: dict[str, list[str]] = {}
+    for limit in limits:
+        found.setdefault(limit.key, []).append(limit.text)
+    return {key: ", ".join(texts) for key, texts in sorted(found.items())}
+
+
+def typed_limits(arguments: Mapping[str, str]) -> dict[str, str]:
+    """What a form says, by key; a new limit with the others."""
+    found = {
+        name.removeprefix(PREFIX): value.strip()
+        for name, value in arguments.items()
+        if name.startswith(PREFIX)
+    }
+    key, amount = arguments.get("new_key", "").strip(), arguments.get("new_amount", "").strip()
+    if key and amount:
+        found[key] = amount
+    return found
+
+
+def value_of(text: str) -> Any:
+    """What a field says, as a policy has it: a text, a list for several windows, None for none."""
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    return parts if len(parts) > 1 else (parts[0] if parts else None)
+
+
+def read_typed(group: str, typed: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
+    """What was typed as the `limits` of a document, and by key why something can't be read."""
+    read: dict[str, Any] = {}
+    wrong: dict[str, str] = {}
+    for key, text in typed.items():
+        value = value_of(text)
+        if value is None:
+            continue
+        try:
+            limits = limits_of_key(group, key, value, (key,))
+        except PolicyError as error:
+            wrong[key] = error.why
+        else:
+            texts = [limit.text for limit in limits]
+            read[key] = texts if len(texts) > 1 else texts[0]
+    return read, wrong
+
+
+def fields(
+    policy: Policy,
+    access: Access,
+    name: str,
+    typed: Mapping[str, str] = {},
+    wrong: Mapping[str, str] = {},
+) -> list[Field]:
+    """The fields of a group's form, by key."""
+    group = policy.groups.get(name, Group(name))
+    own = texts_of(group.limits)
+    plan = texts_of(policy.plans[group.plan].limits) if group.plan in policy.plans else {}
+    found = []
+    for key in sorted({*own, *plan, *typed}, key=_place):
+        text = typed.get(key, own.get(key, ""))
+        found.append(
+            Field(
+                key=key,
+                text=text,
+                plan_text=plan.get(key, ""),
+                wrong=wrong.get(key, ""),
+                means=_means(name, key, text, own.get(key, "")) if key in typed else "",
+                most=_most(policy, access, name, key, text or plan.get(key, "")),
+                editable=access.admin or not _given(access, policy, name, key),
+            )
+        )
+    return found
+
+
+def _place(key: str) -> tuple[int, str]:
+    return (KEYS.index(key) if key in KEYS else len(KEYS), key)
+
+
+def _given(access: Access, policy: Policy, name: str, key: str) -> bool:
+    """Whether a manager of this very group can't change it: it is what the group was given."""
+    return access.ceiling_group(policy, name) == name and key.startswith("group.")
+
+
+def _most(policy: Policy, access: Access, name: str, key: str, text: str) -> Limit | None:
+    top = access.ceiling_group(policy, name)
+    value = value_of(text)
+    if top is None or value is None:
+        return None
+    try:
+        limits = limits_of_key(name, key, value, (key,))
+    except PolicyError:
+        return None
+    found = [most for limit in limits if (most := ceiling(policy, top, limit))]
+    return min(found, key=lambda most: most.amount, default=None)
+
+
+def _means(name: str, key: str, text: str, before: str) -> str:
+    read, _ = read_typed(name, {key: text})
+    if key not in read:
+        return ""
+    value = read[key]
+    plain = ", ".join(value) if isinstance(value, list) else str(value)
+    return plain if plain not in (text, before) else ""

@@ -1,0 +1,115 @@
+"""Who uses what of a group: its members with what each has used and left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from .ledger import Point, Segment
+from .limits import MEMBER, Limit
+from .points import FOR_EVER, decode
+from .requests import in_use
+from .store import QuotaStore
+from .transaction import Transaction
+from .windows import DAY, span
+
+MOST = 5000
+"""How many members are computed at once; of larger groups, look at the groups below."""
+
+_CHUNK = 400
+
+
+@dataclass(frozen=True)
+class Member:
+    """One member.
+
+    Attributes:
+        used: of the limit that the page is about; amount x microseconds, or in use now for a cap.
+        servers: running now.
+        seen: when something of theirs was started or stopped last; 0 for never.
+    """
+
+    name: str
+    used: int = 0
+    servers: int = 0
+    seen: int = 0
+
+
+def members(
+    store: QuotaStore, below: Iterable[str], limit: Limit | None, known: Iterable[str] = ()
+) -> dict[str, Member]:
+    """All who were ever charged to some groups, or are known to be in them, by name. Blocks.
+
+    Args:
+        below: the group and all groups below it.
+        limit: what of their use is told: a limit for members, or CPU-hours of the last 30 days.
+        known: members by the hub, who may have used nothing.
+    """
+    with store.db.read() as tx:
+        at = store.present(tx)
+        if limit is None:
+            held: tuple[int, int] | None = (at - 30 * DAY, at)
+        else:
+            held = span(limit.window, at, store.zone) if limit.window else None
+        begin = held[0] if held else at
+        found: dict[str, Member] = {name: Member(name) for name in known}
+        for user, now, before, late in _points(store, tx, sorted(set(below)), begin):
+            curve = limit.kind.curve if limit else "cpu"
+            if limit is not None and limit.window is None:
+                used = in_use(now.rate, limit.resource)
+            elif held is None:
+                used = 0
+            else:
+                used = now.total_at(curve, at) - before.total_at(curve, begin)
+                used += sum(segment.total_between(curve, begin, at) for segment in late)
+            servers = now.rate.get("servers", 0)
+            known_so_far = found.get(user, Member(user))
+            found[user] = Member(
+                user,
+                known_so_far.used + used,
+                known_so_far.servers + servers,
+                max(known_so_far.seen, at if servers else now.at),
+            )
+        return found
+
+
+def _points(
+    store: QuotaStore, tx: Transaction, groups: list[str], begin: int
+) -> Iterable[tuple[str, Point, Point, list[Segment]]]:
+    """Of each member of each group: the user, the last point, the one before an instant, and late
+    closings since."""
+    read = store.points.point
+    for start in range(0, len(groups), _CHUNK):
+        names = groups[start : start + _CHUNK]
+        marks = ", ".join("?" for _ in names)
+        late: dict[int, list[Segment]] = {}
+        for id, since, until, rates in tx.all(
+            "SELECT o.subject, o.since, o.until, o.rates FROM overlay o"  # noqa: S608
+            " JOIN subject s ON s.id = o.subject"
+            f" WHERE s.group_name IN ({marks}) AND s.user_name <> '' AND o.until > ?",
+            *(*names, begin),
+        ):
+            late.setdefault(id, []).append(Segment(since, until, decode(rates)))
+        sql = (
+            "SELECT s.id, s.user_name, p.at, p.state FROM subject s"  # noqa: S608
+            " JOIN point p ON p.subject = s.id AND p.at ="
+            " (SELECT max(q.at) FROM point q WHERE q.subject = s.id AND q.at <= ?)"
+            f" WHERE s.group_name IN ({marks}) AND s.user_name <> '' LIMIT {MOST}"
+        )
+        last = {
+            id: (user, read(tx, at, state)) for id, user, at, state in tx.all(sql, FOR_EVER, *names)
+        }
+        changed = any(point.at > begin for _, point in last.values())
+        before: Mapping[int, Point] = {}
+        if changed:
+            rows = tx.all(sql, begin, *names)
+            before = {id: read(tx, at, state) for id, _, at, state in rows}
+        for id, (user, now) in last.items():
+            first = now if now.at <= begin else before.get(id, Point(begin))
+            yield user, now, first, late.get(id, [])
+
+
+def member_limit(limits: Iterable[Limit]) -> Limit | None:
+    """The limit for each member that says most: a budget before a cap."""
+    of_members = [limit for limit in limits if limit.scope == MEMBER]
+    return min(of_members, key=lambda limit: (limit.window is None, limit.key), default=None)

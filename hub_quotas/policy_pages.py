@@ -1,0 +1,280 @@
+"""Plans, prices, and the whole policy: as forms, and as the YAML of the command line."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+from typing import Any
+
+import yaml
+from tornado.httputil import url_concat
+
+from hub_groups.words import _
+
+from .access import NotAllowed, Who
+from .changes import GROUP_ENTRY, PLAN, PRICES, Entry, differences, documents, put
+from .desk import QuotaPage, say_conflict
+from .files import FileError, parse_text
+from .limit_fields import read_typed, texts_of, typed_limits
+from .limits import KEYS, PolicyError
+from .policies import Conflict, Held
+from .policy import Policy, print_policy, print_prices
+
+_WRONG = (PolicyError, NotAllowed, FileError)
+_LARGEST = 2_000_000
+
+
+class PolicyPage(QuotaPage):
+    """What these pages share."""
+
+    who = Who.READS
+    who_changes = Who.ADMIN
+
+    def done(self, text: str) -> None:
+        self.redirect(url_concat(self.request.path, {"done": text}))
+
+    def expected(self, entry: Entry) -> dict[Entry, int]:
+        version = self.get_body_argument("version", "")
+        return {entry: int(version)} if version.isdigit() else {}
+
+    async def held(self) -> Held:
+        return await asyncio.to_thread(self.store.held)
+
+
+class PlansPage(PolicyPage):
+    """All plans, each with its limits and the groups that have it."""
+
+    async def get(self) -> None:
+        await self._show_plans(done=self.get_query_argument("done", ""))
+
+    async def post(self) -> None:
+        form = {key: self.get_body_argument(key) for key in self.request.body_arguments}
+        name = form.get("plan", "").strip()
+        entry = (PLAN, name)
+        read, wrong = read_typed("", typed_limits(form))
+        if not name or wrong:
+            why = next((f"{key}: {text}" for key, text in wrong.items()), _("Name the plan."))
+            self.set_status(400)
+            await self._show_plans(typed=form, wrong=why)
+            return
+        gone = form.get("action") == "remove"
+        document = None if gone else {"limits": read}
+        try:
+            await self.edit(
+                lambda policy: put(policy, {entry: document}),
+                form.get("why", ""),
+                self.expected(entry),
+            )
+        except _WRONG as error:
+            self.set_status(400)
+            await self._show_plans(typed=form, wrong=str(error))
+        except Conflict as error:
+            self.set_status(409)
+            await self._show_plans(typed=form, wrong=say_conflict(error))
+        else:
+            self.done(_("Removed.") if gone else _("Saved. It holds from the next start on."))
+
+    async def _show_plans(
+        self, typed: dict[str, str] | None = None, wrong: str = "", done: str = ""
+    ) -> None:
+        held = await self.held()
+        having: dict[str, list[str]] = {}
+        for group in held.policy.groups.values():
+            if group.plan:
+                having.setdefault(group.plan, []).append(group.name)
+        self.show(
+            "plans.html",
+            plans=[
+                (name, texts_of(plan.limits), sorted(having.get(name, [])))
+                for name, plan in sorted(held.policy.plans.items())
+            ],
+            versions=held.versions,
+            sources=held.sources,
+            keys=KEYS,
+            typed=typed or {},
+            wrong=wrong,
+            done=done,
+        )
+
+
+class PricesPage(PolicyPage):
+    """The price book: what a unit costs for an hour, from which day on."""
+
+    async def get(self) -> None:
+        held = await self.held()
+        self._show_prices(held, _book(held.policy), done=self.get_query_argument("done", ""))
+
+    async def post(self) -> None:
+        rows = self._rows()
+        entries = [
+            {key: value for key, value in row.items() if value} for row in rows if any(row.values())
+        ]
+        entry = (PRICES, "")
+        try:
+            await self.edit(
+                lambda policy: put(policy, {entry: entries}),
+                self.get_body_argument("why", ""),
+                self.expected(entry),
+            )
+        except (*_WRONG, Conflict) as error:
+            overtaken = isinstance(error, Conflict)
+            self.set_status(409 if overtaken else 400)
+            why = say_conflict(error) if isinstance(error, Conflict) else str(error)
+            self._show_prices(await self.held(), rows, wrong=why)
+        else:
+            self.done(_("Saved. Servers that start from now on cost that."))
+
+    def _rows(self) -> list[dict[str, str]]:
+        """What was typed, row by row."""
+        columns = {
+            name: self.get_body_arguments(name) for name in (*_PRICED, "other", "other_price")
+        }
+        found = []
+        for number in range(max((len(values) for values in columns.values()), default=0)):
+            row = {n: v[number].strip() if number < len(v) else "" for n, v in columns.items()}
+            other, price = row.pop("other"), row.pop("other_price")
+            found.append({**row, **({other: price} if other else {})})
+        return found
+
+    def _show_prices(
+        self, held: Held, rows: list[dict[str, str]], wrong: str = "", done: str = ""
+    ) -> None:
+        entry = (PRICES, "")
+        self.show(
+            "prices.html",
+            rows=[*rows, {}],
+            columns=_PRICED,
+            version=held.versions.get(entry, 0),
+            source=held.sources.get(entry, ""),
+            wrong=wrong,
+            done=done,
+        )
+
+
+_PRICED = ("since", "cpu", "memory", "gpu", "servers")
+
+
+def _book(policy: Policy) -> list[dict[str, str]]:
+    return [{k: str(v) for k, v in entry.items()} for entry in print_prices(policy.prices)]
+
+
+class ExchangePage(PolicyPage):
+    """The whole policy as a file, out and in; and groups from a table."""
+
+    async def get(self) -> None:
+        if self.get_query_argument("format", "") == "yaml":
+            held = await self.held()
+            self.set_header("Content-Type", "application/yaml; charset=utf-8")
+            self.set_header("Content-Disposition", 'attachment; filename="quotas.yaml"')
+            self.finish(as_yaml(held.policy))
+            return
+        await self._show_exchange(done=self.get_query_argument("done", ""))
+
+    async def post(self) -> None:
+        """Show what would change; with `apply`, change it."""
+        text, kind = self._sent()
+        before = await self.held()
+        try:
+            if len(text) > _LARGEST:
+                raise FileError(_("This file is too large."))
+            after = self._read(text, kind, before.policy)
+            self.may_become(before.policy, after)
+            todo = differences(before.policy, after)
+            if self.get_body_argument("apply", ""):
+                why = self.get_body_argument("why", "") or _("import")
+                version = self.get_body_argument("version", "")
+                if version != str(before.version):
+                    raise FileError(
+                        _("The policy was changed since you looked. Look at the differences again.")
+                    )
+                await self.edit(lambda policy: self._read(text, kind, policy), why)
+                self.done(_("Imported."))
+                return
+        except (*_WRONG, Conflict) as error:
+            self.set_status(400)
+            await self._show_exchange(text, kind, wrong=str(error))
+            return
+        await self._show_exchange(text, kind, todo=todo, version=before.version)
+
+    def _sent(self) -> tuple[str, str]:
+        for kind in ("policy", "table"):
+            for file in self.request.files.get(f"{kind}_file", []):
+                if file["body"]:
+                    return file["body"].decode("utf-8-sig", "replace"), kind
+        kind = "table" if self.get_body_argument("table", "").strip() else "policy"
+        return self.get_body_argument(kind, "", strip=False), kind
+
+    def _read(self, text: str, kind: str, before: Policy) -> Policy:
+        return read_table(text, before) if kind == "table" else parse_text(text, "policy")
+
+    async def _show_exchange(
+        self,
+        text: str = "",
+        kind: str = "policy",
+        todo: list[Any] | None = None,
+        version: int = 0,
+        wrong: str = "",
+        done: str = "",
+    ) -> None:
+        held = await self.held()
+        self.show(
+            "exchange.html",
+            text=text,
+            kind=kind,
+            todo=todo,
+            version=version,
+            sources=sorted(set(held.sources.values())),
+            wrong=wrong,
+            done=done,
+        )
+
+
+def as_yaml(policy: Policy) -> str:
+    """As `hub-quotas apply` reads it."""
+    return yaml.safe_dump(print_policy(policy), sort_keys=False, allow_unicode=True, width=100)
+
+
+def read_table(text: str, before: Policy) -> Policy:
+    """`before` with the groups of a CSV table: the column `group`, and any of `plan`, `parent`,
+    `managers`, `priority` and keys of limits. An empty cell leaves what is there.
+
+    Raises:
+        FileError: a column is not known, or a row has no group; with its line.
+        PolicyError: what stands in a cell can't be read.
+    """
+    reader = csv.DictReader(io.StringIO(text.strip()))
+    columns = [name.strip() for name in reader.fieldnames or []]
+    known = ("group", "plan", "parent", "managers", "priority")
+    for name in columns:
+        if name not in known and name not in KEYS and "/" not in name:
+            all_of = ", ".join(known)
+            raise FileError(
+                _("The column '{name}' is not known. There are: {known}, and limits.").format(
+                    name=name, known=all_of
+                )
+            )
+    if "group" not in columns:
+        raise FileError(_("The first line names the columns, and one of them is 'group'."))
+    entries: dict[Entry, Any] = {}
+    have = documents(before)
+    for row in reader:
+        cells = {(k or "").strip(): (v or "").strip() for k, v in row.items() if isinstance(v, str)}
+        group = cells.pop("group", "").strip("/")
+        if not group:
+            raise FileError(_("Line {n} has no group.").format(n=reader.line_num))
+        document = dict(have.get((GROUP_ENTRY, group), {}))
+        limits = dict(document.get("limits", {}))
+        for name, value in cells.items():
+            if not value:
+                continue
+            if name == "managers":
+                document[name] = value.replace(";", " ").split()
+            elif name == "priority":
+                document[name] = int(value) if value.lstrip("-").isdigit() else value
+            elif name in known:
+                document[name] = value
+            else:
+                limits[name] = value
+        entries[GROUP_ENTRY, group] = {**document, **({"limits": limits} if limits else {})}
+    return put(before, entries)
