@@ -18,9 +18,12 @@ from hub_groups.words import _
 
 from .access import Access, NotAllowed, Who, access_of, check_changes
 from .changes import Entry, document_differences
+from .directory import Directory
+from .enforcer import server_path
+from .files import FileError
 from .limits import PolicyError
 from .messages import SCOPE_TITLES, headline, of, resource_title, say_group, title
-from .overview import Used
+from .overview import Overviews, Used
 from .policies import By, Conflict, Held, say_entry
 from .policy import DEFAULT_GROUP, Policy, group_name
 from .policy_store import now
@@ -44,8 +47,16 @@ class Desk(Visit):
     """Behind every page and every address of the quotas."""
 
     groups: GroupStore
+    overviews: Overviews
+    directory: Directory
     store: QuotaStore
     access: Access
+
+    def initialize(  # type: ignore[override]
+        self, context: Context, groups: GroupStore, overviews: Overviews, directory: Directory
+    ) -> None:
+        super().initialize(context)
+        self.groups, self.overviews, self.directory = groups, overviews, directory
 
     async def come_in(self) -> None:
         """Find out what whoever asks may see and do."""
@@ -124,10 +135,6 @@ class QuotaPage(Desk, Page):
 
     who = Who.USER
     who_changes = Who.USER
-
-    def initialize(self, context: Context, groups: GroupStore) -> None:  # type: ignore[override]
-        super().initialize(context)
-        self.groups = groups
 
     async def prepare(self) -> None:
         await super().prepare()
@@ -212,13 +219,6 @@ class QuotaPage(Desk, Page):
 class QuotaRest(Desk, rest.Rest):
     """An address of the API of the quotas."""
 
-    def initialize(self, context: Context, groups: GroupStore) -> None:  # type: ignore[override]
-        super().initialize(context)
-        self.groups = groups
-
-    async def prepare(self) -> None:
-        await super().prepare()
-
     async def check(self, who: Who) -> None:
         await self.come_in()
         policy = await self.policy()
@@ -238,13 +238,31 @@ class QuotaRest(Desk, rest.Rest):
         if isinstance(error, LedgerError):
             log.error("The quota ledger can't be used: %s", error)
             return 503, _("Quotas can't be checked at the moment. Try again in a minute."), ""
-        if isinstance(error, PolicyError):
+        if isinstance(error, (PolicyError, FileError)):
             return 400, str(error), "policy"
         if isinstance(error, NotAllowed):
             return 403, str(error), "not-yours"
         if isinstance(error, Conflict):
             return 412, say_conflict(error), "changed-since"
         return super().explain(error, status)
+
+
+async def stop_session(desk: Desk, group: str, id: str) -> str:
+    """Stop a server that is charged to a group or below it; returns whose it is.
+
+    Raises:
+        LookupError: there is none.
+        PermissionError: it is not one of this hub.
+        tornado.httpclient.HTTPError, OSError: the hub does not stop it.
+    """
+    session = await asyncio.to_thread(desk.store.session, id)
+    policy = await desk.policy()
+    if session is None or session.closed_at or group not in policy.path(session.group):
+        raise LookupError(id)
+    if session.hub != desk.store.hub:
+        raise PermissionError(id)
+    await desk.context.hub_api(server_path(session.user, session.server), "DELETE")
+    return session.user
 
 
 def say_conflict(error: Conflict) -> str:
@@ -311,6 +329,11 @@ def per_hour(rate: int) -> str:
 def moment(at: int) -> datetime:
     """An instant (microseconds) as a time in UTC."""
     return datetime.fromtimestamp(at // 1_000_000, timezone.utc)
+
+
+def iso(at: int) -> str:
+    """An instant as RFC 3339 has it, UTC, to the second."""
+    return f"{moment(at):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def ago(at: int) -> str:

@@ -15,9 +15,7 @@ from hub_groups.words import _
 from .access import NotAllowed, Who
 from .burndown import BurnDown, picture
 from .changes import GROUP_ENTRY, documents, put
-from .desk import no_such_group, say_conflict
-from .enforcer import server_path
-from .groups_page import ListPage
+from .desk import QuotaPage, no_such_group, say_conflict, stop_session
 from .limit_fields import fields, read_typed, typed_limits
 from .limits import KEYS, PolicyError
 from .members import member_limit, members
@@ -59,7 +57,7 @@ class Typed:
         return typed_limits(self.arguments)
 
 
-class GroupPage(ListPage):
+class GroupPage(QuotaPage):
     """One group."""
 
     who = Who.SEES
@@ -104,17 +102,15 @@ class GroupPage(ListPage):
 
     async def _stop(self, name: str) -> None:
         """Stop a server that is charged to this group or below it."""
-        session = await asyncio.to_thread(self.store.session, self.get_body_argument("session", ""))
-        policy = await self.policy()
-        if session is None or not under(policy, session.group, name):
-            raise web.HTTPError(404, no_such_group())
-        if session.hub != self.store.hub:
-            raise web.HTTPError(409, _("This server is not one of this hub."))
         try:
-            await self.context.hub_api(server_path(session.user, session.server), "DELETE")
+            user = await stop_session(self, name, self.get_body_argument("session", ""))
+        except LookupError:
+            raise web.HTTPError(404, _("No such server runs in this group.")) from None
+        except PermissionError:
+            raise web.HTTPError(409, _("This server is not one of this hub.")) from None
         except (httpclient.HTTPError, OSError):
             raise web.HTTPError(503, _("The hub can't stop it now. Try again.")) from None
-        done = _("The server of {user} is being stopped.").format(user=session.user)
+        done = _("The server of {user} is being stopped.").format(user=user)
         self.redirect(url_concat(self.request.path, {"done": done}))
 
     # -- what is shown -----------------------------------------------------------------------

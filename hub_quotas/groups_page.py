@@ -15,9 +15,8 @@ from hub_groups.words import _, ngettext
 from .access import Access, NotAllowed, Who
 from .changes import GROUP_ENTRY, documents, put
 from .desk import QuotaPage
-from .directory import Directory
 from .limits import PolicyError
-from .overview import GroupUse, Overview, Overviews
+from .overview import GroupUse, Overview
 from .policies import Conflict
 from .policy import DEFAULT_GROUP, WHOLE_HUB, Policy
 from .tree import Branch, branches, under
@@ -109,16 +108,6 @@ def _plan(policy: Policy, name: str) -> str:
     return known.plan if known else ""
 
 
-class ListPage(QuotaPage):
-    """What list and API of all groups share."""
-
-    def initialize(  # type: ignore[override]
-        self, context: Any, groups: Any, overviews: Overviews, directory: Directory
-    ) -> None:
-        super().initialize(context, groups)
-        self.overviews, self.directory = overviews, directory
-
-
 def page_of(
     asked: Asked,
     access: Access,
@@ -153,7 +142,7 @@ def page_of(
     return Found(rows, len(found), pages, Asked(**{**asked.__dict__, "page": page}))
 
 
-class GroupsPage(ListPage):
+class GroupsPage(QuotaPage):
     """The tree of groups, searchable; one page of it at a time."""
 
     who = Who.MANAGES_ANY

@@ -11,15 +11,23 @@ from tornado import web
 from hub_groups import openapi, rest
 from hub_groups.openapi import ReferencePage
 from hub_groups.rest import Operation
-from hub_groups.store import GroupStore
 from hub_groups.web import Context, Routes
 
-from . import usage_api
+from . import groups_api, members_api, policy_api, usage_api
 from .desk import QuotaRest
 
-OPERATIONS: tuple[Operation, ...] = (*usage_api.OPERATIONS,)
+OPERATIONS: tuple[Operation, ...] = (
+    *usage_api.OPERATIONS,
+    *groups_api.OPERATIONS,
+    *members_api.OPERATIONS,
+    *policy_api.OPERATIONS,
+)
 
-TAGS = {"me": "What I use and may use"}
+TAGS = {
+    "me": "What I use and may use",
+    "groups": "Groups, their limits, members and servers",
+    "policy": "Plans, prices, the whole policy, and its changes",
+}
 
 _ABOUT = (
     "Everything that the quota pages show and do. Send a token of the hub as "
@@ -47,10 +55,13 @@ class DocumentFile(web.RequestHandler):
         self.finish(rest.dump(document(self.context.prefix)))
 
 
-def routes(context: Context, groups: GroupStore) -> Routes:
-    """The handlers of the API, its document and its reference."""
+def routes(context: Context, shared: dict[str, Any]) -> Routes:
+    """The handlers of the API, its document and its reference.
+
+    Args:
+        shared: what every handler gets.
+    """
     api = f"{context.prefix}api"
-    shared = {"context": context, "groups": groups}
     reference = {"context": context, "document": document(context.prefix)}
     return [
         (f"{api}/openapi.json", DocumentFile, {"context": context}),

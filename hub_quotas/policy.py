@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, tzinfo
@@ -214,12 +215,23 @@ def group_name(name: object) -> str:
     """A group's name as the hub has it, without the leading slash that some providers send.
 
     Raises:
-        PolicyError: for an empty name or an empty part between slashes.
+        PolicyError: for an empty name, an empty part between slashes, or what can't be shown.
     """
     text = str(name).strip().strip("/")
-    if not text or "//" in text:
-        raise PolicyError((), f"'{name}' is not the name of a group.")
+    if not text or "//" in text or not _can_be_shown(text):
+        raise PolicyError((), f"{_short(name)} is not the name of a group.")
     return text
+
+
+def _can_be_shown(name: str) -> bool:
+    """Names are keys in databases and in addresses: no control characters, no halves of pairs."""
+    return len(name) <= 255 and all(unicodedata.category(sign) not in ("Cc", "Cs") for sign in name)
+
+
+def _short(value: object) -> str:
+    """A value in a message, however long it is."""
+    text = str(value) if len(str(value)) <= 60 else f"{str(value)[:60]}…"
+    return repr(text)
 
 
 def parse_group(name: object, spec: Any) -> Group:
@@ -263,6 +275,8 @@ def print_group(group: Group) -> dict[str, Any]:
 def parse_plan(name: str, spec: Any) -> Plan:
     """One plan from its entry in a policy. Raises PolicyError."""
     entry = _mapping(spec, ("plans", name), ("limits",))
+    if not name.strip() or not _can_be_shown(name):
+        raise PolicyError(("plans",), f"{_short(name)} is not the name of a plan.")
     return Plan(name, _limits("", entry.get("limits"), ("plans", name, "limits")))
 
 

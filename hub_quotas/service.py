@@ -34,12 +34,16 @@ _RETRY_SECONDS = 2
 def routes(context: Context) -> Routes:
     """The handlers of these pages."""
     groups = open_group_store(context.settings["group_db_url"])
-    shared = {"context": context, "groups": groups}
-    listing = {**shared, "overviews": Overviews(), "directory": Directory(context)}
+    shared = {
+        "context": context,
+        "groups": groups,
+        "overviews": Overviews(),
+        "directory": Directory(context),
+    }
     return [
         (context.prefix, UsagePage, shared),
-        (f"{context.prefix}groups", GroupsPage, listing),
-        (f"{context.prefix}groups/(?P<group>.+)", GroupPage, listing),
+        (f"{context.prefix}groups", GroupsPage, shared),
+        (f"{context.prefix}groups/(?P<group>.+)", GroupPage, shared),
         (f"{context.prefix}audit", AuditPage, shared),
         (f"{context.prefix}plans", PlansPage, shared),
         (f"{context.prefix}prices", PricesPage, shared),
@@ -49,7 +53,7 @@ def routes(context: Context) -> Routes:
             NoticesApi,
             {"context": context, "open_store": lambda: ledger_of(context)},
         ),
-        *operations.routes(context, groups),
+        *operations.routes(context, shared),
         *api.routes(context, groups, lambda: ledger_of(context)),  # and nothing else below api/
     ]
 

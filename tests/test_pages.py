@@ -19,21 +19,21 @@ def servers(hub) -> int:
     return limit.amount
 
 
-LIMIT = {"group": "course", "key": "member.servers", "amount": "9"}
+GROUP = "services/quotas/groups/course"
 
 
 def test_managers_change_what_holds_for_members_but_not_what_the_group_was_given(hub):
     for user, key, status in (
-        ("nobody", "member.servers", 403),
-        ("prof-ada", "group.servers", 403),
+        ("nobody", "member.servers", 404),
+        ("prof-ada", "group.servers", 400),
         ("prof-ada", "member.servers", 200),
         ("admin", "group.servers", 200),
     ):
         hub.limits("course: {member.servers: 1, group.servers: 20}")
         visitor = hub.login(user)
-        visitor.get("services/quotas/groups")
-        form = {**LIMIT, "key": key, "_xsrf": visitor.xsrf("/services/quotas")}
-        answer = visitor.post("services/quotas/groups", data=form)
+        visitor.get("services/quotas/")
+        form = {"new_key": key, "new_amount": "9", "_xsrf": visitor.xsrf("/services/quotas")}
+        answer = visitor.post(GROUP, data=form)
         assert answer.status_code == status, user
         held = {limit.key: limit.amount for limit in hub.ledger().policy().limits_of("course")}
         before = {"member.servers": 1, "group.servers": 20}
@@ -60,7 +60,12 @@ def test_a_form_from_another_site_changes_nothing(hub):
     hub.limits("course: {member.servers: 1}")
     admin = hub.login("admin")
     admin.get("services/quotas/groups")
-    assert admin.post("services/quotas/groups", data=LIMIT).status_code == 403
+    form = {"new_key": "member.servers", "new_amount": "9"}
+    elsewhere = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+    assert admin.post(GROUP, data=form, headers=elsewhere).status_code == 403
+    asked = admin.post(GROUP, data=form)
+    assert asked.status_code == 403
+    assert "Nothing is lost" in asked.text
     assert servers(hub) == 1
 
 

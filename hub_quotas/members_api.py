@@ -1,0 +1,184 @@
+"""Members of groups and their servers, for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import Field
+from tornado import httpclient
+
+from hub_groups.rest import Model, Nothing, Operation, Refusal, paged
+from hub_groups.words import _
+
+from .access import Who
+from .desk import QuotaRest, iso, stop_session
+from .groups_api import GROUP_PART, Page, said
+from .members import Member, member_limit, members
+from .quantities import HOUR, RESOURCES
+from .sessions import Session
+from .tree import under
+
+
+class MemberQuery(Page):
+    q: str = Field("", max_length=200, description="A part of the name")
+
+
+class MemberItem(Model):
+    """A member and their use."""
+
+    user: str
+    used: str = Field(description="Of the limit that the list names")
+    servers: int = Field(description="Running now")
+    seen: str | None = Field(description="When something was started or stopped last; UTC")
+
+
+class MemberList(Model):
+    """Members."""
+
+    limit: str = Field(description="The limit of which 'used' tells; CPU-hours of 30 days if empty")
+    amount: str
+    members: list[MemberItem]
+    count: int
+    next_offset: int | None
+
+
+class ServerItem(Model):
+    """A server that runs."""
+
+    session: str
+    user: str
+    server: str
+    group: str
+    since: str
+    profile: str
+    granted: dict[str, str] = Field(description="By resource, in the notation of policies")
+    cost_per_hour: str | None
+
+
+class ServerList(Model):
+    """Running servers, the oldest first."""
+
+    servers: list[ServerItem]
+    count: int
+    next_offset: int | None
+
+
+def server_item(session: Session) -> ServerItem:
+    rate = session.granted.get("cost")
+    return ServerItem(
+        session=session.id,
+        user=session.user,
+        server=session.server,
+        group=session.group,
+        since=iso(session.reserved_at),
+        profile=session.profile,
+        granted=said(session.granted),
+        cost_per_hour=RESOURCES["cost"].format(rate * HOUR) if rate else None,
+    )
+
+
+async def names_below(desk: QuotaRest, name: str) -> list[str]:
+    """A group and all below it."""
+    seen, in_hub = await desk.overviews.latest(desk.store), await desk.directory.groups()
+    policy = seen.held.policy
+    known: Sequence[str] = [*in_hub, *seen.groups, name]
+    return [one for one in dict.fromkeys(known) if under(policy, one, name)]
+
+
+async def _members(desk: QuotaRest, query: MemberQuery, _body: None) -> MemberList:
+    name = desk.part["group"]
+    below = await names_below(desk, name)
+    try:
+        by_hub: Sequence[str] = await desk.directory.members(name)
+    except (httpclient.HTTPError, OSError):
+        by_hub = ()
+
+    def read() -> tuple[Any, Mapping[str, Member]]:
+        limit = member_limit(desk.store.policy().limits(name))
+        return limit, members(desk.store, below, limit, by_hub)
+
+    limit, everyone = await desk.ledger(read)
+    found = sorted(
+        (one for one in everyone.values() if query.q.lower() in one.name.lower()),
+        key=lambda one: (-one.used, one.name),
+    )
+    some, following = paged(found, query.offset, query.limit)
+    kind = limit.kind if limit else RESOURCES["cpu-hours"]
+    items = [
+        MemberItem(
+            user=one.name,
+            used=kind.format(one.used),
+            servers=one.servers,
+            seen=iso(one.seen) if one.seen else None,
+        )
+        for one in some
+    ]
+    return MemberList(
+        limit=limit.key if limit else "",
+        amount=limit.text if limit else "",
+        members=items,
+        count=len(found),
+        next_offset=following,
+    )
+
+
+async def _servers(desk: QuotaRest, query: Page, _body: None) -> ServerList:
+    below = set(await names_below(desk, desk.part["group"]))
+    running = await desk.ledger(desk.store.open_sessions)
+    found = [session for session in running if session.group in below]
+    some, following = paged(found, query.offset, query.limit)
+    return ServerList(
+        servers=[server_item(session) for session in some],
+        count=len(found),
+        next_offset=following,
+    )
+
+
+async def _stop(desk: QuotaRest, _query: Nothing, _body: None) -> None:
+    try:
+        await stop_session(desk, desk.part["group"], desk.part["session"])
+    except LookupError:
+        raise Refusal(404, _("No such server runs in this group.")) from None
+    except PermissionError:
+        raise Refusal(409, _("This server is not one of this hub.")) from None
+    except (httpclient.HTTPError, OSError):
+        raise Refusal(503, _("The hub can't stop it now. Try again.")) from None
+
+
+OPERATIONS = (
+    Operation(
+        "GET",
+        "/groups/{group}/members",
+        Who.SEES,
+        "Its members and what they use",
+        _members,
+        MemberList,
+        query=MemberQuery,
+        problems=(404,),
+        tag="groups",
+        parts=GROUP_PART,
+    ),
+    Operation(
+        "GET",
+        "/groups/{group}/servers",
+        Who.SEES,
+        "What runs in it",
+        _servers,
+        ServerList,
+        query=Page,
+        problems=(404,),
+        tag="groups",
+        parts=GROUP_PART,
+    ),
+    Operation(
+        "DELETE",
+        "/groups/{group}/servers/{session}",
+        Who.MANAGES,
+        "Stop a server",
+        _stop,
+        problems=(404, 409),
+        tag="groups",
+        parts={**GROUP_PART, "session": "Its session"},
+    ),
+)

@@ -1,0 +1,317 @@
+"""What admins and managers do on their pages, as forms send it, on a real hub."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import yaml
+from hubs import Hub, Visitor, wait_for
+
+from hub_quotas.policies import By
+from hub_quotas.policy import parse_policy, print_policy
+
+
+@pytest.fixture(scope="module")
+def hub(start_hub):
+    return start_hub("formless", slow_spawn_timeout=10)
+
+
+def policy(hub: Hub, text: str) -> None:
+    hub.ledger().apply(parse_policy(yaml.safe_load(text)), "tests", "tests")
+
+
+def held(hub: Hub) -> dict:
+    return print_policy(hub.ledger().policy())
+
+
+def send(visitor: Visitor, path: str, **form: str):
+    """What the form on a page sends."""
+    visitor.get("services/quotas/")
+    return visitor.post(
+        f"services/quotas/{path}",
+        data={**form, "_xsrf": visitor.xsrf("/services/quotas")},
+    )
+
+
+def version(hub: Hub, group: str) -> str:
+    return str(hub.ledger().held().versions.get(("group", group), 0))
+
+
+TREE = """
+plans: {small: {limits: {member.servers: 2, server.memory: 1G}}}
+groups:
+  science: {limits: {group.cpu: 8}, managers: [dean]}
+  science/geo: {plan: small, limits: {group.gpu-hours: 200 per month}}
+  science/lab: {}
+  arts: {}
+"""
+
+
+def test_the_list_is_a_tree_that_can_be_searched_and_narrowed(hub):
+    policy(hub, TREE)
+    admin = hub.login("admin")
+
+    def names(query: str = "") -> list[str]:
+        page = admin.get(f"services/quotas/groups{query}").text
+        return re.findall(r'class="fw-semibold" href="/services/quotas/groups/([^"]+)"', page)
+
+    tree = ["arts", "science", "science/geo", "science/lab"]
+    assert [name for name in names() if name in tree] == tree
+    assert names("?q=geo") == ["science/geo"]
+    assert names("?under=science") == tree[1:]
+    assert names("?plan=small") == ["science/geo"]
+    assert "arts" in names("?show=unlimited")
+    assert "science/geo" not in names("?show=unlimited")
+    assert names("?q=nowhere") == []
+    assert admin.get("services/quotas/groups?page=x").status_code == 400
+
+
+def test_a_whole_form_is_saved_and_says_what_is_wrong_where(hub):
+    policy(hub, TREE)
+    admin = hub.login("admin")
+    form = {"version": version(hub, "science/geo"), "plan": "small", "managers": "ada, bo"}
+    wrong = send(
+        admin, "groups/science/geo", **form, **{"limit:group.gpu-hours": "300", "new_key": ""}
+    )
+    assert wrong.status_code == 400
+    assert "a budget needs a window" in wrong.text
+    assert 'value="300"' in wrong.text, "what was typed stays"
+    right = send(
+        admin,
+        "groups/science/geo",
+        **form,
+        **{"limit:group.gpu-hours": "300 a month", "limit:member.servers": "3", "why": "exams"},
+    )
+    assert right.status_code == 200
+    geo = held(hub)["groups"]["science/geo"]
+    assert geo == {
+        "plan": "small",
+        "managers": ["ada", "bo"],
+        "limits": {"group.gpu-hours": "300 per month", "member.servers": "3"},
+    }
+    last = hub.ledger().audit("science/geo")[0]
+    assert (last.by.who, last.by.via, last.by.why) == ("admin", "page", "exams")
+    assert last.by.address
+
+
+def test_who_comes_second_overwrites_nothing_unseen(hub):
+    policy(hub, TREE)
+    admin = hub.login("admin")
+    seen = version(hub, "science/geo")
+    hub.ledger().set_limit("science/geo", "group.gpu-hours", "100 per month", "bo", "page")
+    form = {"limit:group.gpu-hours": "300 per month", "plan": "small"}
+    late = send(admin, "groups/science/geo", version=seen, **form)
+    assert late.status_code == 409
+    assert "bo has changed science/geo since" in late.text
+    assert 'value="300 per month"' in late.text, "what was typed stays"
+    assert held(hub)["groups"]["science/geo"]["limits"] == {"group.gpu-hours": "100 per month"}
+    now = re.search(r'name="version" value="(\d+)"', late.text)[1]
+    assert send(admin, "groups/science/geo", version=now, **form).status_code == 200
+    assert held(hub)["groups"]["science/geo"]["limits"] == {"group.gpu-hours": "300 per month"}
+
+
+def test_a_login_that_ends_while_somebody_types_loses_nothing(hub):
+    policy(hub, TREE)
+    admin = hub.login("admin")
+    admin.get("services/quotas/groups/science")
+    form = {"new_key": "member.servers", "new_amount": "4"}
+    old = admin.xsrf("/services/quotas")
+    admin.cookies.clear()
+    ended = admin.post("services/quotas/groups/science", data={**form, "_xsrf": old})
+    assert ended.status_code == 403
+    assert "Your login has ended" in ended.text
+    assert 'name="new_amount" value="4"' in ended.text
+    admin.login()
+    admin.get("services/quotas/")  # in another tab
+    again = admin.post("services/quotas/groups/science", data={**form, "_xsrf": old})
+    assert again.status_code == 403
+    fresh = re.search(r'name="_xsrf" value="([^"]+)"', again.text)[1]
+    assert admin.post("services/quotas/groups/science", data={**form, "_xsrf": fresh}).is_success
+    assert held(hub)["groups"]["science"]["limits"]["member.servers"] == "4"
+
+
+def test_changes_are_listed_and_undone(hub):
+    policy(hub, TREE)
+    admin = hub.login("admin")
+    send(admin, "groups/science/geo", new_key="group.gpu-hours", new_amount="9 a week", why="less")
+    page = admin.get("services/quotas/audit?group=science/geo").text
+    assert "<q>less</q>" in page
+    assert "<del>200 per month</del> → <ins>9 per week</ins>" in page
+    changed = re.search(r'name="version" value="(\d+)"', page)[1]
+    assert send(admin, "audit", version=changed).status_code == 200
+    assert held(hub) == print_policy(parse_policy(yaml.safe_load(TREE)))
+    again = send(admin, "audit", version=changed)
+    assert again.status_code == 409
+    assert "admin has changed science/geo since" in again.text
+    assert send(admin, "audit", version="999999").status_code == 404
+    assert send(hub.login("nobody"), "audit", version=changed).status_code == 403
+
+
+def test_a_manager_undoes_only_what_they_may_change(hub):
+    policy(hub, TREE)
+    admin, dean = hub.login("admin"), hub.login("dean")
+    send(admin, "groups/science", new_key="group.cpu", new_amount="2")
+    given = hub.ledger().audit("science")[0].version
+    refused = send(dean, "audit", version=str(given))
+    assert refused.status_code == 400
+    assert "is set by who manages the group above it" in refused.text
+    send(admin, "groups/arts", new_key="group.cpu", new_amount="2")
+    other = hub.ledger().audit("arts")[0].version
+    assert send(dean, "audit", version=str(other)).status_code == 404
+    assert "arts" not in dean.get("services/quotas/audit").text
+    assert dean.get("services/quotas/audit?group=arts").status_code == 404
+    send(dean, "groups/science/geo", new_key="group.gpu", new_amount="1")
+    mine = hub.ledger().audit("science/geo")[0].version
+    assert send(dean, "audit", version=str(mine)).status_code == 200
+
+
+def test_what_a_file_manages_is_shown_and_not_changed(hub):
+    policy(hub, TREE)
+    store = hub.ledger()
+    mine = parse_policy({"groups": {"science": {"limits": {"group.cpu": 4}}}})
+    store.manage(mine, "quotas.yaml")
+    admin = hub.login("admin")
+    page = admin.get("services/quotas/groups/science").text
+    assert "managed by quotas.yaml" in page
+    assert 'name="limit:group.cpu"' not in page
+    refused = send(admin, "groups/science", new_key="group.cpu", new_amount="9")
+    assert refused.status_code == 400
+    assert "this is managed by quotas.yaml; change it there." in refused.text
+    assert held(hub)["groups"]["science"] == {"limits": {"group.cpu": "4"}}
+    assert "science/geo" in held(hub)["groups"], "what it does not name stays"
+    store.manage(parse_policy({"groups": {"arts": {"limits": {"group.cpu": 1}}}}), "quotas.yaml")
+    assert "science" not in held(hub)["groups"], "what it names no longer goes"
+    store.manage(parse_policy({}), "quotas.yaml")
+    assert held(hub)["groups"]["arts"] == {"limits": {"group.cpu": "1"}}, "it lets go"
+    assert send(admin, "groups/arts", new_key="group.cpu", new_amount="2").status_code == 200
+
+
+def test_a_plan_for_all_that_are_ticked(hub):
+    policy(hub, TREE)
+    admin = hub.login("admin")
+    admin.get("services/quotas/groups")
+    form = {"_xsrf": admin.xsrf("/services/quotas"), "plan": "small", "group": ["arts", "science"]}
+    assert "2 groups have the plan now." in admin.post("services/quotas/groups", data=form).text
+    assert held(hub)["groups"]["arts"]["plan"] == "small"
+    assert held(hub)["groups"]["science"] == {
+        "plan": "small",
+        "managers": ["dean"],
+        "limits": {"group.cpu": "8"},
+    }
+    together = hub.ledger().audit("arts")[0].version
+    assert "2 entries are as before" in send(admin, "audit", version=str(together)).text
+    assert "plan" not in held(hub)["groups"].get("arts", {})
+
+
+def test_plans_and_prices(hub):
+    policy(hub, TREE)
+    admin = hub.login("admin")
+    made = send(admin, "plans", plan="large", new_key="server.memory", new_amount="64 GiB")
+    assert made.status_code == 200
+    assert held(hub)["plans"]["large"] == {"limits": {"server.memory": "64G"}}
+    used = send(admin, "plans", plan="small", action="remove")
+    assert used.status_code == 400
+    assert "there is no plan called &#39;small&#39;" in used.text, "a group has it"
+    assert send(admin, "plans", plan="large", action="remove").status_code == 200
+    wrong = send(admin, "prices", since="2026-01-01", cpu="cheap")
+    assert wrong.status_code == 400
+    assert "is not an amount of money" in wrong.text
+    assert 'value="cheap"' in wrong.text
+    right = send(admin, "prices", since="2026-01-01", cpu="0.04", other="x/tpu", other_price="2")
+    assert right.status_code == 200
+    assert held(hub)["prices"] == [{"since": "2026-01-01", "cpu": "0.04", "x/tpu": "2"}]
+    assert "0.00 this month" in admin.get("services/quotas/groups").text
+
+
+def test_the_policy_goes_out_and_in_again(hub):
+    policy(hub, TREE)
+    admin = hub.login("admin")
+    out = admin.get("services/quotas/policy?format=yaml")
+    assert yaml.safe_load(out.text) == held(hub)
+    changed = out.text.replace("200 per month", "100 per month")
+    looked = send(admin, "policy", policy=changed)
+    assert "<del>200 per month</del> → <ins>100 per month</ins>" in looked.text
+    assert held(hub) == yaml.safe_load(out.text), "nothing is changed by looking"
+    seen = re.search(r'name="version" value="(\d+)"', looked.text)[1]
+    hub.ledger().set_limit("arts", "group.cpu", 1, "bo", "page")
+    late = send(admin, "policy", policy=changed, version=seen, apply="1")
+    assert late.status_code == 400
+    assert "was changed since you looked" in late.text
+    now = re.search(r'name="version" value="(\d+)"', send(admin, "policy", policy=changed).text)[1]
+    assert send(admin, "policy", policy=changed, version=now, apply="1").status_code == 200
+    assert held(hub) == yaml.safe_load(changed)
+    for text, why in (
+        ("groups: [", "this is not YAML"),
+        ("groups: {a: {limits: {member.server: 1}}}", "line 1: groups · a · limits"),
+        ("a: &x [1]\nb: *x", "is not read; write it out"),
+        ("[" * 5000, "this is not YAML"),
+    ):
+        answer = send(admin, "policy", policy=text)
+        assert answer.status_code == 400
+        assert why in answer.text
+
+
+def test_groups_come_from_a_table(hub):
+    policy(hub, TREE)
+    admin = hub.login("admin")
+    table = "group,plan,managers,member.servers\nscience/new,small,eve; bo,\narts,,,1\n"
+    looked = send(admin, "policy", table=table)
+    now = re.search(r'name="version" value="(\d+)"', looked.text)[1]
+    assert send(admin, "policy", table=table, version=now, apply="1").status_code == 200
+    groups = held(hub)["groups"]
+    assert groups["science/new"] == {"plan": "small", "managers": ["eve", "bo"]}
+    assert groups["arts"] == {"limits": {"member.servers": "1"}}
+    assert "science/geo" in groups
+    for wrong, why in (
+        ("name,plan\na,b", "The column &#39;name&#39; is not known"),
+        ("plan\nsmall", "one of them is &#39;group&#39;"),
+        ("group,plan\n,small", "Line 2 has no group"),
+        ("group,plan\na,smal", "there is no plan called &#39;smal&#39;"),
+    ):
+        assert why in send(admin, "policy", table=wrong).text
+
+
+def test_a_manager_stops_a_server_of_their_group_and_no_other(hub):
+    policy(hub, "groups: {course: {}, default: {}}")
+    for user in ("sam", "kim"):
+        hub.login(user)
+    hub.api("groups/course", "POST")
+    hub.api("groups/course/users", "POST", json={"users": ["sam"]})
+    for user in ("sam", "kim"):
+        assert hub.api(f"users/{user}/server", "POST").status_code in (201, 202)
+        wait_for("the server", lambda user=user: hub.server(user))
+    ids = {one.user: one.id for one in hub.ledger().open_sessions()}
+    ada = hub.login("prof-ada")
+    assert ids["sam"] in ada.get("services/quotas/groups/course").text
+    other = send(ada, "groups/course", action="stop", session=ids["kim"])
+    assert other.status_code == 404
+    assert send(ada, "groups/course", action="stop", session=ids["sam"]).status_code == 200
+    wait_for("the stop", lambda: not hub.api("users/sam").json()["servers"])
+    assert hub.server("kim")
+    hub.api("users/kim/server", "DELETE")
+
+
+def test_roles_come_from_the_hub_as_custom_scopes(fresh_hub):
+    config = """
+import sys
+for drop_in in sorted(Path(sys.prefix, "etc/jupyterhub/jupyterhub_config.d").glob("*.py")):
+    load_subconfig(str(drop_in))
+c.JupyterHub.load_roles = c.JupyterHub.load_roles + [
+    {"name": "q-admin", "users": ["boss"], "scopes": ["custom:quotas:admin"]},
+    {"name": "q-read", "users": ["auditor"], "scopes": ["custom:quotas:read"]},
+    {"name": "q-geo", "users": ["tutor"], "scopes": ["custom:quotas:manage!group=science/geo"]},
+]
+c.JupyterHub.load_groups = {"science/geo": {"users": []}}
+c.Authenticator.allowed_users = {"boss", "auditor", "tutor"}
+"""
+    other = fresh_hub("snippet", config=config)
+    other.ledger().edit(lambda _: parse_policy(yaml.safe_load(TREE)), By("tests", "tests"))
+    boss, auditor, tutor = (other.login(name) for name in ("boss", "auditor", "tutor"))
+    assert send(boss, "plans", plan="x", new_key="server.cpu", new_amount="1").status_code == 200
+    assert auditor.get("services/quotas/groups/science").status_code == 200
+    assert send(auditor, "plans", plan="y").status_code == 403
+    assert tutor.get("services/quotas/groups/science").status_code == 404
+    geo = send(tutor, "groups/science/geo", new_key="member.servers", new_amount="1")
+    assert geo.status_code == 200
+    assert held(other)["groups"]["science/geo"]["limits"]["member.servers"] == "1"

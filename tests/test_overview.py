@@ -1,0 +1,136 @@
+"""What lists and pictures show is what the ledger says, on both databases."""
+
+from __future__ import annotations
+
+from random import Random
+
+import yaml
+from ledgers import clock, store, url
+
+from hub_quotas.limits import parse_limit
+from hub_quotas.members import members
+from hub_quotas.overview import overview
+from hub_quotas.policy import WHOLE_HUB, parse_policy
+from hub_quotas.quantities import HOUR
+from hub_quotas.tree import branches, under
+from hub_quotas.trend import LATELY, runs_out
+from hub_quotas.windows import DAY, Calendar, Fixed, Rolling, parse_window, span
+
+__all__ = ["clock", "store", "url"]
+
+POLICY = """
+prices: [{since: 2026-01-01, cpu: 1, memory: 0.25}]
+groups:
+  "*": {limits: {group.cost: 9000 per month}}
+  a: {limits: {group.cpu-hours: [900 per 7d, 300 per day], group.servers: 99}}
+  a/b: {limits: {group.memory-hours: 8000 per 2026-09-10..2026-09-30, group.cpu: 44}}
+  a/c: {}
+"""
+
+
+def play(store, clock, steps: int = 300) -> None:
+    random, running = Random(1), []
+    for step in range(steps):
+        clock.now += random.randrange(HOUR)
+        if running and random.random() < 0.5:
+            ended = clock.now - random.choice([0, 0, HOUR // 3])
+            store.close_session(running.pop(random.randrange(len(running))), "stopped", ended)
+        else:
+            group, user = random.choice(["a", "a/b", "a/c", "d"]), random.choice("xyz")
+            amounts = {"cpu": random.choice([500, 1000]), "memory": random.randrange(2**31)}
+            if store.reserve(f"{step:04}", user, "", [group], amounts).granted:
+                running.append(f"{step:04}")
+
+
+def test_the_overview_is_what_the_ledger_says_group_by_group(store, clock):
+    store.apply(parse_policy(yaml.safe_load(POLICY)), "tests", "tests")
+    play(store, clock)
+    seen = overview(store)
+    assert set(seen.groups) == {"*", "a", "a/b", "a/c", "d"}
+    month = span(Calendar("month"), clock.now, store.zone)
+    looked = 0
+    for name, use in seen.groups.items():
+        assert dict(use.use) == dict(store.in_use(name))
+        assert use.month_cost == store.used(name, "", "cost", month[0], clock.now)
+        assert use.lately_cost == store.used(name, "", "cost", clock.now - LATELY, clock.now)
+        for one in use.limits:
+            window = one.limit.window
+            if window is None:
+                assert one.used == store.in_use(name).get(one.limit.resource, 0)
+                continue
+            begin, _ = span(window, clock.now, store.zone)
+            curve = one.limit.kind.curve
+            assert one.used == store.used(name, "", curve, begin, clock.now) > 0
+            looked += 1
+    assert looked == 4
+    assert seen.groups[WHOLE_HUB].use["servers"] == len(store.open_sessions())
+
+
+def test_members_are_what_the_ledger_says(store, clock):
+    store.apply(parse_policy(yaml.safe_load(POLICY)), "tests", "tests")
+    play(store, clock)
+    limit = parse_limit("a", "member.cpu-hours", "40 per 7d")
+    found = members(store, ["a", "a/b", "a/c"], limit, ["nobody"])
+    assert set(found) == {"x", "y", "z", "nobody"}
+    assert (found["nobody"].used, found["nobody"].servers, found["nobody"].seen) == (0, 0, 0)
+    for user in "xyz":
+        span_ = (clock.now - 7 * DAY, clock.now)
+        parts = [store.used(group, user, "cpu", *span_) for group in ("a", "a/b", "a/c")]
+        assert found[user].used == sum(parts) > 0
+        running = [s for s in store.open_sessions(user) if s.group != "d"]
+        assert found[user].servers == len(running)
+        assert found[user].seen == clock.now or not running
+    cap = parse_limit("a", "member.memory", "8G")
+    held = members(store, ["a", "a/b", "a/c"], cap)
+    for user in "xyz":
+        open_ = [s.granted["memory"] for s in store.open_sessions(user) if s.group != "d"]
+        assert held[user].used == sum(open_)
+
+
+def test_a_course_is_the_use_up_to_each_instant(store, clock):
+    begin = clock.now
+    play(store, clock, 80)
+    instants = [begin + (clock.now - begin) * step // 7 for step in range(8)]
+    right = [store.used("a", "", "cpu", begin, at) for at in instants]
+    assert store.course("a", "cpu", instants) == right
+    assert right[-1] > 0
+    assert store.course("nowhere", "cpu", instants) == [0] * 8
+
+
+def test_when_a_budget_runs_out_at_the_pace_of_the_last_days():
+    at, zone = 1_790_000_000_000_000, parse_zone()
+    month, week = parse_window("month"), parse_window("7d")
+    assert isinstance(month, Calendar)
+    assert isinstance(week, Rolling)
+    assert runs_out(month, 100, 100, 0, at, zone) == at, "used up"
+    assert runs_out(month, 100, 50, 0, at, zone) is None, "nothing is used any more"
+    assert runs_out(month, 100, 50, 100, at, zone) == at + LATELY // 2
+    assert runs_out(month, 10_000, 50, 100, at, zone) is None, "the month ends before"
+    assert runs_out(week, 100, 50, 100, at, zone) is None, "as much comes back as is used"
+    assert runs_out(week, 100, 50, 101, at, zone) == at + 50 * LATELY // 101
+    term = parse_window("2020-01-01..2020-02-01")
+    assert isinstance(term, Fixed)
+    assert runs_out(term, 100, 50, 100, at, zone) is None
+
+
+def parse_zone():
+    from datetime import timezone
+
+    return timezone.utc
+
+
+def test_the_tree_is_read_from_the_top():
+    policy = parse_policy({"groups": {"x": {}, "x/y": {}, "b": {"parent": "x"}, "a-b": {}, "default": {}}})
+    tree = branches(policy, ["x/y", "b", "a-b", "a/c", "default"])
+    assert [(one.name, one.depth, one.below) for one in tree] == [
+        ("a", 0, 1),
+        ("a/c", 1, 0),
+        ("a-b", 0, 0),
+        ("x", 0, 2),
+        ("b", 1, 0),
+        ("x/y", 1, 0),
+        ("default", 0, 0),
+    ]
+    assert [one.short for one in tree if one.depth] == ["c", "b", "y"]
+    assert under(policy, "b", "x")
+    assert not under(policy, "a-b", "a")
