@@ -16,7 +16,7 @@ from .access import NotAllowed, Who
 from .burndown import BurnDown, picture
 from .changes import GROUP_ENTRY, documents, put
 from .desk import QuotaPage, no_such_group, say_conflict, stop_session
-from .limit_fields import fields, read_typed, typed_limits
+from .limit_fields import Field, fields, read_typed, typed_limits
 from .limits import KEYS, PolicyError
 from .members import member_limit, members
 from .messages import of
@@ -55,6 +55,19 @@ class Typed:
     @property
     def limits(self) -> dict[str, str]:
         return typed_limits(self.arguments)
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What saving a form would do.
+
+    Attributes:
+        why_not: why it would not be saved.
+    """
+
+    fields: Sequence[Field]
+    why_not: str = ""
+    what_if: Any = None
 
 
 class GroupPage(QuotaPage):
@@ -124,27 +137,22 @@ class GroupPage(QuotaPage):
         else:
             await self._show_group(name, typed, preview)
 
-    def _preview(
-        self, name: str, policy: Policy, typed: Typed, read: dict[str, Any]
-    ) -> dict[str, Any]:
-        found: dict[str, Any] = {
-            "fields": fields(policy, self.access, name, typed.limits, typed.wrong),
-            "wrong": typed.wrong,
-            "why_not": "",
-        }
+    def _preview(self, name: str, policy: Policy, typed: Typed, read: dict[str, Any]) -> Preview:
+        shown = fields(policy, self.access, name, typed.limits, typed.wrong)
+        why_not = ""
         if not typed.wrong:
             try:
                 after = put(policy, _entry(policy, name, typed.arguments, read))
                 self.may_become(policy, after)
             except (PolicyError, NotAllowed) as error:
-                found["why_not"] = error.why if isinstance(error, PolicyError) else str(error)
-        return found
+                why_not = error.why if isinstance(error, PolicyError) else str(error)
+        return Preview(shown, why_not)
 
     async def _show_group(
         self,
         name: str,
         typed: Typed | None = None,
-        preview: dict[str, Any] | None = None,
+        preview: Preview | None = None,
         done: str = "",
     ) -> None:
         seen, in_hub = await self.overviews.latest(self.store), await self.directory.groups()
