@@ -156,7 +156,7 @@ def decide(
     is none, a cap or budget on that resource can't hold, and refuses it. A budget admits as long
     as something is left of it.
     """
-    limits = [limit for limit in limits if _concerns_a_start(limit)]
+    limits = [limit for limit in limits if concerns_a_start(limit)]
     caps: dict[str, int] = {}
     for limit in limits:
         if limit.scope == SERVER:
@@ -180,7 +180,7 @@ def decide(
 
 def _within(size: tuple[tuple[str, int], ...], gets: Request) -> bool:
     """Whether a server is no larger than a size; without what the size does not name, but for
-    CPU and memory, which every server takes."""
+    CPU and memory, which every server takes, and for being a server."""
     if not size:
         return False
     most = dict(size)
@@ -190,10 +190,11 @@ def _within(size: tuple[tuple[str, int], ...], gets: Request) -> bool:
             counted = gets.guarantees.get(name)
         if name in most and (counted is None or counted > most[name]):
             return False
-        if name not in most and name not in MEASURED and counted:
+        if name not in most and name not in (*MEASURED, "servers") and counted:
             return False
     return True
 
 
-def _concerns_a_start(limit: Limit) -> bool:
+def concerns_a_start(limit: Limit) -> bool:
+    """Whether `decide` looks at a limit."""
     return limit.kind.kind != DURATION and limit.resource != "storage"

@@ -44,6 +44,8 @@ class Request:
         Where it has no limit of its own, that becomes its limit; where it asks for more, it gets
         that much if it is to be clamped, else this changes nothing and its check fails.
         """
+        if not caps:
+            return self
         limits, guarantees = dict(self.limits), dict(self.guarantees)
         for name, cap in caps.items():
             if self.clamp:

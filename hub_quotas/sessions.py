@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from .ledger import Charge
-from .points import encode
+from .points import decode, encode
 from .requests import Amounts
 from .transaction import Row, Transaction
 
@@ -106,12 +106,18 @@ def print_charges(charges: Iterable[Charge]) -> str:
 
 
 def read_charges(text: str) -> tuple[Charge, ...]:
-    return tuple(Charge(since, tuple(ids), amounts) for since, ids, amounts in json.loads(text))
+    return tuple(Charge(since, tuple(ids), amounts) for since, ids, amounts in decode(text))
 
 
 def _session(row: Row) -> Session:
     id, hub, user, server, group, path, state, charges, *rest = row
     return Session(
-        *(id, hub, user, server, group, tuple(json.loads(path)), state, read_charges(charges)),
+        *(id, hub, user, server, group, _read_path(path), state, read_charges(charges)),
         *rest,
     )
+
+
+@lru_cache(maxsize=1024)
+def _read_path(text: str) -> tuple[str, ...]:
+    """Of many sessions it is the same."""
+    return tuple(decode(text))

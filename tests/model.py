@@ -426,7 +426,7 @@ class History:
         for place, group in enumerate(tree):
             above = tree[:place] and random.random() < 0.4 and random.choice(tree[:place])
             world.parents[group] = above or ""
-            if _circular(world):
+            if circular(world):
                 world.parents[group] = ""
         for _ in range(random.choice([0, 2, 4, 6, 9])):
             rule = self._rule()
@@ -539,7 +539,7 @@ STEPS = {
 }
 
 
-def _circular(world: World) -> bool:
+def circular(world: World) -> bool:
     for start in world.parents:
         seen, group = set(), start
         while group:
