@@ -16,6 +16,7 @@ from .access import NotAllowed, Who
 from .burndown import BurnDown, picture
 from .changes import GROUP_ENTRY, documents, put
 from .desk import QuotaPage, no_such_group, say_conflict, stop_session
+from .history import what_if
 from .limit_fields import Field, fields, read_typed, typed_limits
 from .limits import KEYS, PolicyError
 from .members import member_limit, members
@@ -26,6 +27,7 @@ from .policy import DEFAULT_GROUP, WHOLE_HUB, Policy
 from .sessions import Session
 from .store import QuotaStore
 from .tree import Branch, branches, under
+from .whatif import WhatIf
 from .windows import Calendar, Fixed, Rolling, span
 
 PAGE = 50
@@ -67,7 +69,7 @@ class Preview:
 
     fields: Sequence[Field]
     why_not: str = ""
-    what_if: Any = None
+    what_if: WhatIf | None = None
 
 
 class GroupPage(QuotaPage):
@@ -139,14 +141,15 @@ class GroupPage(QuotaPage):
 
     def _preview(self, name: str, policy: Policy, typed: Typed, read: dict[str, Any]) -> Preview:
         shown = fields(policy, self.access, name, typed.limits, typed.wrong)
-        why_not = ""
+        why_not, consequences = "", None
         if not typed.wrong:
             try:
                 after = put(policy, _entry(policy, name, typed.arguments, read))
                 self.may_become(policy, after)
+                consequences = what_if(self.store, policy, after)
             except (PolicyError, NotAllowed) as error:
                 why_not = error.why if isinstance(error, PolicyError) else str(error)
-        return Preview(shown, why_not)
+        return Preview(shown, why_not, consequences)
 
     async def _show_group(
         self,

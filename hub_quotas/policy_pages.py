@@ -16,6 +16,7 @@ from .access import NotAllowed, Who
 from .changes import GROUP_ENTRY, PLAN, PRICES, Entry, differences, documents, put
 from .desk import QuotaPage, say_conflict
 from .files import FileError, parse_text
+from .history import what_if
 from .limit_fields import read_typed, texts_of, typed_limits
 from .limits import KEYS, PolicyError
 from .policies import Conflict, Held
@@ -60,6 +61,12 @@ class PlansPage(PolicyPage):
             return
         gone = form.get("action") == "remove"
         document = None if gone else {"limits": read}
+        if "check" in form:
+            before = await self.policy()
+            after = put(before, {entry: document})
+            found = await asyncio.to_thread(what_if, self.store, before, after)
+            await self._show_plans(typed=form, done=found.text)
+            return
         try:
             await self.edit(
                 lambda policy: put(policy, {entry: document}),

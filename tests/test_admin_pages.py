@@ -131,6 +131,25 @@ def test_a_login_that_ends_while_somebody_types_loses_nothing(hub):
     assert held(hub)["groups"]["science"]["limits"]["member.servers"] == "4"
 
 
+def test_before_saving_it_says_what_would_have_been_refused(hub):
+    policy(hub, TREE)
+    store, admin = hub.ledger(), hub.login("admin")
+    for number, user in enumerate(["x", "x", "y"]):
+        store.reserve(f"what-if-{number}", user, "", ["science/geo"], {"gpu": 1, "cpu": 1000})
+    form = {"check": "1", "limit:member.servers": "1"}
+    answer = send(admin, "groups/science/geo", version=version(hub, "science/geo"), **form)
+    assert "this would have refused 1 of 3 starts, of 1 member." in answer.text
+    assert "<html" not in answer.text, "only what is asked for"
+    page = send(admin, "groups/science", check="page", new_key="member.servers", new_amount="1")
+    assert "this would have refused 1 of 3 starts, of 1 member." in page.text
+    assert 'value="1"' in page.text
+    small = {"plan": "small", "check": "page", "limit:member.servers": "0"}
+    assert "would have refused 3 of 3 starts, of 2 members." in send(admin, "plans", **small).text
+    for number in range(3):
+        store.close_session(f"what-if-{number}", "stopped")
+    assert held(hub) == print_policy(parse_policy(yaml.safe_load(TREE))), "nothing is changed"
+
+
 def test_changes_are_listed_and_undone(hub):
     policy(hub, TREE)
     admin = hub.login("admin")

@@ -120,7 +120,9 @@ def parse_zone():
 
 
 def test_the_tree_is_read_from_the_top():
-    policy = parse_policy({"groups": {"x": {}, "x/y": {}, "b": {"parent": "x"}, "a-b": {}, "default": {}}})
+    policy = parse_policy(
+        {"groups": {"x": {}, "x/y": {}, "b": {"parent": "x"}, "a-b": {}, "default": {}}}
+    )
     tree = branches(policy, ["x/y", "b", "a-b", "a/c", "default"])
     assert [(one.name, one.depth, one.below) for one in tree] == [
         ("a", 0, 1),
