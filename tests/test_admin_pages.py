@@ -8,7 +8,6 @@ import pytest
 import yaml
 from hubs import Hub, Visitor, wait_for
 
-from hub_quotas.policies import By
 from hub_quotas.policy import parse_policy, print_policy
 
 
@@ -312,24 +311,12 @@ def test_a_manager_stops_a_server_of_their_group_and_no_other(hub):
 
 
 def test_roles_come_from_the_hub_as_custom_scopes(fresh_hub):
-    config = """
-import sys
-for drop_in in sorted(Path(sys.prefix, "etc/jupyterhub/jupyterhub_config.d").glob("*.py")):
-    load_subconfig(str(drop_in))
-c.JupyterHub.load_roles = c.JupyterHub.load_roles + [
-    {"name": "q-admin", "users": ["boss"], "scopes": ["custom:quotas:admin"]},
-    {"name": "q-read", "users": ["auditor"], "scopes": ["custom:quotas:read"]},
-    {"name": "q-geo", "users": ["tutor"], "scopes": ["custom:quotas:manage!group=science/geo"]},
-]
-c.JupyterHub.load_groups = {"science/geo": {"users": []}}
-c.Authenticator.allowed_users = {"boss", "auditor", "tutor"}
-"""
-    other = fresh_hub("snippet", config=config)
-    other.ledger().edit(lambda _: parse_policy(yaml.safe_load(TREE)), By("tests", "tests"))
-    boss, auditor, tutor = (other.login(name) for name in ("boss", "auditor", "tutor"))
+    other = fresh_hub("roles")
+    policy(other, TREE)
+    boss, reader, tutor = (other.login(name) for name in ("boss", "reader", "tutor"))
     assert send(boss, "plans", plan="x", new_key="server.cpu", new_amount="1").status_code == 200
-    assert auditor.get("services/quotas/groups/science").status_code == 200
-    assert send(auditor, "plans", plan="y").status_code == 403
+    assert reader.get("services/quotas/groups/science").status_code == 200
+    assert send(reader, "plans", plan="y").status_code == 403
     assert tutor.get("services/quotas/groups/science").status_code == 404
     geo = send(tutor, "groups/science/geo", new_key="member.servers", new_amount="1")
     assert geo.status_code == 200

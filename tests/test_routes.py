@@ -1,0 +1,199 @@
+"""Every route with every role: who may not, may not; who may, gets further."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from hub_groups.rest import Rest
+from hub_quotas.desk import QuotaPage
+from hub_quotas.operations import OPERATIONS
+from hub_quotas.policy import parse_policy
+from hub_quotas.service import routes
+
+# -- who may, said once more than in the code: a route that is new or opened has to be put here --
+
+PAGES = {
+    "": ("user", "user"),
+    "groups": ("manages-any", "admin"),
+    "groups/GROUP": ("sees", "manages"),
+    "audit": ("manages-any", "manages-any"),
+    "plans": ("reads", "admin"),
+    "prices": ("reads", "admin"),
+    "policy": ("reads", "admin"),
+    "api/": ("user", ""),
+}
+"""By path: who sees it, and who sends its forms."""
+
+API = {
+    "GET /me": "user",
+    "GET /groups": "manages-any",
+    "GET /groups/{group}": "sees",
+    "PUT /groups/{group}": "manages",
+    "PATCH /groups/{group}/limits": "manages",
+    "DELETE /groups/{group}": "manages",
+    "GET /groups/{group}/members": "sees",
+    "GET /groups/{group}/servers": "sees",
+    "DELETE /groups/{group}/servers/{session}": "manages",
+    "POST /groups/{group}/what-if": "manages",
+    "GET /plans": "reads",
+    "GET /plans/{plan}": "reads",
+    "PUT /plans/{plan}": "admin",
+    "DELETE /plans/{plan}": "admin",
+    "POST /plans/{plan}/groups": "admin",
+    "POST /plans/{plan}/what-if": "admin",
+    "GET /prices": "reads",
+    "PUT /prices": "admin",
+    "GET /policy": "reads",
+    "PUT /policy": "admin",
+    "POST /policy/table": "admin",
+    "GET /changes": "manages-any",
+    "POST /changes/{version}/undo": "manages-any",
+}
+
+MAY = {
+    "user": {"member", "manager", "other-manager", "reader", "admin", "idle-token", "reserver"},
+    "manages-any": {"manager", "other-manager", "reader", "admin"},
+    "sees": {"manager", "reader", "admin"},
+    "manages": {"manager", "admin"},
+    "reads": {"reader", "admin"},
+    "admin": {"admin"},
+    "reserves": {"reserver"},
+}
+"""`idle-token`: of an admin, but without the scope to act."""
+
+PARTS = {"group": "course", "plan": "small", "session": "0", "version": "999999", "id": "999999"}
+
+POLICY = """
+plans: {small: {limits: {member.servers: 2}}}
+groups:
+  course: {managers: [manager], limits: {member.servers: 1}}
+  elsewhere: {managers: [other-manager]}
+"""
+
+
+@pytest.fixture(scope="module")
+def hub(start_hub):
+    hub = start_hub("roles")
+    hub.ledger().apply(parse_policy(yaml.safe_load(POLICY)), "tests", "tests")
+    return hub
+
+
+@pytest.fixture(scope="module")
+def tokens(hub) -> dict[str, str]:
+    """Of each role; empty for nobody."""
+    found = {"anonymous": "", "reserver": hub.settings["token"] + "r"}
+    for name in ("member", "manager", "other-manager", "reader", "admin"):
+        visitor = hub.login(name)
+        found[name] = visitor.token()
+        if name == "admin":
+            found["idle-token"] = visitor.token("access:services!service=quotas")
+    return found
+
+
+def declared() -> dict[str, Any]:
+    return {f"{op.method} {op.path}": op for op in OPERATIONS}
+
+
+def test_every_route_is_here():
+    """Also one that nobody thought about: a page, an operation, or another handler."""
+    assert set(API) == set(declared())
+
+    class Settings(dict):
+        def __missing__(self, key):
+            return "sqlite://"
+
+    class Context:
+        prefix, settings, name = "/services/quotas/", Settings(reservation_lasts=1), "quotas"
+
+    pages = set()
+    others = set()
+    for pattern, handler, _ in routes(Context()):
+        path = pattern.removeprefix("/services/quotas/").replace("(?P<group>.+)", "GROUP")
+        if issubclass(handler, QuotaPage):
+            pages.add(path)
+        elif not issubclass(handler, Rest):
+            others.add(path)
+    assert pages == set(PAGES) - {"api/"}
+    assert others == {
+        "api/?",  # the reference: for everybody who is logged in
+        "api/openapi.json",  # says nothing of this hub
+        "api/notices",  # tests/test_notices_in_hub.py
+        "api/reservations",  # tests/test_reservations.py
+        "api/reservations/([^/]+)",
+        "api/.*",
+    }
+
+
+def test_every_operation_with_every_role(hub, tokens):
+    wrong = []
+    for name, operation in declared().items():
+        path = operation.path
+        for part in re.findall(r"{(\w+)}", path):
+            path = path.replace(f"{{{part}}}", PARTS[part])
+        # Nothing is to be changed by this: a body that says nothing, an entry that is another one.
+        query = {"version": 999_999} if "version" in operation.query.model_fields else {}
+        for role, token in tokens.items():
+            answer = httpx.request(
+                operation.method,
+                f"{hub.base}services/quotas/api{path}",
+                params=query,
+                headers={"Authorization": f"token {token}"} if token else {},
+                content=b'{"nonsense": 1}' if operation.body else None,
+                timeout=30,
+            )
+            may = role in MAY[API[name]]
+            if may != got_in(answer):
+                wrong.append((name, role, answer.status_code, answer.text[:80]))
+            assert answer.status_code < 500, (name, role, answer.text)
+            if not may:
+                assert "course" not in answer.text.replace(path, "")
+    assert not wrong
+
+
+def got_in(answer: httpx.Response) -> bool:
+    hidden = answer.status_code == 404 and "There is no such group here" in answer.text
+    return answer.status_code not in (401, 403) and not hidden
+
+
+def test_every_page_with_every_role(hub, tokens):
+    visitors = {
+        name: hub.login(name) for name in ("member", "manager", "other-manager", "reader", "admin")
+    }
+    wrong = []
+    for path, (sees, sends) in PAGES.items():
+        where = f"services/quotas/{path.replace('GROUP', 'course')}"
+        for role, visitor in visitors.items():
+            answer = visitor.get(where)
+            if (role in MAY[sees]) != got_in(answer):
+                wrong.append(("see", path, role, answer.status_code))
+            if not sends:
+                continue
+            form = {"_xsrf": visitor.xsrf("/services/quotas"), "action": "none", "version": "0"}
+            answer = visitor.post(where, data=form)
+            if (role in MAY[sends]) != got_in(answer):
+                wrong.append(("send", path, role, answer.status_code))
+        outside = httpx.get(f"{hub.base}{where}")
+        if path == "api/":  # says nothing of this hub
+            assert outside.status_code == 200
+            continue
+        assert outside.status_code == 302, path
+        assert "oauth2/authorize" in outside.headers["location"]
+    assert not wrong
+
+
+def test_a_group_that_is_not_theirs_is_as_one_that_is_not_there(hub, tokens):
+    for address in ("groups/{}", "groups/{}/members", "groups/{}/servers", "changes?group={}"):
+        answers = [
+            httpx.get(
+                f"{hub.base}services/quotas/api/{address.format(group)}",
+                headers={"Authorization": f"token {tokens['other-manager']}"},
+            )
+            for group in ("course", "nowhere")
+        ]
+        assert [answer.status_code for answer in answers] == [404, 404]
+        assert answers[0].text == answers[1].text

@@ -1,0 +1,23 @@
+"""A hub in which somebody has each role of the quotas."""
+
+import json
+import os
+from pathlib import Path
+
+load_subconfig(str(Path(__file__).parent / "base.py"))
+c = get_config()
+world = json.loads(os.environ["WORLD"])
+
+c.JupyterHub.services += [{"name": "reserver", "api_token": world["token"] + "r"}]
+c.JupyterHub.load_groups = {"science/geo": {"users": []}}
+c.JupyterHub.load_roles += [
+    {"name": "q-admin", "users": ["boss"], "scopes": ["custom:quotas:admin"]},
+    {"name": "q-read", "users": ["reader"], "scopes": ["custom:quotas:read"]},
+    {"name": "q-geo", "users": ["tutor"], "scopes": ["custom:quotas:manage!group=science/geo"]},
+    {
+        "name": "q-hold",
+        "services": ["reserver"],
+        "scopes": ["custom:quotas:reserve", "access:services!service=quotas"],
+    },
+]
+c.Authenticator.allowed_users = {"boss", "reader", "tutor"}
