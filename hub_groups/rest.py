@@ -19,7 +19,7 @@ from urllib.parse import unquote
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from tornado import web
 
-from .web import Routes, Visit
+from .web import Routes, TooFast, Visit
 from .words import _
 
 PROBLEM = "application/problem+json"
@@ -121,12 +121,10 @@ class Rest(Visit):
         }
         operation = self.operations.get(self.request.method or "")
         if operation is None:
-            self.set_header("Allow", ", ".join(sorted(self.operations)))
             raise Refusal(405, _("That can't be done with what is at this address."))
         self.operation = operation
         await super().prepare()
         if not self.current_user:
-            self.set_header("WWW-Authenticate", "Bearer")
             raise Refusal(401, _("Send a token of this hub as 'Authorization: token ...'."))
         await self.check(operation.who)
 
@@ -137,7 +135,9 @@ class Rest(Visit):
     async def _answer(self, **_parts: str) -> None:
         operation = self.operation
         query = operation.query.model_validate(self._query(operation.query))
-        body = operation.body.model_validate_json(self._body()) if operation.body else None
+        body = None
+        if operation.body:
+            body = operation.body.model_validate_json(self._body(), strict=True)
         found = operation.run(self, query, body)
         if inspect.isawaitable(found):
             found = await found
@@ -158,7 +158,7 @@ class Rest(Visit):
     def _body(self) -> bytes:
         if len(self.request.body) > LARGEST_BODY:
             raise Refusal(413, _("That is too large."))
-        return self.request.body or b"{}"
+        return self.request.body
 
     def _query(self, model: type[Model]) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -176,6 +176,12 @@ class Rest(Visit):
             detail = _("Something went wrong here. The log of the hub's pages says what.")
         self.set_status(status)
         self.set_header("Content-Type", PROBLEM)
+        if status == 401:
+            self.set_header("WWW-Authenticate", "Bearer")
+        if status == 405:
+            self.set_header("Allow", ", ".join(sorted(self.operations)))
+        if isinstance(error, TooFast):
+            self.set_header("Retry-After", str(error.seconds))
         title = HTTPStatus(status).phrase
         problem = Problem(
             type="about:blank", title=title, status=status, detail=detail, reason=reason
@@ -210,8 +216,11 @@ def routes(
     for operation in operations:
         by_path.setdefault(operation.path, {})[operation.method] = operation
     found: Routes = []
-    for path, of_path in by_path.items():
-        pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(path))
+    # Some proxies turn %2F into a slash. So a group's name takes all that is there, and the longer
+    # addresses come first.
+    for path, of_path in sorted(by_path.items(), key=lambda item: -item[0].count("/")):
+        pattern = re.escape(path).replace(r"\{group\}", "(?P<group>.+)")
+        pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", pattern)
         found.append(
             (prefix + pattern, type("Address", (handler,), {"operations": of_path}), shared)
         )

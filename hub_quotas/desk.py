@@ -268,6 +268,8 @@ async def stop_session(desk: Desk, group: str, id: str) -> str:
 def say_conflict(error: Conflict) -> str:
     """Who was first."""
     change = error.change
+    if change is None:
+        return _("Nothing of that name was ever there. Look at it again.")
     return _("{who} has changed {what} since you opened it. Look at it again.").format(
         who=change.by.who, what=say_entry(change.entry)
     )

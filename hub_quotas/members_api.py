@@ -12,9 +12,10 @@ from hub_groups.rest import Model, Nothing, Operation, Refusal, paged
 from hub_groups.words import _
 
 from .access import Who
-from .desk import QuotaRest, iso, stop_session
+from .desk import QuotaRest, iso, no_such_group, stop_session
 from .groups_api import GROUP_PART, Page, said
 from .members import Member, member_limit, members
+from .policy import DEFAULT_GROUP
 from .quantities import HOUR, RESOURCES
 from .sessions import Session
 from .tree import under
@@ -79,11 +80,13 @@ def server_item(session: Session) -> ServerItem:
 
 
 async def names_below(desk: QuotaRest, name: str) -> list[str]:
-    """A group and all below it."""
+    """A group and all below it; raises Refusal where there is no such group."""
     seen, in_hub = await desk.overviews.latest(desk.store), await desk.directory.groups()
     policy = seen.held.policy
-    known: Sequence[str] = [*in_hub, *seen.groups, name]
-    return [one for one in dict.fromkeys(known) if under(policy, one, name)]
+    known = {above for one in (*in_hub, *seen.groups, DEFAULT_GROUP) for above in policy.path(one)}
+    if name not in known:
+        raise Refusal(404, no_such_group())
+    return [one for one in known if under(policy, one, name)]
 
 
 async def _members(desk: QuotaRest, query: MemberQuery, _body: None) -> MemberList:

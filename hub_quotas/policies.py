@@ -81,12 +81,14 @@ class Conflict(RuntimeError):
     """Somebody else has changed an entry since it was looked at.
 
     Attributes:
-        change: the last one.
+        entry: which.
+        change: the last one; None where there never was any.
     """
 
-    def __init__(self, change: Change) -> None:
-        self.change = change
-        super().__init__(f"{change.by.who} has changed {change.name or 'the prices'} since.")
+    def __init__(self, entry: Entry, change: Change | None) -> None:
+        self.entry, self.change = entry, change
+        who = change.by.who if change else "Nobody"
+        super().__init__(f"{who} has changed {say_entry(entry)} since.")
 
 
 class Policies:
@@ -187,8 +189,8 @@ class Policies:
         ]
 
     def conflict(self, tx: Transaction, entry: Entry) -> Conflict:
-        (last,) = self.changes(tx, "kind = ? AND name = ?", *entry, most=1)
-        return Conflict(last)
+        last = self.changes(tx, "kind = ? AND name = ?", *entry, most=1)
+        return Conflict(entry, last[0] if last else None)
 
 
 def say_entry(entry: Entry) -> str:

@@ -8,12 +8,20 @@ load_subconfig(str(Path(__file__).parent / "base.py"))
 c = get_config()
 world = json.loads(os.environ["WORLD"])
 
-c.JupyterHub.services += [{"name": "reserver", "api_token": world["token"] + "r"}]
+c.JupyterHub.services += [
+    {"name": "reserver", "api_token": world["token"] + "r"},
+    {"name": "robot", "api_token": world["token"] + "b"},
+]
 c.JupyterHub.load_groups = {"science/geo": {"users": []}}
 c.JupyterHub.load_roles += [
     {"name": "q-admin", "users": ["boss"], "scopes": ["custom:quotas:admin"]},
     {"name": "q-read", "users": ["reader"], "scopes": ["custom:quotas:read"]},
     {"name": "q-geo", "users": ["tutor"], "scopes": ["custom:quotas:manage!group=science/geo"]},
+    {
+        "name": "q-robot",
+        "services": ["robot"],
+        "scopes": ["custom:quotas:admin", "access:services!service=quotas"],
+    },
     {
         "name": "q-hold",
         "services": ["reserver"],
