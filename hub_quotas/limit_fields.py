@@ -14,6 +14,8 @@ from .policy import Group, Policy, limits_of_key
 PREFIX = "limit:"
 """Of the names of fields; the key follows."""
 
+_LONGEST = 300
+
 
 @dataclass(frozen=True)
 class Field:
@@ -47,14 +49,20 @@ def texts_of(limits: tuple[Limit, ...]) -> dict[str, str]:
 def typed_limits(arguments: Mapping[str, str]) -> dict[str, str]:
     """What a form says, by key; a new limit with the others."""
     found = {
-        name.removeprefix(PREFIX): value.strip()
+        _cut(name.removeprefix(PREFIX)): _cut(value)
         for name, value in arguments.items()
         if name.startswith(PREFIX)
     }
-    key, amount = arguments.get("new_key", "").strip(), arguments.get("new_amount", "").strip()
+    key, amount = _cut(arguments.get("new_key", "")), _cut(arguments.get("new_amount", ""))
     if key and amount:
         found[key] = amount
     return found
+
+
+def _cut(text: str) -> str:
+    """What is longer than any limit is not shown again as a whole."""
+    text = text.strip()
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 def value_of(text: str) -> Any:
