@@ -139,7 +139,7 @@ class PricesPage(PolicyPage):
         }
         found = []
         for number in range(max((len(values) for values in columns.values()), default=0)):
-            row = {n: v[number].strip() if number < len(v) else "" for n, v in columns.items()}
+            row = {n: v[number].strip()[:100] if number < len(v) else "" for n, v in columns.items()}
             other, price = row.pop("other"), row.pop("other_price")
             found.append({**row, **({other: price} if other else {})})
         return found
