@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any
+from typing import IO, Any
 from urllib.parse import unquote
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -63,7 +63,7 @@ class Refusal(Exception):
 class Raw:
     """An answer that is not JSON: a file."""
 
-    content: str
+    content: str | IO[bytes]
     kind: str
     name: str = ""
 
@@ -146,10 +146,7 @@ class Rest(Visit):
             self.clear_header("Content-Type")
             self.finish()
         elif isinstance(found, Raw):
-            self.set_header("Content-Type", found.kind)
-            if found.name:
-                self.set_header("Content-Disposition", f'attachment; filename="{found.name}"')
-            self.finish(found.content)
+            await self.send(found.content, found.kind, found.name)
         else:
             self.finish(found.model_dump_json(by_alias=True))
 
@@ -210,8 +207,11 @@ def routes(
     for operation in operations:
         by_path.setdefault(operation.path, {})[operation.method] = operation
     found: Routes = []
-    for path, of_path in by_path.items():
+    # Names of groups have slashes, and some proxies write them out on the way here: what says more
+    # of the address comes first.
+    for path, of_path in sorted(by_path.items(), key=lambda item: -item[0].count("/")):
         pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(path))
+        pattern = pattern.replace("(?P<group>[^/]+)", "(?P<group>.+)")
         found.append(
             (prefix + pattern, type("Address", (handler,), {"operations": of_path}), shared)
         )

@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import date, timedelta, tzinfo
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, tzinfo
 from decimal import Decimal
 
-from .ledger import Charge
-from .policy import PRICED, WHOLE_HUB
+from .ledger import Charge, added
+from .policy import PRICED
 from .quantities import HOUR
 from .requests import BURST, Amounts
-from .windows import DAY, Fixed, WindowError, day_end, term
+from .windows import DAY, Calendar, Fixed, WindowError, day_end, period, term
 
 COST = "cost"
 
@@ -46,6 +46,12 @@ def parse_month(text: str) -> date:
     if not match:
         raise WindowError(f"'{text}' is not a month; write year and month: 2026-10.")
     return date(int(match[1]), int(match[2]), 1)
+
+
+def month_of(at: int, zone: tzinfo) -> date:
+    """The first day of the month that holds at an instant."""
+    begin, _ = period(Calendar("month"), at, zone)
+    return datetime.fromtimestamp(begin // 10**6, zone).date().replace(day=1)
 
 
 def print_month(month: date) -> str:
@@ -117,6 +123,14 @@ def cut(
         since, until = max(charge.since, begin), min(until, last)
         if since < until:
             yield since, until, charge
+
+
+def used_by(charges: Sequence[Charge], ended: int) -> dict[str, int]:
+    """What a whole session used; amount x microseconds by resource."""
+    found: Sums = {}
+    for begin, end, charge in cut(charges, ended, charges[0].since, ended):
+        _add(found, "", charge.amounts, end - begin)
+    return found.get("", {})
 
 
 @dataclass(frozen=True)
@@ -230,21 +244,19 @@ class Report:
         return [name for name in shown if self.total.used.get(name) or name in ("cpu", "memory")]
 
 
-@dataclass
-class _Tally:
-    """Adds up by name: as large as there are names, however many stretches there are."""
+Sums = dict[str, dict[str, int]]
+"""Amount x microseconds by name and resource."""
 
-    sums: dict[str, dict[str, int]] = field(default_factory=dict)
 
-    def add(self, name: str, amounts: Amounts, length: int) -> None:
-        total = self.sums.setdefault(name, {})
-        for resource, amount in amounts.items():
-            total[resource] = total.get(resource, 0) + amount * length
+def _add(sums: Sums, name: str, amounts: Amounts, times: int = 1) -> None:
+    total = sums.setdefault(name, {})
+    for resource, amount in amounts.items():
+        total[resource] = total.get(resource, 0) + amount * times
 
-    def lines(self, credited: Mapping[str, int] = {}) -> tuple[Line, ...]:
-        names = {*self.sums, *credited}
-        found = [Line(name, self.sums.get(name, {}), credited.get(name, 0)) for name in names]
-        return tuple(sorted(found, key=_dearest_first))
+
+def _lines(sums: Sums, credited: Mapping[str, int] = {}) -> tuple[Line, ...]:
+    found = [Line(name, sums.get(name, {}), credited.get(name, 0)) for name in {*sums, *credited}]
+    return tuple(sorted(found, key=_dearest_first))
 
 
 def _dearest_first(line: Line) -> tuple[int, int, str]:
@@ -271,45 +283,51 @@ def report(
     until = max(begin, min(end, until))
     days = _days(month, until, zone)
     edges = [begin, *(day_end(day, zone) for day in days)]
-    whole, members, groups, profiles, daily = (_Tally() for _ in range(5))
+    # Added up once by all names together, and by day; what each name has follows from that.
+    together: dict[tuple[str, str, str], dict[str, int]] = {}
+    daily: Sums = {str(day): {} for day in days}
     sessions, last = 0, ""
     for use in uses:
         sessions, last = sessions + (use.session != last), use.session
-        length = use.end - use.begin
-        for tally, name in (
-            (whole, group),
-            (members, use.user),
-            (groups, use.below),
-            (profiles, use.profile),
-        ):
-            tally.add(name, use.amounts, length)
+        total = together.setdefault((use.user, use.below, use.profile), {})
+        for resource, amount in use.used.items():
+            total[resource] = total.get(resource, 0) + amount
         at, since = bisect_right(edges, use.begin), use.begin
         while since < use.end:
             till = min(edges[at], use.end)
-            daily.add(days[at - 1].isoformat(), use.amounts, till - since)
+            _add(daily, str(days[at - 1]), use.amounts, till - since)
             at, since = at + 1, till
+    members: Sums = {}
+    groups: Sums = {}
+    profiles: Sums = {}
+    for names, amounts in together.items():
+        for sums, name in zip((members, groups, profiles), names, strict=True):
+            _add(sums, name, amounts)
     credits = tuple(credits)
-    money = [credit for credit in credits if credit.resource == COST]
-    to_members, to_groups = _Tally(), _Tally()
-    for credit in money:
-        tally, name = (to_members, credit.user) if credit.user else (to_groups, credit.group)
-        tally.add(name, {COST: credit.amount}, 1)
-    given = {name: total[COST] for name, total in to_groups.sums.items()}
-    own = given.get(group, 0)
-    # What was given to groups further below counts for them, and has no line here.
-    below = {
-        name: amount for name, amount in given.items() if name in groups.sums and name != group
-    }
+    to_members, to_groups = _credited(credits)
+    own = to_groups.pop(group, 0)
     return Report(
         *(group, month, begin, end, until),
-        total=Line(group, whole.sums.get(group, {}), own),
+        total=Line(group, added(together.values()), own),
         sessions=sessions,
-        members=members.lines({name: total[COST] for name, total in to_members.sums.items()}),
-        groups=groups.lines(below),
-        profiles=profiles.lines(),
-        days=tuple(Line(str(day), daily.sums.get(str(day), {})) for day in days),
+        members=_lines(members, to_members),
+        # What was given to groups further below counts for them, and has no line here.
+        groups=_lines(groups, {name: to_groups[name] for name in groups.keys() & to_groups}),
+        profiles=_lines(profiles),
+        days=tuple(Line(name, amounts) for name, amounts in daily.items()),
         credits=credits,
     )
+
+
+def _credited(credits: Iterable[Credit]) -> tuple[dict[str, int], dict[str, int]]:
+    """What was taken off the cost of members, and of groups themselves; by name."""
+    to_members: dict[str, int] = {}
+    to_groups: dict[str, int] = {}
+    for credit in credits:
+        if credit.resource == COST:
+            into, name = (to_members, credit.user) if credit.user else (to_groups, credit.group)
+            into[name] = into.get(name, 0) + credit.amount
+    return to_members, to_groups
 
 
 def _days(month: date, until: int, zone: tzinfo) -> list[date]:
@@ -321,63 +339,15 @@ def _days(month: date, until: int, zone: tzinfo) -> list[date]:
     return found
 
 
-# -- the tree over time ------------------------------------------------------------------------
-
-PARENT, RENAMED = "parent", "renamed"
-
-
-def ever_below(
-    group: str, names: Collection[str], history: Iterable[tuple[str, str, str]]
-) -> set[str]:
-    """The groups of `names` that may have been below a group at some time, with the group itself.
-
-    Rather too many than too few: sessions say themselves to which groups they were charged, this
-    says of which groups to look at the sessions.
-
-    Args:
-        names: all groups, as they are called now.
-        history: what has ever changed in the tree, oldest first: (PARENT, group, its parent) and
-            (RENAMED, old, new).
-    """
-    if group == WHOLE_HUB:
-        return set(names)
-    below: dict[str, set[str]] = {}
-    above: dict[str, set[str]] = {}
-
-    def know(name: str, parent: str) -> None:
-        if parent:
-            below.setdefault(parent, set()).add(name)
-            above.setdefault(name, set()).add(parent)
-
-    for name in names:
-        know(name, name.rpartition("/")[0])
-    for kind, name, value in history:
-        know(name, name.rpartition("/")[0])
-        if kind == PARENT:
-            know(name, value)
-            know(value, value.rpartition("/")[0])
-        else:
-            for parent in tuple(above.get(name, ())):
-                know(value, parent)
-            for child in tuple(below.get(name, ())):
-                know(child, value)
-    found, todo = {group}, [group]
-    while todo:
-        new = below.get(todo.pop(), set()) - found
-        found |= new
-        todo += new
-    return found & {*names, group}
-
-
 # -- in words ----------------------------------------------------------------------------------
 
 
-def money(amount: int, currency: str, digits: int = 2) -> str:
+def money(amount: int, currency: str = "", digits: int = 2) -> str:
     """An amount of money (micro-currency per hour x microseconds) for people: `12.34 €`."""
     return f"{about(amount, MONEY, digits)} {currency}".rstrip()
 
 
-def per_hour(rate: int, currency: str) -> str:
+def per_hour(rate: int, currency: str = "") -> str:
     """What something costs an hour (micro-currency) for people: `0.305 €`. Shown with up to four
     decimals, since a small server costs little."""
     text = about(rate, 10**6, 4)
@@ -402,4 +372,5 @@ def about(amount: int, unit: int, digits: int) -> str:
 def exactly(name: str, amount: int) -> str:
     """Amount x microseconds of a resource for programs, in hours or money: six decimals."""
     unit = MONEY if name == COST else PRICED.get(name, 1) * HOUR
-    return f"{round(Decimal(amount) / unit, 6):f}"
+    whole, parts = divmod((2 * 10**6 * abs(amount) + unit) // (2 * unit), 10**6)
+    return f"{'-' if amount < 0 else ''}{whole}.{parts:06}"

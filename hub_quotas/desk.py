@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
+from functools import partial
 from typing import Any, TypeVar
 
 from tornado import web
@@ -18,6 +19,7 @@ from hub_groups.words import _
 
 from .access import Access, NotAllowed, Who, access_of, check_changes
 from .changes import Entry
+from .costs import money, per_hour
 from .limits import PolicyError
 from .messages import SCOPE_TITLES, headline, of, resource_title, say_group, title
 from .policies import By, Conflict, Held, say_entry
@@ -160,6 +162,8 @@ class QuotaPage(Desk, Page):
             scope_titles=SCOPE_TITLES,
             moment=moment,
             ago=ago,
+            money=partial(money, currency=self.context.settings["currency"]),
+            per_hour=partial(per_hour, currency=self.context.settings["currency"]),
             **values,
         )
 

@@ -14,12 +14,12 @@ from hub_groups.rest import Operation
 from hub_groups.store import GroupStore
 from hub_groups.web import Context, Routes
 
-from . import usage_api
+from . import reports_api, usage_api
 from .desk import QuotaRest
 
-OPERATIONS: tuple[Operation, ...] = (*usage_api.OPERATIONS,)
+OPERATIONS: tuple[Operation, ...] = (*usage_api.OPERATIONS, *reports_api.OPERATIONS)
 
-TAGS = {"me": "What I use and may use"}
+TAGS = {"me": "What I use and may use", "costs": "What servers cost, and reports"}
 
 _ABOUT = (
     "Everything that the quota pages show and do. Send a token of the hub as "

@@ -7,25 +7,27 @@ smallest unit it is the same, but for credits, which only the curves have.
 from __future__ import annotations
 
 import csv
+import io
 import json
+import re
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timezone
-from typing import Any, TextIO
+from typing import IO, Any, TextIO
 
 from .costs import (
     COST,
-    PARENT,
-    RENAMED,
     Credit,
     Report,
     Use,
     cut,
-    ever_below,
     exactly,
     month_span,
+    print_month,
     report,
 )
+from .lineage import PARENT, RENAMED, ever_below
 from .policy import WHOLE_HUB, Policy
 from .requests import BURST, Amounts
 from .sessions import read_charges
@@ -89,6 +91,22 @@ def write_csv(store: QuotaStore, group: str, month: date, out: TextIO) -> None:
                 writer.writerow(["credit", "", "", "", _plain(group), "", at, at, *taken, note])
 
 
+def csv_file(store: QuotaStore, group: str, month: date) -> IO[bytes]:
+    """`write_csv` into a file that is nowhere once it is closed: nobody holds the ledger's view for
+    as long as a browser takes."""
+    file = tempfile.TemporaryFile()  # noqa: SIM115 - whoever sends it closes it
+    text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+    write_csv(store, group, month, text)
+    text.detach().seek(0)
+    return file
+
+
+def file_name(group: str, month: date) -> str:
+    """Of a report, for any system."""
+    name = "hub" if group == WHOLE_HUB else re.sub(r"[^A-Za-z0-9._-]+", "-", group).strip("-.")
+    return f"{name or 'group'}-{print_month(month)}.csv"
+
+
 _HEAD = ("kind", "session", "user", "server", "group", "profile", "begin", "end")
 _COLUMNS = {"memory": "memory_gib_hours", "servers": "server_hours"}
 
@@ -106,6 +124,17 @@ def _plain(text: str) -> str:
 def _iso(at: int) -> str:
     when = datetime.fromtimestamp(at // 10**6, timezone.utc).replace(microsecond=at % 10**6)
     return when.isoformat().replace("+00:00", "Z")
+
+
+def charged_groups(store: QuotaStore) -> list[str]:
+    """All groups that anything was ever charged to, by name; without WHOLE_HUB."""
+    with store.db.read() as tx:
+        rows = tx.all(
+            "SELECT group_name FROM subject WHERE user_name = '' AND group_name <> ?"
+            " ORDER BY group_name",
+            WHOLE_HUB,
+        )
+    return [row[0] for row in rows]
 
 
 # -- what a report is made of ------------------------------------------------------------------

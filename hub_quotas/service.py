@@ -18,6 +18,7 @@ from .enforcer import Enforcer, Executor, keep_enforcing, keep_stopping, server_
 from .groups_page import GroupsPage
 from .notices_api import NoticesApi
 from .pruning import keep_pruning
+from .reports_page import ReportPage, ReportsPage
 from .transaction import LedgerError
 from .usage_page import UsagePage
 
@@ -33,6 +34,8 @@ def routes(context: Context) -> Routes:
     return [
         (context.prefix, UsagePage, shared),
         (f"{context.prefix}groups", GroupsPage, shared),
+        (f"{context.prefix}reports", ReportsPage, shared),
+        (f"{context.prefix}reports/(?P<group>.+)", ReportPage, shared),
         (
             f"{context.prefix}api/notices",
             NoticesApi,

@@ -43,6 +43,16 @@ def member_spending(store: QuotaStore, group: str, users: Sequence[str]) -> dict
         return found
 
 
+def members_of(store: QuotaStore, group: str) -> list[str]:
+    """All who were ever charged in a group or in what is below it now, by name."""
+    with store.db.read() as tx:
+        policy = store.policies.read(tx)
+        rows = tx.all("SELECT group_name FROM subject WHERE user_name = ''")
+        below = {row[0] for row in rows if group in policy.path(row[0])}
+        rows = tx.all("SELECT user_name, group_name FROM subject WHERE user_name <> ''")
+    return sorted({user for user, name in rows if name in below})
+
+
 def _spending(
     store: QuotaStore, tx: Transaction, view: View, ids: Iterable[int], credits: Credits
 ) -> Spending:
@@ -52,7 +62,7 @@ def _spending(
     rate = so_far = recent = 0
     first = view.at
     for id in ids:
-        view.late(id, min(begin, week))  # once for both spans
+        late = view.late(id, min(begin, week))  # once for both spans
         rate += view.last(id).rate.get(COST, 0)
         so_far += view.between(id, COST, begin, view.at)
         recent += view.between(id, COST, week, view.at)
@@ -60,8 +70,8 @@ def _spending(
         if view.last(id, week).at:
             first = min(first, week)
         elif row := tx.one("SELECT min(at) FROM point WHERE subject = ?", id):
-            first = min(first, row[0] or first)
-    total = forecast(so_far, recent, view.at - first, end - view.at)
+            first = min([first, row[0] or first, *(segment.since for segment in late)])
+    total = forecast(so_far, recent, view.at - max(first, week), end - view.at)
     return Spending(rate, so_far, total)
 
 
