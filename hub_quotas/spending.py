@@ -13,20 +13,22 @@ from .store import QuotaStore
 from .transaction import Transaction
 from .windows import Calendar, period
 
+_GROUPS = "SELECT group_name, id FROM subject WHERE user_name = '' AND group_name IN ({0})"
+
 Credits = Mapping[int, Sequence[tuple[int, int]]]
 """(at, amount) by subject."""
 
 
 def spending_of(store: QuotaStore, groups: Sequence[str]) -> dict[str, Spending]:
     """What groups cost, each with all below it; WHOLE_HUB is one too."""
+    if not groups:
+        return {}
     with store.db.read() as tx:
         view = View(store.points, store.zone, tx, store.present(tx))
         credits = _credits(tx, view.at - WEEK)
-        found = {}
-        for group in groups:
-            row = tx.one("SELECT id FROM subject WHERE user_name = '' AND group_name = ?", group)
-            found[group] = _spending(store, tx, view, [row[0]] if row else [], credits)
-        return found
+        rows = tx.all(_GROUPS.format(", ".join("?" * len(groups))), *groups)
+        ids = {row[0]: row[1:] for row in rows}
+        return {g: _spending(store, tx, view, ids.get(g, ()), credits) for g in groups}
 
 
 def member_spending(store: QuotaStore, group: str, users: Sequence[str]) -> dict[str, Spending]:

@@ -188,6 +188,8 @@ def test_what_is_not_a_month_is_said_and_what_was_typed_stays(hub):
         assert page.status_code == 400
         assert "&#39;2026-13&#39; is not a month; write year and month: 2026-10." in page.text
         assert 'value="course"' in page.text and 'value="2026-13"' in page.text
+    ahead = admin.get("services/quotas/reports/course?month=2999-12")
+    assert "The month has not begun yet." in ahead.text and "Month after" not in ahead.text
     nowhere = admin.get("services/quotas/reports", params={"group": " ", "month": MONTH})
     assert nowhere.status_code == 400
     address = f"{hub.base}services/quotas/api/reports/course"

@@ -130,9 +130,10 @@ STEPS |= {"credit": 4, "policy": 4, "rename": 3, "forwards": 30}
 BY_HAND = {
     "sqlite": """
         WITH charge AS (
-          SELECT s.closed_at, c.value ->> 0 AS since, c.value -> 1 AS subjects,
-            coalesce(c.value -> 2 ->> 'cost', 0) AS cost,
-            lead(c.value ->> 0) OVER (PARTITION BY s.id ORDER BY c.key) AS following
+          SELECT s.closed_at, json_extract(c.value, '$[0]') AS since,
+            json_extract(c.value, '$[1]') AS subjects,
+            coalesce(json_extract(c.value, '$[2].cost'), 0) AS cost,
+            lead(json_extract(c.value, '$[0]')) OVER (PARTITION BY s.id ORDER BY c.key) AS following
           FROM session s, json_each(s.charges) c)
         SELECT coalesce(sum(cost * max(0, min(coalesce(following, ?), coalesce(closed_at, ?), ?)
             - max(since, ?))), 0)
