@@ -40,7 +40,17 @@ def limits() -> str:
 
 
 def commands() -> str:
-    names = ("check", "apply", "explain", "usage", "sessions", "export", "adjust", "prune")
+    names = (
+        "check",
+        "apply",
+        "explain",
+        "usage",
+        "sessions",
+        "export",
+        "report",
+        "adjust",
+        "prune",
+    )
     return "\n\n".join(usage(name) for name in ("", *names))
 
 

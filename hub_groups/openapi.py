@@ -129,7 +129,7 @@ def _responses(operation: Operation, names: Mapping[Any, Any]) -> dict[str, Any]
         found[str(operation.status)] = {"description": "Done.", "content": content}
     problem = {PROBLEM: {"schema": names[Problem, "serialization"]}}
     statuses = {*_ANY, *operation.problems}
-    if operation.body or operation.query is not Nothing:
+    if operation.body or operation.query is not Nothing or "{" in operation.path:
         statuses |= {400}
     if operation.body:
         statuses |= {413}

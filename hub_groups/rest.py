@@ -13,8 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any
-from urllib.parse import unquote
+from typing import IO, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from tornado import web
@@ -63,7 +62,7 @@ class Refusal(Exception):
 class Raw:
     """An answer that is not JSON: a file."""
 
-    content: str
+    content: str | IO[bytes]
     kind: str
     name: str = ""
 
@@ -116,9 +115,7 @@ class Rest(Visit):
         self.set_header("Cache-Control", "no-store")
 
     async def prepare(self) -> None:
-        self.part: dict[str, str] = {
-            name: _unquoted(value) for name, value in self.path_kwargs.items()
-        }
+        self.part: dict[str, str] = {n: str(value) for n, value in self.path_kwargs.items()}
         operation = self.operations.get(self.request.method or "")
         if operation is None:
             raise Refusal(405, _("That can't be done with what is at this address."))
@@ -146,10 +143,7 @@ class Rest(Visit):
             self.clear_header("Content-Type")
             self.finish()
         elif isinstance(found, Raw):
-            self.set_header("Content-Type", found.kind)
-            if found.name:
-                self.set_header("Content-Disposition", f'attachment; filename="{found.name}"')
-            self.finish(found.content)
+            await self.send(found.content, found.kind, found.name)
         else:
             self.finish(found.model_dump_json(by_alias=True))
 
@@ -231,10 +225,6 @@ def paged(items: Sequence[Any], offset: int, limit: int) -> tuple[Sequence[Any],
     """Some of many, and the offset of what follows; None where nothing does."""
     end = offset + limit
     return items[offset:end], end if end < len(items) else None
-
-
-def _unquoted(value: str | bytes | None) -> str:
-    return unquote(value.decode() if isinstance(value, bytes) else value or "", errors="replace")
 
 
 def _text(value: bytes) -> str:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import jinja2
 from jupyterhub.services.auth import HubOAuth, HubOAuthCallbackHandler, HubOAuthenticated
 from tornado import httpclient, web
 from tornado.escape import json_decode
 from tornado.httputil import url_concat
+from tornado.iostream import StreamClosedError
 
 from . import words
 from .words import _
@@ -21,6 +24,9 @@ Routes = list[tuple[str, type[web.RequestHandler], dict[str, Any]]]
 
 BURST, PER_SECOND = 60, 1
 """How many changes somebody can make at once, and how many more each second."""
+
+_PIECE = 2**18
+"""How much of a file is in memory at a time, in bytes."""
 
 _READING = ("GET", "HEAD", "OPTIONS")
 
@@ -148,6 +154,25 @@ class Visit(HubOAuthenticated, web.RequestHandler):
             if wait:
                 raise TooFast(int(wait) + 1)
             self.hub_auth.check_xsrf_cookie(self)
+
+    async def send(self, content: str | IO[bytes], kind: str, name: str = "") -> None:
+        """Answer with a file, piece by piece.
+
+        Args:
+            kind: its type, such as `text/csv`.
+            name: under which browsers save it; empty where they are to show it.
+        """
+        self.set_header("Content-Type", kind)
+        if name:
+            self.set_header("Content-Disposition", f'attachment; filename="{name}"')
+        if isinstance(content, str):
+            self.finish(content)
+            return
+        with content, suppress(StreamClosedError):  # they may stop it
+            while piece := await asyncio.to_thread(content.read, _PIECE):
+                self.write(piece)
+                await self.flush()
+            self.finish()
 
     @property
     def user(self) -> str:

@@ -55,6 +55,7 @@ def activate(c: Any) -> None:
                 "db_url": quotas.db_url,
                 "hub_name": quotas.hub_name,
                 "time_zone": quotas.time_zone,
+                "currency": quotas.currency,
                 "group_db_url": groups.db_url,
                 "warn_at": quotas.warn_at,
                 "charged": quotas.charged,

@@ -19,15 +19,16 @@ from hub_groups.store import open_store as open_group_store
 
 from .changes import differences
 from .corrections import adjust
+from .costs import hours, money, month_of, parse_month, print_month, used_by
 from .decision import Decision
 from .files import FileError, read_policy
-from .ledger import Charge
 from .limits import PolicyError
 from .messages import explanation, headline, refusal, say_instant, title
-from .policy import DEFAULT_GROUP, Policy
+from .policy import DEFAULT_GROUP, WHOLE_HUB, Policy, group_name
 from .policy_store import now
 from .pruning import prune
 from .quantities import HOUR, TIME, QuantityError, parse_count, parse_cpu, parse_memory, resource
+from .reports import read_report, write_csv
 from .sessions import Session
 from .store import QuotaStore, open_store
 from .transaction import LedgerError
@@ -101,6 +102,12 @@ def _parser() -> argparse.ArgumentParser:
     sessions.add_argument("--since", default="", help="also those that ended since: 7d, 12h")
     export = command("export", _export, "all sessions with what they used, as CSV or JSON lines")
     export.add_argument("--since", default="400d", help="that ended since (default: 400d)")
+    report = command("report", _report, "what a group used and cost in a month")
+    report.add_argument(
+        "--group", default=WHOLE_HUB, help="with all below it (default: the whole hub)"
+    )
+    report.add_argument("--month", default="", help="such as 2026-10 (default: this one)")
+    report.add_argument("--csv", action="store_true", help="each stretch of a session, exactly")
     adjust = command("adjust", _adjust, "give back some of what was used, for a reason")
     adjust.add_argument("group")
     adjust.add_argument("resource", help="cpu-hours, memory-hours, gpu-hours or cost")
@@ -268,6 +275,33 @@ def _export(options: argparse.Namespace) -> int:
     return DONE
 
 
+def _report(options: argparse.Namespace) -> int:
+    store, group = _store(options), group_name(options.group)
+    month = parse_month(options.month) if options.month else month_of(now(), store.zone)
+    if options.csv:
+        write_csv(store, group, month, sys.stdout)
+        return DONE
+    found = read_report(store, group, month)
+    if options.json:
+        from .reports_api import month_report  # with all that pages need, which takes a while
+
+        print(month_report(found, "", 0, len(found.members)).model_dump_json())
+        return DONE
+    titles = {"cpu": "CPU-hours", "memory": "GiB-hours", "gpu": "GPU-hours"}
+    names = [name for name in found.resources if name in titles]
+    rows = [["", *(titles[name] for name in names), "cost", "credit"]]
+    parts = {"member": found.members, "group": found.groups, "profile": found.profiles}
+    lines = [("total", found.total)] + [(what, line) for what, of in parts.items() for line in of]
+    for what, line in lines:
+        used = [hours(name, line.used.get(name, 0)) for name in names]
+        name = f"{what} {line.name}" if line.name else f"no {what}"
+        rows.append([name, *used, money(line.cost), money(line.credited)])
+    _table(rows)
+    if found.until < found.end:
+        print(f"Up to now: {print_month(month)} is not over.")
+    return DONE
+
+
 def _adjust(options: argparse.Namespace) -> int:
     found = resource(options.resource)
     if found is None or found.kind != TIME:
@@ -292,7 +326,7 @@ def _prune(options: argparse.Namespace) -> int:
 
 def _line(session: Session) -> dict[str, Any]:
     """One session for a spreadsheet."""
-    used = _used(session.charges, session.closed_at or now())
+    used = used_by(session.charges, session.closed_at or now())
     hours = (session.closed_at or now()) - session.reserved_at
     return {
         "id": session.id,
@@ -310,16 +344,6 @@ def _line(session: Session) -> dict[str, Any]:
         "gpu_hours": round(used.get("gpu", 0) / HOUR, 4),
         "cost": round(used.get("cost", 0) / (10**6 * HOUR), 4),
     }
-
-
-def _used(charges: Sequence[Charge], end: int) -> dict[str, int]:
-    """Amount x microseconds by resource."""
-    found: dict[str, int] = {}
-    ends = [charge.since for charge in charges[1:]] + [end]
-    for charge, until in zip(charges, ends, strict=True):
-        for name, amount in charge.amounts.items():
-            found[name] = found.get(name, 0) + amount * max(0, until - charge.since)
-    return found
 
 
 def _said(name: str, amount: int) -> str:

@@ -61,6 +61,12 @@ class HubQuotas(Configurable):
         """,
     ).tag(config=True)
 
+    currency = Unicode(
+        help="""
+        What stands behind amounts of money on the pages: `€`, `USD`. Prices are in that currency.
+        """,
+    ).tag(config=True)
+
     charged = Enum(
         [GUARANTEE, LIMIT],
         GUARANTEE,

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone, tzinfo
+from functools import partial
 from typing import Any, TypeVar
 
 from tornado import web
@@ -18,6 +19,7 @@ from hub_groups.words import _
 
 from .access import Access, NotAllowed, Who, access_of, check_changes
 from .changes import Entry, document_differences
+from .costs import money, per_hour
 from .directory import Directory
 from .enforcer import server_path
 from .files import FileError
@@ -27,7 +29,7 @@ from .overview import Overviews, Used
 from .policies import By, Conflict, Held, say_entry
 from .policy import DEFAULT_GROUP, Policy, group_name
 from .policy_store import now
-from .quantities import HOUR, RESOURCES, say_duration
+from .quantities import RESOURCES, say_duration
 from .store import QuotaStore, open_store
 from .transaction import LedgerError
 from .windows import read_zone, say_window
@@ -179,8 +181,9 @@ class QuotaPage(Desk, Page):
             say_used=say_used,
             say_entry=say_entry,
             change_said=lambda change: document_differences(change.before, change.after),
-            per_hour=per_hour,
             quota_nav=self._nav(),
+            money=partial(money, currency=self.context.settings["currency"]),
+            per_hour=partial(per_hour, currency=self.context.settings["currency"]),
             **values,
         )
 
@@ -189,7 +192,11 @@ class QuotaPage(Desk, Page):
         access, prefix = getattr(self, "access", None), self.context.prefix
         found = [(prefix, _("My usage"))]
         if access and (access.reads or access.managed):
-            found += [(f"{prefix}groups", _("Groups")), (f"{prefix}audit", _("Changes"))]
+            found += [
+                (f"{prefix}groups", _("Groups")),
+                (f"{prefix}reports", _("Costs")),
+                (f"{prefix}audit", _("Changes")),
+            ]
         if access and access.reads:
             found += [
                 (f"{prefix}plans", _("Plans")),
@@ -321,11 +328,6 @@ def say_used(one: Used) -> str:
         amount=limit.kind.say(limit.amount),
         window=say_window(limit.window),
     )
-
-
-def per_hour(rate: int) -> str:
-    """What a rate of cost (micro-currency per hour) comes to in an hour."""
-    return RESOURCES["cost"].say(rate * HOUR)
 
 
 def moment(at: int) -> datetime:

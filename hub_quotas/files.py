@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,9 @@ import yaml
 
 from .limits import PolicyError
 from .policy import Policy, parse_policy
+
+
+_DEEPEST = 50
 
 
 class FileError(ValueError):
@@ -38,6 +42,8 @@ def parse_text(text: str, file: str) -> Policy:
     Raises:
         FileError: it is not YAML, has a key twice, or is no policy.
     """
+    if _depth(text) > _DEEPEST:  # PyYAML takes minutes to say that it can't read them
+        raise FileError(f"{file}: this is not a policy: there are {_DEEPEST} brackets and more.")
     try:
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
             if isinstance(event, yaml.AliasEvent):  # a few of them can stand for billions of lines
@@ -54,6 +60,16 @@ def parse_text(text: str, file: str) -> Policy:
         raise
     except (yaml.YAMLError, RecursionError, ValueError):  # a tag's own, as of a day 2026-02-30
         raise FileError(f"{file}: this is not YAML that can be read.") from None
+
+
+def _depth(text: str) -> int:
+    """How many brackets and dashes are open at once, at most."""
+    depth = deepest = 0
+    for sign in re.findall(r"[\[{\]}]", text):
+        depth += 1 if sign in "[{" else -1
+        deepest = max(deepest, depth)
+    dashes = max((len(found) // 2 for found in re.findall(r"(?:[-?:] )+", text)), default=0)
+    return max(deepest, dashes)
 
 
 def _line(node: Any, place: tuple[str, ...]) -> str:

@@ -139,7 +139,9 @@ class PricesPage(PolicyPage):
         }
         found = []
         for number in range(max((len(values) for values in columns.values()), default=0)):
-            row = {n: v[number].strip()[:100] if number < len(v) else "" for n, v in columns.items()}
+            row = {
+                n: v[number].strip()[:100] if number < len(v) else "" for n, v in columns.items()
+            }
             other, price = row.pop("other"), row.pop("other_price")
             found.append({**row, **({other: price} if other else {})})
         return found
@@ -185,7 +187,7 @@ class ExchangePage(PolicyPage):
         try:
             if len(text) > _LARGEST:
                 raise FileError(_("This file is too large."))
-            after = self._read(text, kind, before.policy)
+            after = await asyncio.to_thread(self._read, text, kind, before.policy)
             self.may_become(before.policy, after)
             todo = differences(before.policy, after)
             if self.get_body_argument("apply", ""):

@@ -23,6 +23,7 @@ from .notices_api import NoticesApi
 from .overview import Overviews
 from .policy_pages import ExchangePage, PlansPage, PricesPage
 from .pruning import keep_pruning
+from .reports_page import ReportPage, ReportsPage
 from .transaction import LedgerError
 from .usage_page import UsagePage
 
@@ -48,6 +49,8 @@ def routes(context: Context) -> Routes:
         (f"{context.prefix}plans", PlansPage, shared),
         (f"{context.prefix}prices", PricesPage, shared),
         (f"{context.prefix}policy", ExchangePage, shared),
+        (f"{context.prefix}reports", ReportsPage, shared),
+        (f"{context.prefix}reports/(?P<group>.+)", ReportPage, shared),
         (
             f"{context.prefix}api/notices",
             NoticesApi,

@@ -19,6 +19,7 @@ from hub_groups.database import open_engine
 
 Row = Sequence[Any]
 
+_AT_ONCE = 1000  # rows that PostgreSQL hands over together, where there may be many
 _POLICY_LOCK = 7_240_632  # any number that nobody else locks on
 
 
@@ -39,6 +40,16 @@ class Transaction:
         cursor = self._connection.execute(_for_driver(sql, self.postgres), values)
         rows: list[Row] = cursor.fetchall()
         return rows
+
+    def each(self, sql: str, *values: object) -> Iterator[Row]:
+        """Row by row: never are all of them in memory."""
+        if self.postgres:
+            with self._connection.cursor(name="each") as cursor:
+                cursor.itersize = _AT_ONCE
+                cursor.execute(_for_driver(sql, True), values)
+                yield from cursor
+        else:
+            yield from self._connection.execute(sql, values)
 
     def one(self, sql: str, *values: object) -> Row | None:
         row: Row | None

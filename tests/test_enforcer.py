@@ -11,11 +11,13 @@ from threads import finish
 from hub_quotas import outlook
 from hub_quotas.corrections import adjust
 from hub_quotas.enforcer import Enforcer, Executor
+from hub_quotas.messages import refusal
 from hub_quotas.notices import Notices
 from hub_quotas.policy import parse_policy
 from hub_quotas.quantities import HOUR
 from hub_quotas.store import QuotaStore
 from hub_quotas.watch import MINUTE, SECOND, read_place
+from hub_quotas.windows import DAY
 
 START = 1_790_000_000 * 10**6  # 21 September 2026, 14:13:20 UTC
 
@@ -126,6 +128,30 @@ def test_a_budget_that_runs_out_warns_and_then_stops_at_the_instant(world):
     assert shown[0] == texts[-1] and shown[1].startswith("You have used all of your")
     (session,) = world.store.sessions()
     assert session.reason == "member.cpu-hours of course"
+
+
+def test_a_ceiling_for_the_whole_hub_warns_stops_and_refuses(world):
+    """Of money, and for groups that have no limit and nothing above them."""
+    ceiling = {"*": {"limits": {"group.cost": "1 per month then stop after 5m"}}}
+    document = {"prices": [{"since": "2026-01-01", "cpu": "0.25"}], "groups": ceiling}
+    world.store.apply(parse_policy(document), "ada", "test")
+    world.start("sam", "course")
+    world.start("kim", "lab/deep")
+    told = world.run(3 * HOUR)  # two cores take two hours for it
+    assert [at for at, text in told if " has used " in text] == [
+        96 * MINUTE,
+        114 * MINUTE,
+        2 * HOUR,
+    ]
+    assert "this hub has used 80% of its budget of 1.00 a month" in told[0][1]
+    assert sorted(world.stopped) == [(START + 125 * MINUTE, user) for user in ("kim", "sam")]
+    assert {session.reason for session in world.store.sessions()} == {"group.cost of *"}
+    answer = world.store.reserve("one-more", "bo", "", ["anywhere"], {"cpu": 1000})
+    (refused,) = answer.decisions[0].refusals
+    assert (refused.limit.group, refused.limit.key) == ("*", "group.cost")
+    assert refusal(answer.decisions, {}).startswith("this hub has a budget of 1.00 a month")
+    world.now += 10 * DAY  # 1 October
+    world.start("bo", "anywhere")
 
 
 def test_a_long_grace_counts_from_the_instant_at_which_nothing_was_left(world):

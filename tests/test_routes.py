@@ -22,6 +22,8 @@ PAGES = {
     "groups": ("manages-any", "admin"),
     "groups/GROUP": ("sees", "manages"),
     "audit": ("manages-any", "manages-any"),
+    "reports": ("manages-any", ""),
+    "reports/GROUP": ("sees", ""),
     "plans": ("reads", "admin"),
     "prices": ("reads", "admin"),
     "policy": ("reads", "admin"),
@@ -31,6 +33,7 @@ PAGES = {
 
 API = {
     "GET /me": "user",
+    "GET /me/spending": "user",
     "GET /groups": "manages-any",
     "GET /groups/{group}": "sees",
     "PUT /groups/{group}": "manages",
@@ -40,6 +43,11 @@ API = {
     "GET /groups/{group}/servers": "sees",
     "DELETE /groups/{group}/servers/{session}": "manages",
     "POST /groups/{group}/what-if": "manages",
+    "GET /groups/{group}/spending": "sees",
+    "GET /groups/{group}/spending/members": "sees",
+    "GET /groups/{group}/spending/servers": "sees",
+    "GET /reports/{group}": "sees",
+    "GET /reports/{group}/csv": "sees",
     "GET /plans": "reads",
     "GET /plans/{plan}": "reads",
     "PUT /plans/{plan}": "admin",

@@ -1,0 +1,111 @@
+"""What groups and members cost now, this month, and at its end: look-ups on their curves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from .costs import COST, WEEK, Spending, forecast
+from .points import View
+from .policy import WHOLE_HUB
+from .sessions import Session, find
+from .store import QuotaStore
+from .transaction import Transaction
+from .windows import Calendar, period
+
+_GROUPS = "SELECT group_name, id FROM subject WHERE user_name = '' AND group_name IN ({0})"
+
+Credits = Mapping[int, Sequence[tuple[int, int]]]
+"""(at, amount) by subject."""
+
+
+def spending_of(store: QuotaStore, groups: Sequence[str]) -> dict[str, Spending]:
+    """What groups cost, each with all below it; WHOLE_HUB is one too."""
+    if not groups:
+        return {}
+    with store.db.read() as tx:
+        view = View(store.points, store.zone, tx, store.present(tx))
+        credits = _credits(tx, view.at - WEEK)
+        rows = tx.all(_GROUPS.format(", ".join("?" * len(groups))), *groups)
+        ids = {row[0]: row[1:] for row in rows}
+        return {g: _spending(store, tx, view, ids.get(g, ()), credits) for g in groups}
+
+
+def member_spending(store: QuotaStore, group: str, users: Sequence[str]) -> dict[str, Spending]:
+    """What members of a group cost in it and in what is below it now."""
+    with store.db.read() as tx:
+        policy = store.policies.read(tx)
+        view = View(store.points, store.zone, tx, store.present(tx))
+        credits = _credits(tx, view.at - WEEK)
+        found = {}
+        for user in users:
+            rows = tx.all("SELECT id, group_name FROM subject WHERE user_name = ?", user)
+            ids = [id for id, name in rows if group in policy.path(name)]
+            found[user] = _spending(store, tx, view, ids, credits)
+        return found
+
+
+def members_of(store: QuotaStore, group: str) -> list[str]:
+    """All who were ever charged in a group or in what is below it now, by name."""
+    with store.db.read() as tx:
+        policy = store.policies.read(tx)
+        rows = tx.all("SELECT group_name FROM subject WHERE user_name = ''")
+        below = {row[0] for row in rows if group in policy.path(row[0])}
+        rows = tx.all("SELECT user_name, group_name FROM subject WHERE user_name <> ''")
+    return sorted({user for user, name in rows if name in below})
+
+
+def _spending(
+    store: QuotaStore, tx: Transaction, view: View, ids: Iterable[int], credits: Credits
+) -> Spending:
+    """Three look-ups for each subject: now, a week ago, at the month's begin."""
+    begin, end = period(Calendar("month"), view.at, store.zone)
+    week = view.at - WEEK
+    rate = so_far = recent = 0
+    first = view.at
+    for id in ids:
+        late = view.late(id, min(begin, week))  # once for both spans
+        rate += view.last(id).rate.get(COST, 0)
+        so_far += view.between(id, COST, begin, view.at)
+        recent += view.between(id, COST, week, view.at)
+        recent += sum(amount for at, amount in credits.get(id, ()) if at <= view.at)
+        if view.last(id, week).at:
+            first = min(first, week)
+        elif row := tx.one("SELECT min(at) FROM point WHERE subject = ?", id):
+            first = min([first, row[0] or first, *(segment.since for segment in late)])
+    total = forecast(so_far, recent, view.at - max(first, week), end - view.at)
+    return Spending(rate, so_far, total)
+
+
+def _credits(tx: Transaction, since: int) -> dict[int, list[tuple[int, int]]]:
+    found: dict[int, list[tuple[int, int]]] = {}
+    for subject, at, amount in tx.all(
+        "SELECT subject, at, amount FROM correction WHERE resource = ? AND at > ?", COST, since
+    ):
+        found.setdefault(subject, []).append((at, int(amount)))
+    return found
+
+
+@dataclass(frozen=True)
+class Running:
+    """A server that costs something now.
+
+    Attributes:
+        rate: micro-currency per hour.
+    """
+
+    session: Session
+    rate: int
+
+
+def running_costs(store: QuotaStore, group: str) -> list[Running]:
+    """What runs in a group and below it, dearest first."""
+    with store.db.read() as tx:
+        policy = store.policies.read(tx)
+        sessions = find(tx, "closed_at IS NULL")
+    found = [
+        Running(session, session.granted.get(COST, 0))
+        for session in sessions
+        if group == WHOLE_HUB or group in policy.path(session.group)
+    ]
+    return sorted(found, key=lambda running: (-running.rate, running.session.user))
