@@ -11,7 +11,6 @@ import yaml
 from .limits import PolicyError
 from .policy import Policy, parse_policy
 
-
 _DEEPEST = 50
 
 
