@@ -14,6 +14,7 @@ from .sessions import CLOSED, RUNNING, find, read_charges
 from .store import QuotaStore
 from .transaction import Transaction
 from .usage import (
+    AHEAD,
     SERVICE,
     Choice,
     Ended,
@@ -39,8 +40,9 @@ PAGE = 25
 """How many ended servers are shown at once."""
 
 _DAY = 24 * 3600 * 10**6
-_MOST_POINTS = 250
-"""How much of a group's past is read to say when its budget runs out; a member's is read whole."""
+_FEW_POINTS, _MOST_POINTS = 8, 250
+"""How much of what leaves a window is read: to say when it begins to, and also when what is left
+runs out, where that can be soon."""
 _MOST_CHOICES = 3
 
 
@@ -145,7 +147,9 @@ class _Reading:
         use = self._view.use(self.policy, limit, self._user)
         if use.used is None:
             return Outlook()
-        reach = self._view.reach(self.policy, limit, self._user, _MOST_POINTS)
+        soon = limit.amount - use.used <= use.rate * AHEAD
+        most = _MOST_POINTS if soon else _FEW_POINTS
+        reach = self._view.reach(self.policy, limit, self._user, most)
         budget = self._view.budget(self.policy, limit, self._user, reach)
         return look_out(budget, use.used, use.rate, self.at, reach, self._zone)
 
