@@ -34,6 +34,7 @@ PAGE = "services/quotas/"
 API = "services/quotas/api/me"
 TINY = {"cpu": 1, "memory": 1}
 EVIL = "<img src=x onerror=alert(1)>"
+QUOTES = "\"onclick='x'><b>"
 HUBS = ["6.1", pytest.param("5.5", marks=pytest.mark.slow)]
 
 
@@ -193,6 +194,10 @@ def test_names_are_shown_as_text(new_hub):
         store.reserve(id, "hostile", EVIL, [EVIL], {"cpu": 1}, profile=EVIL, hub=f"other {EVIL}")
         if end:
             store.close_session(id, f"because {EVIL}")
+    store.reserve("evil-3", "hostile", QUOTES, [EVIL], {"cpu": 1})
+    question = re.search('data-ask="([^"]*)"', visitor.get(PAGE).text)
+    asked = f"Stop {QUOTES}? What is not saved in it is lost."
+    assert question and html.unescape(question[1]) == asked
     for path in (PAGE, f"{PAGE}?stopping={EVIL}&page={EVIL}", "hub/home"):
         answer = visitor.get(path)
         assert answer.status_code == 200
