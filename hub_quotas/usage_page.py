@@ -63,6 +63,7 @@ class UsagePage(QuotaPage):
             pages=max(1, -(-found.history.total // PAGE)),
             managers=await asyncio.to_thread(self._managers, found),
             sees_groups=self.access.reads or bool(self.access.managed),
+            in_no_group=not self.current_user.get("groups"),
             hub=self.store.hub,
             zone=self.store.zone,
             words=usage_words,
@@ -92,8 +93,8 @@ class UsagePage(QuotaPage):
 
 
 def plot(group: GroupStanding) -> Svg | None:
-    """What I used on each of the last days; None where that was nothing."""
-    if not any(group.days):
+    """What I used on each of the last days; None where that is next to nothing."""
+    if usage_words.hours(sum(group.days), group.days_of) == "0":
         return None
     title = usage_words.say_days(group.days, group.days_of)
     return sparkline([float(day) for day in group.days], 240, 32, title)

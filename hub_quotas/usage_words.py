@@ -66,6 +66,11 @@ def number(name: str, amount: int) -> str:
     return RESOURCES[name].say(amount).partition(" ")[0]
 
 
+def hours(amount: int, name: str) -> str:
+    """How many hours of CPU, or of one of anything else."""
+    return number("cpu-hours" if name == "cpu" else "gpu-hours", amount)
+
+
 def say_server(name: str) -> str:
     """A server at the begin of a line."""
     return name or _("Default server")
@@ -98,9 +103,8 @@ def say_held(server: Running) -> str:
 
 def say_days(days: Sequence[int], name: str) -> str:
     """What a plot of the last days shows, for who can't see it."""
-    unit = "cpu-hours" if name == "cpu" else "gpu-hours"  # which counts one of anything as one
     one = _("CPU-hours") if name == "cpu" else _("Hours of servers")
-    numbers = [number(unit, amount) for amount in (sum(days), max(days, default=0))]
+    numbers = [hours(amount, name) for amount in (sum(days), max(days, default=0))]
     return ngettext(
         "{what}, the last day: {total} in all",
         "{what}, each of the last {n} days: {total} in all, at most {most} on one",
