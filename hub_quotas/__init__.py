@@ -34,6 +34,7 @@ def activate(c: Any) -> None:
     from .access import ACT, ON_PAGES, SCOPES
     from .banner import Banner
     from .config import CLAMP, settings
+    from .home_page import Summary, put_around_home
     from .reconcile import keep_reconciling
     from .refusal import quiet_logs
     from .spawner import with_quotas
@@ -72,7 +73,9 @@ def activate(c: Any) -> None:
             user_scopes=(ACT,),
         )
         serve_pages(app, pages, groups.service_url)
-        banner = Banner(quotas.store, f"{app.base_url}services/quotas/")
+        usage = f"{app.base_url}services/quotas/"
+        put_around_home(app, Summary(quotas.store, usage))
+        banner = Banner(quotas.store, usage)
         app.template_vars = banner.beside(app.template_vars)
         banner.start()
         app._quota_reconciler = asyncio.ensure_future(keep_reconciling(app, quotas.store))

@@ -137,6 +137,18 @@ def access_of(
 # -- what may be changed -----------------------------------------------------------------------
 
 
+def check_acts(access: Access) -> None:
+    """Whether somebody may do anything here.
+
+    Raises:
+        NotAllowed: their token may only look.
+    """
+    if not (access.admin or access.acts):
+        raise NotAllowed(
+            _("This token may not change anything: it needs the scope {scope}.").format(scope=ACT)
+        )
+
+
 def check_changes(access: Access, before: Policy, after: Policy) -> None:
     """Whether somebody may make `before` into `after`.
 
@@ -145,10 +157,7 @@ def check_changes(access: Access, before: Policy, after: Policy) -> None:
     """
     if access.admin:
         return
-    if not access.acts:
-        raise NotAllowed(
-            _("This token may not change anything: it needs the scope {scope}.").format(scope=ACT)
-        )
+    check_acts(access)
     old, new = documents(before), documents(after)
     for entry in sorted(old.keys() | new.keys()):
         if old.get(entry) != new.get(entry):

@@ -162,30 +162,29 @@ class QuotaPage(Desk, Page):
         return _group(str(name)) if name else ""
 
     def rendered(self, template: str, **values: Any) -> str:
-        return super().rendered(
-            template,
-            access=getattr(self, "access", None),
-            access_policy=getattr(self, "known_policy", None),
-            resources=RESOURCES,
-            headline=headline,
-            of=of,
-            title=title,
-            name=resource_title,
-            say_group=say_group,
-            duration=say_duration,
-            scope_titles=SCOPE_TITLES,
-            moment=moment,
-            ago=ago,
-            exactly=self.exactly,
-            say_when=self.say_when,
-            say_used=say_used,
-            say_entry=say_entry,
-            change_said=lambda change: document_differences(change.before, change.after),
-            quota_nav=self._nav(),
-            money=partial(money, currency=self.context.settings["currency"]),
-            per_hour=partial(per_hour, currency=self.context.settings["currency"]),
-            **values,
-        )
+        shared: dict[str, Any] = {
+            "access": getattr(self, "access", None),
+            "access_policy": getattr(self, "known_policy", None),
+            "resources": RESOURCES,
+            "headline": headline,
+            "of": of,
+            "title": title,
+            "name": resource_title,
+            "say_group": say_group,
+            "duration": say_duration,
+            "scope_titles": SCOPE_TITLES,
+            "moment": moment,
+            "ago": ago,
+            "exactly": self.exactly,
+            "say_when": self.say_when,
+            "say_used": say_used,
+            "say_entry": say_entry,
+            "change_said": lambda change: document_differences(change.before, change.after),
+            "quota_nav": self._nav(),
+            "money": partial(money, currency=self.context.settings["currency"]),
+            "per_hour": partial(per_hour, currency=self.context.settings["currency"]),
+        }
+        return super().rendered(template, **{**shared, **values})
 
     def _nav(self) -> list[tuple[str, str]]:
         """The quota pages that this visitor has, as (address, text)."""

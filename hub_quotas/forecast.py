@@ -98,6 +98,17 @@ def reached(
     return [walk.reaches(level) for level in levels]
 
 
+def returns(budget: Budget, at: int, zone: datetime.tzinfo) -> int | None:
+    """When what was used begins to come back: when the oldest of it leaves a rolling window (`at`
+    itself where that goes on now), or when the period or the term ends. None where nothing is in
+    a rolling window, and outside a term. Points after `at` are not looked at."""
+    if isinstance(budget.window, Rolling):
+        oldest = _rises(budget.points, at - budget.window.length, at)
+        return None if oldest is None else oldest + budget.window.length
+    held = span(budget.window, at, zone)
+    return held[1] if held else None
+
+
 def fits(
     budgets: Sequence[Budget],
     needs: Sequence[int],
@@ -128,6 +139,20 @@ def fits(
             instant = found
         if instant == before:
             return instant if instant < horizon else None
+
+
+def _rises(points: Points, begin: int, end: int) -> int | None:
+    """The first instant from `begin` on, and before `end`, from which a curve goes up."""
+    if _rate(points, begin) > 0:
+        return begin
+    for index in range(bisect_right(points, begin, key=_at), len(points)):
+        instant, total, rate = points[index]
+        if instant >= end:
+            break
+        # What was added by hand is a jump of the total.
+        if rate > 0 or total > (curve(points[:index], instant) if index else 0):
+            return instant
+    return None
 
 
 class _Piece(NamedTuple):

@@ -14,7 +14,7 @@ from .policy import Policy
 from .requests import in_use
 from .transaction import Database, LedgerError, Row, Transaction
 from .watch import HORIZON, Course
-from .windows import Window, span
+from .windows import Rolling, Window, span
 
 CLOCK_AHEAD = 10 * 60 * 10**6
 """Microseconds by which the ledger may be ahead of the clock; beyond it, the clock is wrong."""
@@ -263,6 +263,8 @@ class View:
         ids = self._ids(policy, limit, user)
         if len(ids) > 1:  # laid over each other, they have to be whole
             horizon = FOR_EVER
+        elif not isinstance(limit.window, Rolling):  # its begin stays where it is
+            horizon = 0
         for id in ids:
             rows = self._tx.all(
                 "SELECT at, state FROM point WHERE subject = ? AND at > ? AND at <= ? ORDER BY at",
@@ -281,6 +283,31 @@ class View:
             segments += [(s.since, s.until, s.rates.get(name, 0)) for s in late]
         return Budget(merged(points, segments) if segments else points, limit.window, limit.amount)
 
+    def reach(self, policy: Policy, limit: Limit, user: str, most: int) -> int:
+        """For how long from now `budget` is right if it reads no more than `most` points of what
+        leaves a window, in microseconds."""
+        ids = self._ids(policy, limit, user)
+        if not isinstance(limit.window, Rolling) or len(ids) != 1:
+            return FOR_EVER
+        begin = self.at - limit.window.length
+        row = self._tx.one(
+            "SELECT at FROM point WHERE subject = ? AND at > ? ORDER BY at LIMIT 1 OFFSET ?",
+            *(ids[0], begin, most),
+        )
+        return row[0] - begin - 1 if row else FOR_EVER
+
+    def member(self, user: str, group: str) -> int | None:
+        """The subject that a member of a group is, without what is below it; None for one that
+        was never charged."""
+        return next((id for id, name in self._of(user) if name == group), None)
+
+    def _of(self, user: str) -> list[Row]:
+        if self._mine is None:
+            self._mine = self._tx.all(
+                "SELECT id, group_name FROM subject WHERE user_name = ?", user
+            )
+        return self._mine
+
     def _ids(self, policy: Policy, limit: Limit, user: str) -> list[int]:
         if limit.scope == GROUP:
             name = ("", limit.group)
@@ -289,8 +316,4 @@ class View:
                 row = self._tx.one(_SUBJECT, *name)
                 known = row[0] if row else None
             return [] if known is None else [known]
-        if self._mine is None:
-            self._mine = self._tx.all(
-                "SELECT id, group_name FROM subject WHERE user_name = ?", user
-            )
-        return [id for id, group in self._mine if limit.group in policy.path(group)]
+        return [id for id, group in self._of(user) if limit.group in policy.path(group)]

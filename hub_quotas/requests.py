@@ -85,3 +85,13 @@ def as_request(asked: Request | Amounts) -> Request:
 def in_use(rates: Amounts, name: str) -> int:
     """What caps count of a resource, of amounts that are charged."""
     return rates.get(name, 0) + rates.get(name + BURST, 0)
+
+
+def once_more(amounts: Amounts) -> Request:
+    """What a server that was charged for `amounts` asked for, as far as it is counted."""
+    names = [
+        name for name in amounts if name not in ("servers", "cost") and not name.endswith(BURST)
+    ]
+    return Request(
+        {name: in_use(amounts, name) for name in names}, {name: amounts[name] for name in names}
+    )

@@ -15,12 +15,10 @@ from .points import FOR_EVER
 from .requests import Amounts, Request
 from .sessions import Session, find
 from .store import SEEN, QuotaStore
+from .usage import SERVICE
 
 LASTS = 10 * 60 * 10**6
 """Microseconds from the last renewal until a reservation ends by itself."""
-
-# What stands in place of a hub, so that hubs leave these sessions alone.
-_PREFIX = "service:"
 
 
 class NoReservation(LookupError):
@@ -41,7 +39,7 @@ class Taken(ValueError):
 
 def _held_by(store: QuotaStore, owner: str) -> str:
     """Hubs that share a ledger may have services of the same name."""
-    return f"{_PREFIX}{store.hub}:{owner}"
+    return f"{SERVICE}{store.hub}:{owner}"
 
 
 def hold(
@@ -125,7 +123,7 @@ def stop_due(store: QuotaStore) -> list[Session]:
     of it at the next renewal."""
     with store.db.read() as tx:
         held, present = (
-            find(tx, "closed_at IS NULL AND hub LIKE ?", f"{_PREFIX}%"),
+            find(tx, "closed_at IS NULL AND hub LIKE ?", f"{SERVICE}%"),
             store.present(tx),
         )
     at = stops(store, (session.id for session in held))
@@ -149,6 +147,6 @@ def expire(store: QuotaStore, lasts: int = LASTS) -> list[Session]:
         over = find(
             tx,
             "closed_at IS NULL AND hub LIKE ? AND seen_at <= ?",
-            *(f"{_PREFIX}%", store.present(tx) - lasts),
+            *(f"{SERVICE}%", store.present(tx) - lasts),
         )
     return [s for s in over if store.close_session(s.id, "expired", SEEN)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import html
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from .decision import Check, Decision
@@ -12,10 +12,11 @@ from .limits import CHARGED_GROUP, SERVER, Limit
 from .messages import headline, say_group, short_reason, title
 from .off_loop import off_loop
 from .policy_store import now
-from .quantities import DURATION, say_duration
+from .quantities import say_duration
 from .requests import Request
 from .store import QuotaStore
 from .transaction import LedgerError
+from .usage import shortest_ends
 
 _MOST_BARS = 6
 
@@ -49,23 +50,14 @@ async def what_is_left(spawner: Any, groups: Sequence[str], chosen: str | None) 
 
 def _explain(
     open_store: Callable[[], QuotaStore], user: str, groups: Sequence[str], requests: list[Request]
-) -> list[tuple[list[Decision], list[Limit]]]:
+) -> list[tuple[list[Decision], Sequence[Limit]]]:
     """Group by group, in the order in which they are tried: what would be said of each request,
     and when a server would be stopped."""
     store = open_store()
     policy = store.policy()
     order = policy.in_order(groups)
-    ends = [_ends(policy.limits_for(group, user, now(), store.zone)) for group in order]
+    ends = [shortest_ends(policy.limits_for(group, user, now(), store.zone)) for group in order]
     return list(zip(store.explain_all(user, order, requests), ends, strict=True))
-
-
-def _ends(limits: Iterable[Limit]) -> list[Limit]:
-    """Lifetime and idleness, the shortest of each."""
-    shortest: dict[str, Limit] = {}
-    for limit in sorted(limits, key=lambda limit: limit.amount, reverse=True):
-        if limit.kind.kind == DURATION:
-            shortest[limit.resource] = limit
-    return [limit for _, limit in sorted(shortest.items())]
 
 
 def start_again() -> str:

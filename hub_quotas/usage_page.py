@@ -1,33 +1,105 @@
-"""How much do I have left? The page for everybody."""
+"""How much do I have left, and until when? The page for everybody."""
 
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime, timezone
+from functools import partial
 
-from .decision import Decision
+from tornado import web
+from tornado.httputil import url_concat
+
+from hub_groups.rest import Refusal
+from hub_groups.words import _
+
+from . import usage_words
 from .desk import QuotaPage
+from .limits import MEMBER
+from .messages import short_reason
 from .notices import Told
 from .notices_api import told_to
-from .sessions import Session
+from .standing import DAYS, PAGE, standing
+from .stopping import stop_server
+from .svg import Svg, sparkline
+from .usage import GroupStanding, Standing
+
+_MOST_DIGITS = 5  # of the number of a page
 
 
 class UsagePage(QuotaPage):
-    """What each of my groups lets me use, what I used, and what runs."""
+    """What each of my groups lets me use, what I used, what runs, and what ran."""
 
     async def get(self) -> None:
+        await self._show()
+
+    async def post(self) -> None:
+        """Stop a server."""
+        if self.get_body_argument("action", "") != "stop":
+            raise web.HTTPError(400, _("There is nothing of that name to do here."))
+        server = self.get_body_argument("server", "", strip=False)
+        try:
+            session, _over = await stop_server(self, server)
+        except Refusal as refusal:
+            self.set_status(refusal.status)
+            await self._show(refusal.detail)
+            return
+        self.redirect(url_concat(self.request.path, {"stopping": session}), status=303)
+
+    async def _show(self, wrong: str = "") -> None:
         mine = list(self.access.groups)
-        decisions, sessions, told = await asyncio.to_thread(self._standing, mine)
-        managers = await asyncio.to_thread(self.groups.managers, mine)
+        page = _number(self.get_query_argument("page", "1"))
+        found, told = await asyncio.to_thread(self._standing, mine, PAGE * (page - 1))
+        stopping = self.get_query_argument("stopping", "")
+        stopped = next((one for one in found.history.items if one.id == stopping), None)
         self.show(
             "usage.html",
-            decisions=decisions,
-            sessions=sessions,
+            standing=found,
             told=told,
-            managers=managers,
+            wrong=wrong,
+            stopping=stopping,
+            stopped=stopped,
+            costs=any(one.used.get("cost") for one in found.history.items),
+            page=page,
+            pages=max(1, -(-found.history.total // PAGE)),
+            managers=await asyncio.to_thread(self._managers, found),
             sees_groups=self.access.reads or bool(self.access.managed),
+            in_no_group=not self.current_user.get("groups"),
+            hub=self.store.hub,
+            zone=self.store.zone,
+            words=usage_words,
+            instant=partial(usage_words.instant, present=found.at, zone=self.store.zone),
+            exactly=partial(usage_words.exactly, zone=self.store.zone),
+            machine=lambda at: datetime.fromtimestamp(at / 10**6, timezone.utc).isoformat(),
+            plot=plot,
+            reason=short_reason,
+            MEMBER=MEMBER,
+            DAYS=DAYS,
         )
 
-    def _standing(self, groups: list[str]) -> tuple[list[Decision], list[Session], list[Told]]:
-        decisions = self.store.explain(self.user, groups, {})
+    def _standing(self, groups: list[str], offset: int) -> tuple[Standing, list[Told]]:
         told = told_to(self.store, self.user, groups)
-        return decisions, self.store.open_sessions(self.user), told
+        return standing(self.store, self.user, groups, offset), told
+
+    def _managers(self, found: Standing) -> dict[str, list[str]]:
+        """Whom to ask, by group: those of the group, or of the next one above it that has any."""
+        policy = self.store.policy()
+        paths = {one.group: policy.path(one.group) for one in found.groups}
+        known = self.groups.managers({name for path in paths.values() for name in path})
+        managers = {}
+        for group, path in paths.items():
+            of = (sorted({*known.get(name, ()), *policy.managers(name)}) for name in path)
+            managers[group] = next((names for names in of if names), [])
+        return managers
+
+
+def plot(group: GroupStanding) -> Svg | None:
+    """What I used on each of the last days; None where that is next to nothing."""
+    if usage_words.hours(sum(group.days), group.days_of) == "0":
+        return None
+    title = usage_words.say_days(group.days, group.days_of)
+    return sparkline([float(day) for day in group.days], 240, 32, title)
+
+
+def _number(text: str) -> int:
+    readable = text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
+    return max(1, int(text)) if readable else 1

@@ -34,6 +34,10 @@ PAGES = {
 API = {
     "GET /me": "user",
     "GET /me/spending": "user",
+    "GET /me/servers": "user",
+    "DELETE /me/server": "acts",
+    "DELETE /me/servers/{server}": "acts",
+    "GET /me/history": "user",
     "GET /groups": "manages-any",
     "GET /groups/{group}": "sees",
     "PUT /groups/{group}": "manages",
@@ -65,6 +69,7 @@ API = {
 
 MAY = {
     "user": {"member", "manager", "other-manager", "reader", "admin", "idle-token", "reserver"},
+    "acts": {"member", "manager", "other-manager", "reader", "admin"},
     "manages-any": {"manager", "other-manager", "reader", "admin"},
     "sees": {"manager", "reader", "admin"},
     "manages": {"manager", "admin"},
@@ -74,7 +79,14 @@ MAY = {
 }
 """`idle-token`: of an admin, but without the scope to act."""
 
-PARTS = {"group": "course", "plan": "small", "session": "0", "version": "999999", "id": "999999"}
+PARTS = {
+    "group": "course",
+    "plan": "small",
+    "session": "0",
+    "server": "none",
+    "version": "999999",
+    "id": "999999",
+}
 
 POLICY = """
 plans: {small: {limits: {member.servers: 2}}}

@@ -54,11 +54,11 @@ function checkWhileTyping(form) {
 setInterval(refresh, LIVE_MS);
 document.addEventListener("visibilitychange", refresh);
 for (const form of document.querySelectorAll("form[data-check]")) checkWhileTyping(form);
-for (const form of document.querySelectorAll("form[data-ask]")) {
-  form.addEventListener("submit", (event) => {
-    if (!confirm(form.dataset.ask)) event.preventDefault();
-  });
-}
+// Of the whole page, since forms come and go with what is live.
+document.addEventListener("submit", (event) => {
+  const question = event.target.dataset.ask;
+  if (question && !confirm(question)) event.preventDefault();
+});
 for (const field of document.querySelectorAll("[data-submit]")) {
   field.addEventListener("change", () => field.form.requestSubmit());
 }

@@ -1,0 +1,150 @@
+"""What is left, on the hub's home page: put around whatever template and handler are there."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from typing import Any
+
+import jinja2
+from jupyterhub.handlers.pages import HomeHandler
+from jupyterhub.utils import url_path_join
+
+from hub_groups.words import _
+
+from .decision import Check
+from .messages import headline, title
+from .policy import DEFAULT_GROUP, group_name
+from .standing import tightest
+from .store import QuotaStore
+
+log = logging.getLogger("JupyterHub.quotas")
+
+PATIENCE = 0.5
+"""Seconds for which the page waits for what is left; then it is shown without."""
+
+_MOST_GROUPS = 3
+_MOST_BARS = 2  # of a group
+
+# The template around the hub's own one, or the admin's: theirs is shown as it is, after ours.
+_AROUND = (
+    "{% extends quota_page %}{% block main %}{{ quota_summary | safe }}{{ super() }}{% endblock %}"
+)
+
+# Of their own: a ledger that hangs must not hold up starts, which have other ones.
+_threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="quota-home")
+
+Left = Sequence[tuple[str, Sequence[Check]]]
+
+
+class Summary:
+    """What is left for a user, in a few lines.
+
+    Args:
+        open_store: blocks.
+        usage: the address of the page about my usage.
+    """
+
+    def __init__(self, open_store: Callable[[], QuotaStore], usage: str) -> None:
+        self._open_store, self._usage = open_store, usage
+
+    async def show(self, user: Any) -> str:
+        """HTML for one of the hub's users; empty where nothing limits them, and where that can't be
+        told in time. Never fails."""
+        try:
+            groups = sorted(group_name(group.name) for group in user.groups) or [DEFAULT_GROUP]
+            work = asyncio.get_running_loop().run_in_executor(
+                _threads, self._read, user.name, groups
+            )
+            # One that was not begun is given up, so that they don't pile up behind one that hangs.
+            return in_html(await asyncio.wait_for(work, PATIENCE), self._usage)
+        except Exception as error:
+            log.info("What is left is not shown on the home page: %s", error or type(error))
+            return ""
+
+    def _read(self, user: str, groups: Iterable[str]) -> Left:
+        return tightest(self._open_store(), user, groups, _MOST_BARS)
+
+
+def in_html(left: Left, usage: str) -> str:
+    """A few limits of a few groups, and where there is more."""
+    if not left:
+        return ""
+    parts = []
+    for group, checks in left[:_MOST_GROUPS]:
+        rows = "".join(_row(check) for check in checks)
+        parts.append(
+            f'<div><div class="fw-bold">{html.escape(group)}</div>'
+            f'<ul class="list-unstyled mb-0">{rows}</ul></div>'
+        )
+    heading, link = html.escape(_("What I have left")), html.escape(_("My usage"))
+    return (
+        f'<section class="container mb-4" aria-label="{heading}"><div class="border rounded p-3">'
+        f'<div class="d-flex flex-wrap justify-content-between column-gap-3 mb-2">'
+        f'<span class="h5 mb-0">{heading}</span><a href="{html.escape(usage)}">{link}</a></div>'
+        f'<div class="d-flex flex-wrap column-gap-5 row-gap-3">{"".join(parts)}</div>'
+        "</div></section>"
+    )
+
+
+def _row(check: Check) -> str:
+    limit, most = check.limit, check.limit.amount
+    left = html.escape(
+        _("{limit}: {amount} left").format(limit=title(check), amount=limit.kind.say(check.left))
+    )
+    return (
+        '<li class="d-flex align-items-center gap-2">'
+        f'<meter class="flex-shrink-0" max="{most or 1}" value="{check.used if most else 1}"'
+        f' high="{most * 4 // 5}" optimum="0" aria-label="{html.escape(headline(check))}"></meter>'
+        f"<span>{left}</span></li>"
+    )
+
+
+@lru_cache(maxsize=4)
+def _around(environment: jinja2.Environment) -> jinja2.Template:
+    return environment.from_string(_AROUND)
+
+
+class WithSummary(HomeHandler):
+    """Over the handler of the home page."""
+
+    quota_summary: Summary
+
+    def render_template(self, name: Any, sync: bool = False, **ns: Any) -> Any:
+        """Text where it is `sync`, as for pages of errors, else to be awaited."""
+        if name == "home.html" and not sync:
+            return self._home(ns)
+        return super().render_template(name, sync, **ns)
+
+    async def _home(self, ns: dict[str, Any]) -> str:
+        theirs = self.get_template("home.html")
+        summary = await self.quota_summary.show(self.current_user)
+        if summary:
+            around = _around(theirs.environment)
+            mine = {**ns, "quota_page": theirs, "quota_summary": summary}
+            try:
+                return str(await super().render_template(around, **mine))
+            except jinja2.TemplateError:
+                log.exception("The home page is shown without what is left")
+        return str(await super().render_template("home.html", **ns))
+
+
+def put_around_home(app: Any, summary: Summary) -> None:
+    """When the hub has its handlers, put ours over that of the home page: the hub's own, or one
+    derived from it. Where an admin has another one, the page is theirs."""
+
+    def wrap(_change: Any) -> None:
+        address = url_path_join(app.hub_prefix, "home")
+        for index, entry in enumerate(app.handlers):
+            if entry[0] == address:
+                theirs = entry[1]
+                if issubclass(theirs, HomeHandler) and not issubclass(theirs, WithSummary):
+                    ours = type("QuotaHome", (WithSummary, theirs), {"quota_summary": summary})
+                    app.handlers[index] = (address, ours, *entry[2:])
+                return
+
+    app.observe(wrap, "handlers")
