@@ -227,6 +227,16 @@ def ceiling(policy: Policy, top: str, limit: Limit) -> Limit | None:
     return min(found, key=lambda other: other.amount, default=None)
 
 
+def room(access: Access, policy: Policy, limit: Limit) -> Limit | None:
+    """The limit beyond which nothing more can be given: for managers the one that they can't
+    change, for admins what the group has as a whole."""
+    top = access.ceiling_group(policy, limit.group)
+    if top is None:
+        path = policy.path(limit.group)
+        top = next(iter(path[1:] if limit.scope == GROUP else path), None)
+    return ceiling(policy, top, limit) if top else None
+
+
 _WIDTH = {SERVER: 0, MEMBER: 1, GROUP: 2}
 
 

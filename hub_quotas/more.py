@@ -258,6 +258,12 @@ def for_whom(ask: Ask) -> str:
     return "" if ask.limit.scope == GROUP else ask.user
 
 
+def as_set(policy: Policy, ask: Ask) -> Limit | None:
+    """The limit that an ask is about; None where there is none any more."""
+    asked = ask.limit
+    return next((limit for limit in policy.limits_of(ask.group) if alike(limit, asked)), None)
+
+
 def boost_for(
     policy: Policy, ask: Ask, amount: str, until: str, at: int, zone: datetime.tzinfo
 ) -> Boost:
@@ -270,9 +276,8 @@ def boost_for(
         PolicyError: the limit is gone, or the amount is less than they have already, or the time
             is over.
     """
-    asked = ask.limit
-    here = [limit for limit in policy.limits_of(ask.group) if alike(limit, asked)]
-    if not here:
+    asked, limit = ask.limit, as_set(policy, ask)
+    if limit is None:
         why = _("{group} has no {key} with that window any more; decline this.")
         raise PolicyError(("limit",), why.format(group=say_group(ask.group), key=ask.key))
     wanted = Wanted(
@@ -281,7 +286,7 @@ def boost_for(
         until.strip() or ask.until,
         ask.why,
     )
-    return boost_of(policy, here[0], for_whom(ask), wanted, at, zone)
+    return boost_of(policy, limit, for_whom(ask), wanted, at, zone)
 
 
 def granted(policy: Policy, boost: Boost, at: int, zone: datetime.tzinfo) -> Policy:

@@ -119,6 +119,7 @@ class GroupBoosts:
     """The boosts of a group, for a page.
 
     Attributes:
+        at: when it was looked at; microseconds since 1970, UTC.
         version: of the group's entry.
         source: the file that manages it; empty for none.
         rows: those that hold first.
@@ -126,6 +127,7 @@ class GroupBoosts:
     """
 
     group: str
+    at: int
     version: int
     source: str
     rows: tuple[BoostRow, ...]
@@ -146,6 +148,7 @@ def boosts_of(store: QuotaStore, access: Access, group: str) -> GroupBoosts:
     limits = [limit for limit in held.policy.limits_of(group) if access.gives(held.policy, limit)]
     return GroupBoosts(
         group,
+        at,
         held.versions.get(entry, 0),
         source,
         tuple(rows),

@@ -14,12 +14,12 @@ from hub_groups.rest import Operation
 from hub_groups.store import GroupStore
 from hub_groups.web import Context, Routes
 
-from . import usage_api
+from . import more_api, usage_api
 from .desk import QuotaRest
 
-OPERATIONS: tuple[Operation, ...] = (*usage_api.OPERATIONS,)
+OPERATIONS: tuple[Operation, ...] = (*usage_api.OPERATIONS, *more_api.OPERATIONS)
 
-TAGS = {"me": "What I use and may use"}
+TAGS = {"me": "What I use and may use", **more_api.TAGS}
 
 _ABOUT = (
     "Everything that the quota pages show and do. Send a token of the hub as "

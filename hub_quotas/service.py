@@ -12,6 +12,9 @@ from hub_groups.store import open_store as open_group_store
 from hub_groups.web import Context, Routes
 
 from . import api, operations
+from .ask_page import AskPage
+from .asks_page import AsksPage
+from .boosts_page import BoostsPage
 from .delivery import Sender, Ways, keep_sending, who_is_told
 from .desk import ledger_of
 from .enforcer import Enforcer, Executor, keep_enforcing, keep_stopping, server_path, used_at
@@ -33,6 +36,9 @@ def routes(context: Context) -> Routes:
     return [
         (context.prefix, UsagePage, shared),
         (f"{context.prefix}groups", GroupsPage, shared),
+        (f"{context.prefix}ask", AskPage, shared),
+        (f"{context.prefix}asks", AsksPage, shared),
+        (f"{context.prefix}boosts", BoostsPage, shared),
         (
             f"{context.prefix}api/notices",
             NoticesApi,
