@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from .boosts import boosts
 from .policy import (
     Group,
     Policy,
@@ -75,7 +76,11 @@ def edited(policy: Policy, group: str, key: str, value: object) -> Policy:
     kept = tuple(limit for limit in known.limits if limit.key != key)
     added = () if value is None else limits_of_key(group, key, value, (group, key))
     changed = replace(known, limits=sorted_limits((*kept, *added)))
-    return checked(replace(policy, groups={**policy.groups, group: changed}))
+    after = replace(policy, groups={**policy.groups, group: changed})
+    # What raised a limit that is no more goes with it, also where it has lapsed.
+    held = [b for b in known.boosts if any(boosts(limit, b) for limit in after.limits_of(group))]
+    changed = replace(changed, boosts=tuple(held))
+    return checked(replace(after, groups={**policy.groups, group: changed}))
 
 
 def renamed(policy: Policy, old: str, new: str) -> Policy:
@@ -89,6 +94,16 @@ def renamed(policy: Policy, old: str, new: str) -> Policy:
             group = replace(group, name=new, limits=limits, boosts=moved)
         groups[group.name] = group
     return checked(replace(policy, groups=groups))
+
+
+def user_renamed(policy: Policy, old: str, new: str) -> Policy:
+    """`policy` with one user by another name, where it gives them more or lets them manage."""
+    groups = {}
+    for name, group in policy.groups.items():
+        managers = tuple(new if who == old else who for who in group.managers)
+        given = tuple(replace(b, member=new) if b.member == old else b for b in group.boosts)
+        groups[name] = replace(group, managers=managers, boosts=given)
+    return replace(policy, groups=groups)
 
 
 def differences(before: Policy, after: Policy) -> list[tuple[str, str | None, str | None]]:
