@@ -68,7 +68,7 @@ class AskPage(QuotaPage):
     async def post(self) -> None:
         typed = typed_in(self)
         if self.get_body_argument("check", ""):
-            await self._show(await self._checked(typed), checking=True)
+            await self._show_checked(typed)
             return
         try:
             if self.get_body_argument("action", "ask") == "withdraw":
@@ -81,18 +81,21 @@ class AskPage(QuotaPage):
             return
         self.redirect(url_concat(self.request.path, {"asked": str(asked.id)}))
 
-    async def _checked(self, typed: Typed) -> Typed:
+    async def _show_checked(self, typed: Typed) -> None:
         """While they type: what is still empty is not wrong yet."""
-        check = Asking(self.store).check
+        check, asks_for = Asking(self.store).check, None
         try:
-            await asyncio.to_thread(check, self.user, self.access.groups, typed.wanted)
+            more = await asyncio.to_thread(check, self.user, self.access.groups, typed.wanted)
+            asks_for = more.limit
         except PolicyError as error:
             found = wrong(self, typed, error)
             empty = {"amount": not typed.wanted.amount.strip(), "until": not typed.wanted.until}
-            return typed if empty.get(found.place) else found
-        return typed
+            typed = typed if empty.get(found.place) else found
+        await self._show(typed, checking=True, asks_for=asks_for)
 
-    async def _show(self, typed: Typed, checking: bool = False) -> None:
+    async def _show(
+        self, typed: Typed, checking: bool = False, asks_for: Limit | None = None
+    ) -> None:
         offered, asked = await asyncio.to_thread(self._read)
         by_group: dict[str, list[Choice]] = {}
         for choice in offered:
@@ -104,6 +107,7 @@ class AskPage(QuotaPage):
             chosen=_meant(offered, typed.wanted),
             typed=typed,
             checking=checking,
+            asks_for=asks_for,
             asked=asked,
             confirmed=next((one for one in asked if str(one.ask.id) == confirmed), None),
             zone=self.store.zone,
