@@ -210,8 +210,10 @@ def routes(
     for operation in operations:
         by_path.setdefault(operation.path, {})[operation.method] = operation
     found: Routes = []
-    for path, of_path in by_path.items():
-        pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(path))
+    # The longest first: a group's name may have a slash, since some proxies make one of %2F.
+    for path, of_path in sorted(by_path.items(), key=lambda item: -item[0].count("/")):
+        pattern = re.escape(path).replace(r"\{group\}", "(?P<group>.+?)")
+        pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", pattern)
         found.append(
             (prefix + pattern, type("Address", (handler,), {"operations": of_path}), shared)
         )

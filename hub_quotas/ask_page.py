@@ -88,9 +88,10 @@ class AskPage(QuotaPage):
             more = await asyncio.to_thread(check, self.user, self.access.groups, typed.wanted)
             asks_for = more.limit
         except PolicyError as error:
-            found = wrong(self, typed, error)
-            empty = {"amount": not typed.wanted.amount.strip(), "until": not typed.wanted.until}
-            typed = typed if empty.get(found.place) else found
+            wanted = typed.wanted
+            empty = {"amount": not wanted.amount.strip(), "until": not wanted.until}
+            if not empty.get(error.place[0]):
+                typed = wrong(self, typed, error)
         await self._show(typed, checking=True, asks_for=asks_for)
 
     async def _show(

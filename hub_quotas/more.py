@@ -190,15 +190,16 @@ def boost_of(
         amount = kind.parse(wanted.amount)
     except QuantityError as error:
         raise PolicyError(("amount",), str(error)) from None
+    held = now(policy, limit, "" if limit.scope == GROUP else member, at, zone)
+    already = _("That is {now} now already; write a larger amount.")
+    already = already.format(now=kind.say(held.amount))
+    if amount < held.amount or (amount == held.amount and not held.boost):
+        raise PolicyError(("amount",), already)
     until = _until(wanted.until, at, zone)
+    if amount == held.amount and end_of(until, zone) <= held.boost:
+        raise PolicyError(("amount",), already)
     more = replace(limit, amount=amount, plan="", boost=0)
-    boost = Boost(more, until, "" if limit.scope == GROUP else member, wanted.why)
-    held = now(policy, limit, boost.member, at, zone)
-    longer = bool(held.boost) and boost.ends(zone) > held.boost
-    if amount < held.amount or (amount == held.amount and not longer):
-        why = _("That is {now} now already; write a larger amount.")
-        raise PolicyError(("amount",), why.format(now=kind.say(held.amount)))
-    return boost
+    return Boost(more, until, "" if limit.scope == GROUP else member, wanted.why)
 
 
 def _until(text: str, at: int, zone: datetime.tzinfo) -> datetime.date | datetime.datetime:
