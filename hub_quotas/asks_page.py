@@ -26,13 +26,15 @@ class Waiting:
     Attributes:
         mine: what they have now, and what is used of it; None where the limit is gone.
         room: the tightest limit beyond which nothing can be given, and what is used of it.
-        gives: whether whoever looks may give it.
+        answers: whether whoever looks may answer at all.
+        gives: whether they may give it.
         source: the file that says what the group has; empty for none.
     """
 
     ask: Ask
     mine: Check | None
     room: Check | None
+    answers: bool
     gives: bool
     source: str
 
@@ -108,6 +110,7 @@ class AsksPage(QuotaPage):
                 ask,
                 check(mine, ask.user),
                 check(most, ask.user),
+                self.access.manages(policy, ask.group),
                 self.access.gives(policy, ask.limit),
                 held.sources.get((GROUP_ENTRY, ask.group), ""),
             )

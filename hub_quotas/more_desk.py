@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 from tornado.httpclient import HTTPClientError
@@ -167,7 +167,7 @@ async def grant(desk: Desk, wanted: Wanted, member: str, expected: int | None = 
         PolicyError, NotAllowed, Conflict: nothing was given.
     """
     check_acts(desk.access)
-    why = readable(wanted.why, "why")
+    wanted = replace(wanted, why=readable(wanted.why, "why"))
     member = readable(member, "member")
     at = await asyncio.to_thread(time_of, desk.store)
 
@@ -184,7 +184,7 @@ async def grant(desk: Desk, wanted: Wanted, member: str, expected: int | None = 
     if member and not await _belongs(desk, policy, member, wanted.group):
         text = _("{member} is not in {group}, nor in a group below it.")
         raise PolicyError(("member",), text.format(member=member, group=say_group(wanted.group)))
-    return await desk.edit(change, why, _version(policy, wanted.group, expected))
+    return await desk.edit(change, wanted.why, _version(policy, wanted.group, expected))
 
 
 async def end(desk: Desk, group: str, number: int, expected: int) -> Held:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
+from gettext import NullTranslations
 from threading import Barrier
 
 import pytest
@@ -332,18 +333,30 @@ def test_asking_at_once_leaves_one_open(asking, url, clock):
 # -- who is told -----------------------------------------------------------------------------------
 
 
-def test_it_is_told_with_what_happens_and_stands_on_no_page(asking, store):
+@pytest.fixture
+def in_german(monkeypatch):
+    """A page that is read in another language than English."""
+
+    class German(NullTranslations):
+        def gettext(self, message: str) -> str:
+            return f"Auf Deutsch: {message}"
+
+    catalogues = {"de": German(), "en": NullTranslations()}
+    monkeypatch.setattr(words, "_catalogue", catalogues.__getitem__)
+    words.speak("de")
+    yield
+    words.speak("en")
+
+
+def test_it_is_told_with_what_happens_and_stands_on_no_page(asking, store, in_german):
+    assert words.gettext("thesis") == "Auf Deutsch: thesis"
     asked = asking.ask("sam", ["a/b"], CPU, lambda ask: f"ask {ask.id} of {ask.user}", MAIL)
     (mail,) = Notices(store).to_send()
     assert (mail.channel, mail.address) == MAIL[0]
     assert (mail.notice.kind, mail.notice.user, mail.notice.group) == ("asked", "", "a/b")
     assert mail.notice.text == f"ask {asked.id} of sam"
     Notices(store).sent(mail)
-    words.speak("de")
-    try:
-        approve(asking, asked.id, send_to=lambda ask: [("email", f"{ask.user}@example.org")])
-    finally:
-        words.speak("en")
+    approve(asking, asked.id, send_to=lambda ask: [("email", f"{ask.user}@example.org")])
     (mail,) = Notices(store).to_send()
     assert (mail.notice.kind, mail.notice.user) == ("answered", "sam")
     assert mail.notice.text.startswith("ada has approved what you asked for: 80 CPU-hours")

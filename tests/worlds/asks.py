@@ -15,3 +15,6 @@ scopes = ["access:services!service=quotas", "custom:quotas:act"]
 c.JupyterHub.load_roles[0]["scopes"] = [*c.JupyterHub.load_roles[0]["scopes"], *scopes]
 for name, value in world.get("quotas", {}).items():
     setattr(c.HubQuotas, name, value)
+c.JupyterHub.load_roles += [
+    {"name": "readers", "users": ["reader"], "scopes": ["custom:quotas:read"]}
+]
