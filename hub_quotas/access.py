@@ -169,7 +169,7 @@ def check_changes(access: Access, before: Policy, after: Policy) -> None:
     if access.admin:
         return
     check_acts(access)
-    old, new = documents(before), documents(after)
+    old, new = documents(before, without=after), documents(after, without=before)
     for entry in sorted(old.keys() | new.keys()):
         if old.get(entry) != new.get(entry):
             _check_entry(access, entry, before, after)

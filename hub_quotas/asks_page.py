@@ -9,7 +9,7 @@ from tornado.httputil import url_concat
 
 from . import more_desk
 from .access import Who, room
-from .asking import MOST_SHOWN, Asking
+from .asking import Asking
 from .changes import GROUP_ENTRY
 from .decision import Check
 from .desk import QuotaPage
@@ -17,6 +17,8 @@ from .limits import SERVER, Limit
 from .more import Ask, Wanted, as_set, holds, now, say_key, say_limit, say_until
 from .more_forms import ERRORS, Typed, number_of, typed_in, wrong
 from .outlook import time_of
+
+_SHOWN = 50
 
 
 @dataclass(frozen=True)
@@ -70,13 +72,13 @@ class AsksPage(QuotaPage):
         """Args:
         id, typed: what could not be answered, and what was typed.
         """
-        waiting, answered = await asyncio.to_thread(self._read)
+        count, waiting, answered = await asyncio.to_thread(self._read)
         confirmed = self.get_query_argument("answered", "")
         self.show(
             "asks.html",
-            waiting=waiting[:MOST_SHOWN],
-            count=len(waiting),
-            answered=answered[:MOST_SHOWN],
+            waiting=waiting,
+            count=count,
+            answered=answered,
             declining=self.get_body_argument("action", "") == "decline",
             defaults=_as_asked,
             id=id if any(one.ask.id == id for one in waiting) else 0,
@@ -87,15 +89,16 @@ class AsksPage(QuotaPage):
             say_until=say_until,
         )
 
-    def _read(self) -> tuple[list[Waiting], list[tuple[Ask, bool]]]:
+    def _read(self) -> tuple[int, list[Waiting], list[tuple[Ask, bool]]]:
+        """How many wait, and the first of each."""
         asking, held, at = Asking(self.store), self.store.held(), time_of(self.store)
         policy, zone = held.policy, self.store.zone
 
         def sees(group: str) -> bool:
             return self.access.sees(policy, group)
 
-        found = []
-        for ask in asking.waiting(sees):
+        found, asks = [], asking.waiting(sees)
+        for ask in asks[:_SHOWN]:
             limit = as_set(policy, ask)
             mine = now(policy, limit, ask.user, at, zone) if limit else None
             gives = self.access.gives(policy, ask.limit)
@@ -116,7 +119,8 @@ class AsksPage(QuotaPage):
             )
             for ask, mine, most in found
         ]
-        return waiting, [(ask, holds(policy, ask, at, zone)) for ask in asking.answered(sees)]
+        answered = asking.answered(sees)[:_SHOWN]
+        return len(asks), waiting, [(ask, holds(policy, ask, at, zone)) for ask in answered]
 
 
 def _as_asked(ask: Ask) -> Typed:

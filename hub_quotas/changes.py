@@ -30,14 +30,27 @@ Entry = tuple[str, str]
 
 GROUP_ENTRY, PLAN, PRICES = "group", "plan", "prices"
 
+_NONE = Policy()
 
-def documents(policy: Policy) -> dict[Entry, Any]:
-    """A policy as documents by entry."""
+
+def documents(policy: Policy, without: Policy = _NONE) -> dict[Entry, Any]:
+    """A policy as documents by entry.
+
+    Args:
+        without: leave out what is the same object there, and so has the same document: of
+            thousands of groups, a change leaves all but one as they are.
+    """
     found: dict[Entry, Any] = {
-        (GROUP_ENTRY, name): print_group(group) for name, group in policy.groups.items()
+        (GROUP_ENTRY, name): print_group(group)
+        for name, group in policy.groups.items()
+        if without.groups.get(name) is not group
     }
-    found |= {(PLAN, name): print_plan(plan) for name, plan in policy.plans.items()}
-    if policy.prices:
+    found |= {
+        (PLAN, name): print_plan(plan)
+        for name, plan in policy.plans.items()
+        if without.plans.get(name) is not plan
+    }
+    if policy.prices and policy.prices is not without.prices:
         found[PRICES, ""] = print_prices(policy.prices)
     return found
 
