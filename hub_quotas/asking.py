@@ -222,19 +222,6 @@ class Asking:
 
     # -- what there is ---------------------------------------------------------------------------
 
-    def one(self, id: int, access: Access) -> Ask:
-        """What somebody has asked, or sees as a manager.
-
-        Raises:
-            NoSuchAsk: it is not theirs to see.
-        """
-        with self._store.db.read() as tx:
-            policy = self._store.policies.read(tx)
-            ask = next(iter(_find(tx, "id = ?", id)), None)
-        if ask is None or not (ask.user == access.user or access.sees(policy, ask.group)):
-            raise NoSuchAsk
-        return ask
-
     def of(self, user: str) -> list[Ask]:
         """What a user has asked, newest first; at most MOST_SHOWN."""
         with self._store.db.read() as tx:

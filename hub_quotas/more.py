@@ -225,7 +225,7 @@ def readable(text: str, place: str, needed: str = "") -> str:
     Raises:
         PolicyError: it is missing, too long, or has characters that nobody can read.
     """
-    text = text.strip()
+    text = text.replace("\r\n", "\n").strip()  # as forms send it
     if needed and not text:
         raise PolicyError((place,), needed)
     if len(text) > LONGEST_WORDS:

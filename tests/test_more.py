@@ -177,7 +177,8 @@ def test_more_than_a_boost_that_holds_or_the_same_for_longer():
 def test_words_that_can_not_be_read(text, needed, why):
     with pytest.raises(PolicyError, match=why):
         readable(text, "why", needed)
-    assert readable(" 👩‍🔬 thesis\nهلا\t ", "why") == "👩‍🔬 thesis\nهلا"
+    assert readable(" 👩‍🔬 thesis\r\nهلا\t ", "why") == "👩‍🔬 thesis\nهلا"
+    assert readable("\r\n".join("x" * 500) + "\r\n", "why").count("\n") == 499
     with pytest.raises(PolicyError, match="Say what you need it for"):
         why_of(replace(wanted(), why=" "))
 
