@@ -67,6 +67,7 @@ class _Attached:
     tokens: dict[str, str] = field(default_factory=dict)
     cookie_secret: str = field(default_factory=lambda: secrets.token_hex(32))
     url: str = ""
+    subdomains: bool = False
 
 
 def attach(package: str, apply: Callable[[JupyterHub], None]) -> None:
@@ -113,6 +114,7 @@ def serve_pages(app: JupyterHub, service: PageService, url: str) -> None:
     state.services[service.name] = service
     state.tokens.setdefault(service.name, secrets.token_hex(32))
     state.url = state.url or _with_free_port(url)
+    state.subdomains = bool(app.subdomain_host)
     app.services = _services(app.services, state)
     app.load_roles = _roles(app.load_roles, state)
     app.custom_scopes = {**service.custom_scopes, **app.custom_scopes}
@@ -160,6 +162,7 @@ def _host_settings(state: _Attached) -> str:
             "hub_pid": os.getpid(),
             "url": state.url,
             "cookie_secret": state.cookie_secret,
+            "subdomains": state.subdomains,
             "services": {
                 name: {
                     "module": service.module,

@@ -29,7 +29,7 @@ def build(host: dict[str, Any], env: dict[str, str]) -> tuple[web.Application, l
     """The application, and what each package wants to run beside its pages.
 
     Args:
-        host: what `attach.py` put together: url, cookie_secret, services.
+        host: what `attach.py` put together: url, cookie_secret, subdomains, services.
         env: the environment that a hub gives its services (JUPYTERHUB_API_URL and so on).
     """
     base_url, hub_host = env["JUPYTERHUB_BASE_URL"], env.get("JUPYTERHUB_HOST", "")
@@ -45,7 +45,7 @@ def build(host: dict[str, Any], env: dict[str, str]) -> tuple[web.Application, l
             prefix=nav[name],
             hub=f"{base_url}hub/",
             nav=nav,
-            auth=_auth(name, spec["token"], nav[name], env),
+            auth=_auth(name, spec["token"], nav[name], env, host["subdomains"]),
             templates=templates,
         )
         module = importlib.import_module(spec["module"])
@@ -62,8 +62,10 @@ def build(host: dict[str, Any], env: dict[str, str]) -> tuple[web.Application, l
     return application, background
 
 
-def _auth(name: str, token: str, prefix: str, env: dict[str, str]) -> HubOAuth:
+def _auth(name: str, token: str, prefix: str, env: dict[str, str], subdomains: bool) -> HubOAuth:
     base_url = env["JUPYTERHUB_BASE_URL"]
+    # A hub that was told its own public address still expects the callback by its path alone.
+    callback_host = env.get("JUPYTERHUB_HOST", "") if subdomains else ""
     return HubOAuth(
         api_url=env["JUPYTERHUB_API_URL"],
         api_token=token,
@@ -71,7 +73,7 @@ def _auth(name: str, token: str, prefix: str, env: dict[str, str]) -> HubOAuth:
         hub_prefix=f"{base_url}hub/",
         hub_host=env.get("JUPYTERHUB_HOST", ""),
         oauth_client_id=f"service-{name}",
-        oauth_redirect_uri=f"{env.get('JUPYTERHUB_HOST', '')}{prefix}oauth_callback",
+        oauth_redirect_uri=f"{callback_host}{prefix}oauth_callback",
         access_scopes={"access:services", f"access:services!service={name}"},
         cache_max_age=10,  # an admin who is one no longer is not one here either
     )

@@ -76,7 +76,7 @@ def _operation(operation: Operation, names: Mapping[Any, Any]) -> dict[str, Any]
     if operation.body:
         schema = names[operation.body, "validation"]
         found["requestBody"] = {
-            "required": True,
+            "required": operation.needs_body,
             "content": {"application/json": {"schema": schema}},
         }
     return found

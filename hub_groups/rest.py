@@ -98,6 +98,12 @@ class Operation:
     """Descriptions of the parts of the path."""
 
     @property
+    def needs_body(self) -> bool:
+        """Whether there is something that a body has to say."""
+        fields = self.body.model_fields.values() if self.body else ()
+        return any(field.is_required() for field in fields)
+
+    @property
     def id(self) -> str:
         """`get_groups_group`."""
         return "_".join([self.method.lower(), *re.findall(r"\w+", self.path)])
@@ -134,7 +140,8 @@ class Rest(Visit):
         query = operation.query.model_validate(self._query(operation.query))
         body = None
         if operation.body:
-            body = operation.body.model_validate_json(self._body(), strict=True)
+            sent = self._body() or (b"" if operation.needs_body else b"{}")
+            body = operation.body.model_validate_json(sent, strict=True)
         found = operation.run(self, query, body)
         if inspect.isawaitable(found):
             found = await found

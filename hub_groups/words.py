@@ -7,10 +7,11 @@ not have stays English.
 from __future__ import annotations
 
 import gettext as catalogues
-from collections.abc import Iterable
-from contextvars import ContextVar
+from collections.abc import Callable, Iterable
+from contextvars import ContextVar, copy_context
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 
 LANGUAGES = {"en": "English", "de": "Deutsch"}
 """Those that there are, by code."""
@@ -19,6 +20,7 @@ DOMAIN = "group_quotas"
 """One catalogue for all three packages."""
 
 _FOLDER = Path(__file__).parent / "locale"
+T = TypeVar("T")
 _language: ContextVar[str] = ContextVar("language", default="en")
 
 
@@ -30,6 +32,16 @@ def speak(language: str) -> None:
 def language() -> str:
     """The code of the language that is spoken."""
     return _language.get()
+
+
+def in_english(call: Callable[..., T], *values: object) -> T:
+    """`call(*values)`, for somebody of whom nobody knows what they read."""
+
+    def speaking() -> T:
+        speak("en")
+        return call(*values)
+
+    return copy_context().run(speaking)
 
 
 def choose(accepted: str) -> str:

@@ -64,6 +64,7 @@ def activate(c: Any) -> None:
                 "clamp": quotas.on_excess == CLAMP,
                 "reservation_lasts": reservations.LASTS,
                 "ways": quotas.ways,
+                "public_url": f"{app.public_url}services/quotas/" if app.public_url else "",
             },
             # To know which groups there are, who is in which, and when a server was used last; to
             # stop servers.

@@ -97,6 +97,13 @@ class Access:
             return self.reads or (self.acts and bool(self.managed))
         return self.admin
 
+    def gives(self, policy: Policy, limit: Limit) -> bool:
+        """Whether they may give more of a limit than it says: of what the group has as a whole,
+        only who manages a group above it."""
+        if self.admin or not self.manages(policy, limit.group):
+            return self.admin
+        return limit.scope != GROUP or self.ceiling_group(policy, limit.group) != limit.group
+
     def ceiling_group(self, policy: Policy, group: str) -> str | None:
         """The highest group on the way up that they manage: what it was given they can't change.
         None for admins, and where they manage nothing there."""
@@ -137,6 +144,10 @@ def access_of(
 # -- what may be changed -----------------------------------------------------------------------
 
 
+def not_managed(group: str) -> str:
+    return _("You do not manage {group}.").format(group=group)
+
+
 def check_acts(access: Access) -> None:
     """Whether somebody may do anything here.
 
@@ -158,7 +169,7 @@ def check_changes(access: Access, before: Policy, after: Policy) -> None:
     if access.admin:
         return
     check_acts(access)
-    old, new = documents(before), documents(after)
+    old, new = documents(before, without=after), documents(after, without=before)
     for entry in sorted(old.keys() | new.keys()):
         if old.get(entry) != new.get(entry):
             _check_entry(access, entry, before, after)
@@ -170,7 +181,7 @@ def _check_entry(access: Access, entry: Entry, before: Policy, after: Policy) ->
         raise NotAllowed(_("Only admins of this hub change plans and prices."))
     top = access.ceiling_group(before, name)
     if top is None or not access.manages(after, name):
-        raise NotAllowed(_("You do not manage {group}.").format(group=name))
+        raise NotAllowed(not_managed(name))
     old, new = (policy.groups.get(name, Group(name)) for policy in (before, after))
     if (old.parent, old.priority) != (new.parent, new.priority):
         raise NotAllowed(_("Only admins of this hub move groups in the tree."))
@@ -214,6 +225,16 @@ def ceiling(policy: Policy, top: str, limit: Limit) -> Limit | None:
             if wider and (name != top or other.scope == GROUP):
                 found.append(other)
     return min(found, key=lambda other: other.amount, default=None)
+
+
+def room(access: Access, policy: Policy, limit: Limit) -> Limit | None:
+    """The limit beyond which nothing more can be given: for managers the one that they can't
+    change, for admins what the group has as a whole."""
+    top = access.ceiling_group(policy, limit.group)
+    if top is None:
+        path = policy.path(limit.group)
+        top = next(iter(path[1:] if limit.scope == GROUP else path), None)
+    return ceiling(policy, top, limit) if top else None
 
 
 _WIDTH = {SERVER: 0, MEMBER: 1, GROUP: 2}

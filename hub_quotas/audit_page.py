@@ -102,7 +102,8 @@ async def undo(desk: Any, version: int) -> int:
         tornado.web.HTTPError: there is no such change, or it is not theirs to see.
     """
     policy = await desk.policy()
-    together: Sequence[Change] = await asyncio.to_thread(desk.store.made_with, version)
+    known = min(max(version, 0), 2**62)  # more is none that a database has
+    together: Sequence[Change] = await asyncio.to_thread(desk.store.made_with, known)
     if not any(visible(desk.access, policy, change) for change in together):
         raise web.HTTPError(404, _("There is no such change, or it is not yours to see."))
     why = _("undo of change {version}").format(version=version)

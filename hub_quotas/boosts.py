@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .limits import GROUP, Limit, PolicyError, parse_limit
-from .windows import day_end, instant
+from .windows import YEARS, day_end, instant
 
 _KEYS = ("limit", "amount", "until", "member", "why")
 
@@ -31,9 +31,14 @@ class Boost:
 
     def ends(self, zone: datetime.tzinfo) -> int:
         """Microseconds since 1970, UTC."""
-        if isinstance(self.until, datetime.datetime):
-            return instant(self.until, zone)
-        return day_end(self.until, zone)
+        return end_of(self.until, zone)
+
+
+def end_of(until: datetime.date | datetime.datetime, zone: datetime.tzinfo) -> int:
+    """The instant at which a day or a time in a zone is over; microseconds since 1970, UTC."""
+    if isinstance(until, datetime.datetime):
+        return instant(until, zone)
+    return day_end(until, zone)
 
 
 def boosted(
@@ -50,7 +55,12 @@ def boosted(
 
 def boosts(limit: Limit, boost: Boost) -> bool:
     """Whether a boost is of this limit."""
-    return _place(limit) == _place(boost.limit)
+    return alike(limit, boost.limit)
+
+
+def alike(limit: Limit, other: Limit) -> bool:
+    """Whether these are one limit, whatever its amount."""
+    return _place(limit) == _place(other)
 
 
 def _place(limit: Limit) -> tuple[Any, ...]:
@@ -85,22 +95,30 @@ def _parse(group: str, entry: Mapping[Any, Any], place: tuple[str, ...]) -> Boos
     if member and limit.scope == GROUP:
         why = f"{limit.key} is what all members use together; leave the member out."
         raise PolicyError((*place, "member"), why)
-    until = _until(entry.get("until"), (*place, "until"))
+    until = parse_until(entry.get("until"), (*place, "until"))
     return Boost(limit, until, member, str(entry.get("why") or ""))
 
 
-def _until(value: object, place: tuple[str, ...]) -> datetime.date | datetime.datetime:
-    if isinstance(value, datetime.date):  # which a datetime is too
-        return value
-    text = str(value or "")
+def parse_until(value: object, place: tuple[str, ...]) -> datetime.date | datetime.datetime:
+    """A day or a time, as in `2026-12-01` or `2026-12-01T14:00`.
+
+    Raises:
+        PolicyError: it is neither, or of a year that can't be counted.
+    """
+    until = value if isinstance(value, datetime.date) else _read_until(str(value or ""), place)
+    if until.year not in YEARS:
+        why = f"the year {until.year} can't be counted; write one from {YEARS[0]} to {YEARS[-1]}."
+        raise PolicyError(place, why)
+    return until
+
+
+def _read_until(text: str, place: tuple[str, ...]) -> datetime.date:
+    kind = datetime.datetime if "T" in text or ":" in text else datetime.date
     try:
-        return (datetime.datetime if "T" in text or ":" in text else datetime.date).fromisoformat(
-            text
-        )
+        return kind.fromisoformat(text)
     except ValueError:
-        raise PolicyError(
-            place, f"'{text}' is not a day or time; write 2026-12-01 or 2026-12-01T14:00."
-        ) from None
+        why = f"'{text}' is not a day or time; write 2026-12-01 or 2026-12-01T14:00."
+        raise PolicyError(place, why) from None
 
 
 def print_boosts(boosts: Iterable[Boost]) -> list[dict[str, str]]:

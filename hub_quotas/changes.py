@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from .boosts import boosts
 from .policy import (
     Group,
     Policy,
@@ -29,14 +30,27 @@ Entry = tuple[str, str]
 
 GROUP_ENTRY, PLAN, PRICES = "group", "plan", "prices"
 
+_NONE = Policy()
 
-def documents(policy: Policy) -> dict[Entry, Any]:
-    """A policy as documents by entry."""
+
+def documents(policy: Policy, without: Policy = _NONE) -> dict[Entry, Any]:
+    """A policy as documents by entry.
+
+    Args:
+        without: leave out what is the same object there, and so has the same document: of
+            thousands of groups, a change leaves all but one as they are.
+    """
     found: dict[Entry, Any] = {
-        (GROUP_ENTRY, name): print_group(group) for name, group in policy.groups.items()
+        (GROUP_ENTRY, name): print_group(group)
+        for name, group in policy.groups.items()
+        if without.groups.get(name) is not group
     }
-    found |= {(PLAN, name): print_plan(plan) for name, plan in policy.plans.items()}
-    if policy.prices:
+    found |= {
+        (PLAN, name): print_plan(plan)
+        for name, plan in policy.plans.items()
+        if without.plans.get(name) is not plan
+    }
+    if policy.prices and policy.prices is not without.prices:
         found[PRICES, ""] = print_prices(policy.prices)
     return found
 
@@ -75,7 +89,11 @@ def edited(policy: Policy, group: str, key: str, value: object) -> Policy:
     kept = tuple(limit for limit in known.limits if limit.key != key)
     added = () if value is None else limits_of_key(group, key, value, (group, key))
     changed = replace(known, limits=sorted_limits((*kept, *added)))
-    return checked(replace(policy, groups={**policy.groups, group: changed}))
+    after = replace(policy, groups={**policy.groups, group: changed})
+    # What raised a limit that is no more goes with it, also where it has lapsed.
+    held = [b for b in known.boosts if any(boosts(limit, b) for limit in after.limits_of(group))]
+    changed = replace(changed, boosts=tuple(held))
+    return checked(replace(after, groups={**policy.groups, group: changed}))
 
 
 def renamed(policy: Policy, old: str, new: str) -> Policy:
@@ -89,6 +107,16 @@ def renamed(policy: Policy, old: str, new: str) -> Policy:
             group = replace(group, name=new, limits=limits, boosts=moved)
         groups[group.name] = group
     return checked(replace(policy, groups=groups))
+
+
+def user_renamed(policy: Policy, old: str, new: str) -> Policy:
+    """`policy` with one user by another name, where it gives them more or lets them manage."""
+    groups = {}
+    for name, group in policy.groups.items():
+        managers = tuple(new if who == old else who for who in group.managers)
+        given = tuple(replace(b, member=new) if b.member == old else b for b in group.boosts)
+        groups[name] = replace(group, managers=managers, boosts=given)
+    return replace(policy, groups=groups)
 
 
 def differences(before: Policy, after: Policy) -> list[tuple[str, str | None, str | None]]:

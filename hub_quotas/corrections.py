@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .changes import GROUP_ENTRY, renamed
+from .changes import GROUP_ENTRY, renamed, user_renamed
 from .ledger import Segment, credited, late, negative
 from .policies import By
 from .sessions import GONE, find
@@ -68,11 +68,13 @@ def rename(store: QuotaStore, old: str, new: str, group: bool = False) -> None:
         tx.run(f"UPDATE subject SET {column} = ? WHERE {column} = ?", new, old)  # noqa: S608
         for table in ("session", "ask"):
             tx.run(f"UPDATE {table} SET {column} = ? WHERE {column} = ?", new, old)  # noqa: S608
+        held = store.policies.held(tx)
         if group:
-            held = store.policies.held(tx)
             managers = {(GROUP_ENTRY, new): held.sources.get((GROUP_ENTRY, old), "")}
-            by = By("hub", "rename")
-            store.replace(tx, renamed(held.policy, old, new), by, managers)
+            after = renamed(held.policy, old, new)
+        else:
+            managers, after = {}, user_renamed(held.policy, old, new)
+        store.replace(tx, after, By("hub", "rename"), managers)
         store.policies.note_rename(tx, old, new, store.present(tx))
 
 

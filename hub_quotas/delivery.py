@@ -14,7 +14,7 @@ import logging
 import re
 import smtplib
 import ssl
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -26,8 +26,11 @@ from tornado.httpclient import AsyncHTTPClient
 from hub_groups.store import GroupStore
 
 from .enforcer import Recipients
-from .limits import MEMBER
+from .limits import GROUP, MEMBER
+from .messages import say_group
+from .more import ANSWERED, ASKED
 from .notices import Mail, Notices, Told
+from .policy import Policy
 from .store import QuotaStore
 from .transaction import LedgerError
 from .watch import SHARE, STOPPED, STOPS_SOON, USED_UP, Notice
@@ -47,6 +50,8 @@ _SUBJECTS = {
     USED_UP: "A budget in {} is used up",
     STOPS_SOON: "A server in {} stops soon",
     STOPPED: "A server in {} was stopped",
+    ASKED: "A member of {} asks for more",
+    ANSWERED: "The answer about more in {}",
 }
 _ADDRESS = re.compile(r"[^\s@<>,;:\"()\[\]\\]+@[\w-]+(\.[\w-]+)*")
 _THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
@@ -90,35 +95,52 @@ def recipients(notice: Notice, managers: Iterable[str], ways: Ways) -> list[tupl
     people = [notice.user] if notice.user else []
     if of_group or (of_member and notice.kind in (USED_UP, STOPPED)):
         people += managers
-    found = []
-    if ways.smtp_url:
-        addresses = dict.fromkeys(ways.address(name) for name in people)
-        found = [(EMAIL, address) for address in addresses if address]
-    if ways.webhook_url and (of_group or (of_member and notice.kind == STOPPED)):
-        found.append((WEBHOOK, WEBHOOK))  # its address is a secret
-    return found
+    return to_all(people, ways, of_group or (of_member and notice.kind == STOPPED))
 
 
 def who_is_told(store: QuotaStore, groups: GroupStore, ways: Ways) -> Recipients:
     """`recipients`, with the managers that the group has now, or else the nearest above it."""
 
-    def managers(group: str) -> Sequence[str]:
-        policy = store.policy()
-        path = policy.path(group)
-        try:
-            members = groups.managers(path)
-        except Exception as error:  # a notice without its managers is better than none
-            log.warning("The managers of %s can't be read: %s", group, type(error).__name__)
-            members = {}
-        for name in path:
-            if found := (*members.get(name, ()), *policy.managers(name)):
-                return found
-        return ()
-
     def send_to(notice: Notice) -> list[tuple[str, str]]:
-        return recipients(notice, managers(notice.group), ways) if ways else []
+        if not ways:
+            return []
+        managers = managers_of(store.policy(), groups, notice.group)
+        return recipients(notice, managers, ways)
 
     return send_to
+
+
+def managers_of(policy: Policy, groups: GroupStore, group: str) -> tuple[str, ...]:
+    """The managers that a group has, or else the nearest above it; none where nobody has any.
+    Blocks."""
+    path = policy.path(group)
+    try:
+        members = groups.managers(path)
+    except Exception as error:  # a notice without its managers is better than none
+        log.warning("The managers of %s can't be read: %s", group, type(error).__name__)
+        members = {}
+    for name in path:
+        if found := (*members.get(name, ()), *policy.managers(name)):
+            return tuple(dict.fromkeys(found))
+    return ()
+
+
+def who_answers(policy: Policy, groups: GroupStore, group: str, scope: str) -> tuple[str, ...]:
+    """Who is told that a member of a group asks for more. What the group has as a whole is not
+    theirs to give who manage it, but theirs to know. Blocks."""
+    found = managers_of(policy, groups, group)
+    if scope == GROUP and len(path := policy.path(group)) > 1:
+        found += managers_of(policy, groups, path[1])
+    return tuple(dict.fromkeys(found))
+
+
+def to_all(people: Iterable[str], ways: Ways, webhook: bool = False) -> list[tuple[str, str]]:
+    """(channel, address) of people, and of the webhook. Pure."""
+    addresses = dict.fromkeys(ways.address(name) for name in people) if ways.smtp_url else {}
+    found = [(EMAIL, address) for address in addresses if address]
+    if webhook and ways.webhook_url:
+        found.append((WEBHOOK, WEBHOOK))  # its address is a secret
+    return found
 
 
 # -- what is written ------------------------------------------------------------------------------
@@ -132,7 +154,7 @@ def words(told: Told, to_user: bool) -> str:
 def email(told: Told, address: str, ways: Ways) -> EmailMessage:
     """One e-mail. The same notice to the same address always has the same Message-ID."""
     message = EmailMessage()
-    group = " ".join(told.group.split())
+    group = " ".join(say_group(told.group).split())
     message["Subject"] = f"JupyterHub: {_SUBJECTS[told.kind].format(group)}"
     message["From"], message["To"] = ways.email_from, address
     at = datetime.fromtimestamp(told.at // 10**6, timezone.utc)

@@ -193,6 +193,7 @@ class QuotaPage(Desk, Page):
         if access and (access.reads or access.managed):
             found += [
                 (f"{prefix}groups", _("Groups")),
+                (f"{prefix}asks", _("Requests")),
                 (f"{prefix}reports", _("Costs")),
                 (f"{prefix}audit", _("Changes")),
             ]

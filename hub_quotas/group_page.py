@@ -12,7 +12,9 @@ from tornado.httputil import url_concat
 
 from hub_groups.words import _
 
-from .access import NotAllowed, Who
+from .access import Access, NotAllowed, Who
+from .asking import Asking
+from .boosts_page import SAYS
 from .burndown import BurnDown, picture
 from .changes import GROUP_ENTRY, documents, put
 from .desk import QuotaPage, no_such_group, say_conflict, stop_session
@@ -21,6 +23,9 @@ from .limit_fields import Field, fields, read_typed, typed_limits
 from .limits import KEYS, PolicyError
 from .members import member_limit, members
 from .messages import of
+from .more import Ask
+from .more_desk import boosts_of
+from .more_forms import Typed as NoBoost
 from .overview import Overview, Used
 from .policies import Conflict
 from .policy import DEFAULT_GROUP, WHOLE_HUB, Policy
@@ -187,6 +192,9 @@ class GroupPage(QuotaPage):
             preview=preview,
             done=done,
             manages=self.access.manages(policy, name),
+            no_boost=NoBoost(),
+            zone=self.store.zone,
+            **SAYS,
             **shown,
         )
 
@@ -225,6 +233,8 @@ class GroupPage(QuotaPage):
             "managers": dict.fromkeys((*managers.get(name, ()), *policy.managers(name))),
             "burn": self._burn(name, seen),
             "changes": store.audit(name)[:10],
+            "boosts": boosts_of(store, self.access, name),
+            "asked": [ask for ask in asked_of(store, self.access, policy) if ask.group == name],
         }
 
     def _burn(self, name: str, seen: Overview) -> tuple[Used, str] | None:
@@ -263,6 +273,11 @@ _MEMBER_ORDER: dict[str, Any] = {
     "now": lambda member: (-member.servers, member.name),
     "seen": lambda member: (-member.seen, member.name),
 }
+
+
+def asked_of(store: QuotaStore, access: Access, policy: Policy) -> list[Ask]:
+    """What waits for an answer, of the groups that somebody sees. Blocks."""
+    return Asking(store).waiting(lambda group: access.sees(policy, group))
 
 
 def open_sessions_of(store: QuotaStore, groups: Sequence[str]) -> list[Session]:

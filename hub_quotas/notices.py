@@ -35,6 +35,24 @@ class Told:
 
 
 @dataclass(frozen=True)
+class News:
+    """Something to tell.
+
+    Attributes:
+        stem: what it is about; of each, one at most is true at a time.
+        user: empty where it is for a whole group.
+        send_to: (channel, address) of those who get it sent too.
+    """
+
+    stem: str
+    kind: str
+    user: str
+    group: str
+    text: str
+    send_to: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
 class Mail:
     """A notice that is to be sent to somebody."""
 
@@ -95,19 +113,7 @@ class Notices:
             at = self._store.present(tx)
             if tx.one("SELECT id FROM notice WHERE stem = ? AND over_at IS NULL", stem):
                 return False
-            tx.run(
-                "INSERT INTO notice (stem, at, kind, user_name, group_name, text)"
-                " VALUES (?, ?, ?, ?, ?, ?)",
-                *(stem, at, kind, user, group, text),
-            )
-            row = tx.one("SELECT max(id) FROM notice WHERE stem = ?", stem)
-            assert row
-            for channel, address in send_to:
-                tx.run(
-                    "INSERT INTO delivery (notice, channel, address, next_at) VALUES (?, ?, ?, ?)"
-                    " ON CONFLICT DO NOTHING",
-                    *(row[0], channel, address, at),
-                )
+            add(tx, News(stem, kind, user, group, text, tuple(send_to)), at)
             return True
 
     def over(self, stems: Iterable[str]) -> None:
@@ -209,6 +215,27 @@ class Notices:
             following = tx.one("SELECT min(at) FROM stop_order WHERE at > ?", at)
         assert following
         return [(Order(*row[:3]), row[3], row[4]) for row in due], following[0]
+
+
+def add(tx: Transaction, news: News, at: int, over_at: int | None = None) -> None:
+    """Tell something as part of a transaction in which it happens.
+
+    Args:
+        over_at: `at` for what is only sent, and stands on no page.
+    """
+    tx.run(
+        "INSERT INTO notice (stem, at, kind, user_name, group_name, text, over_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        *(news.stem, at, news.kind, news.user, news.group, news.text, over_at),
+    )
+    row = tx.one("SELECT max(id) FROM notice WHERE stem = ?", news.stem)
+    assert row
+    for channel, address in news.send_to:
+        tx.run(
+            "INSERT INTO delivery (notice, channel, address, next_at) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT DO NOTHING",
+            *(row[0], channel, address, at),
+        )
 
 
 def _current(tx: Transaction, since: int, where: str, *values: object) -> list[Row]:

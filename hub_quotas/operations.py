@@ -13,13 +13,14 @@ from hub_groups.openapi import ReferencePage
 from hub_groups.rest import Operation
 from hub_groups.web import Context, Routes
 
-from . import groups_api, members_api, policy_api, reports_api, usage_api, whatif_api
+from . import groups_api, members_api, more_api, policy_api, reports_api, usage_api, whatif_api
 from .desk import QuotaRest
 
 OPERATIONS: tuple[Operation, ...] = (
     *usage_api.OPERATIONS,
     *groups_api.OPERATIONS,
     *members_api.OPERATIONS,
+    *more_api.OPERATIONS,
     *policy_api.OPERATIONS,
     *whatif_api.OPERATIONS,
     *reports_api.OPERATIONS,
@@ -28,6 +29,7 @@ OPERATIONS: tuple[Operation, ...] = (
 TAGS = {
     "me": "What I use and may use",
     "groups": "Groups, their limits, members and servers",
+    **more_api.TAGS,
     "what-if": "What other limits would have refused",
     "costs": "What servers cost, and reports",
     "policy": "Plans, prices, the whole policy, and its changes",

@@ -153,7 +153,11 @@ class Policies:
             PolicyError: the entry is managed by a file.
         """
         held = self.held(tx)
-        old, new = documents(held.policy), documents(policy)
+        if managers:  # what stays as it is may still go to another
+            old, new = documents(held.policy), documents(policy)
+        else:
+            old = documents(held.policy, without=policy)
+            new = documents(policy, without=held.policy)
         for entry in sorted(old.keys() | new.keys()):
             before = held.sources.get(entry, "")
             after = (managers or {}).get(entry, before) if entry in new else ""

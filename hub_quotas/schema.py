@@ -115,7 +115,7 @@ notice = sa.Table(
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
     sa.Column("stem", sa.Text, nullable=False),
     sa.Column("at", sa.BigInteger, nullable=False),
-    sa.Column("kind", sa.Text, nullable=False),  # share, soon, used-up, stopped
+    sa.Column("kind", sa.Text, nullable=False),  # share, soon, used-up, stopped, asked, answered
     sa.Column("user_name", sa.Text, nullable=False),  # '' for all of the group
     sa.Column("group_name", sa.Text, nullable=False),
     sa.Column("text", sa.Text, nullable=False),
@@ -190,5 +190,5 @@ ask = sa.Table(
     sa.Column("given_until", sa.Text, nullable=False, server_default=""),
     sqlite_autoincrement=True,
 )
-sa.Index("ask_by_group", ask.c.group_name, ask.c.state)
+sa.Index("ask_by_state", ask.c.state, ask.c.answered_at)
 sa.Index("ask_by_user", ask.c.user_name, ask.c.at)

@@ -12,7 +12,10 @@ from hub_groups.store import open_store as open_group_store
 from hub_groups.web import Context, Routes
 
 from . import api, operations
+from .ask_page import AskPage
+from .asks_page import AsksPage
 from .audit_page import AuditPage
+from .boosts_page import BoostsPage
 from .delivery import Sender, Ways, keep_sending, who_is_told
 from .desk import ledger_of
 from .directory import Directory
@@ -51,6 +54,9 @@ def routes(context: Context) -> Routes:
         (f"{context.prefix}policy", ExchangePage, shared),
         (f"{context.prefix}reports", ReportsPage, shared),
         (f"{context.prefix}reports/(?P<group>.+)", ReportPage, shared),
+        (f"{context.prefix}ask", AskPage, shared),
+        (f"{context.prefix}asks", AsksPage, shared),
+        (f"{context.prefix}boosts", BoostsPage, shared),
         (
             f"{context.prefix}api/notices",
             NoticesApi,

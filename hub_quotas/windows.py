@@ -30,7 +30,8 @@ _UNITS = {"w": 7 * DAY, "week": 7 * DAY, "weeks": 7 * DAY} | {
     for word in (letter, name, f"{name}s")
 }
 _LONGEST = 3653  # days: ten years with three leap days
-_YEARS = range(1970, 3000)
+YEARS = range(1970, 3000)
+"""Those that can be counted."""
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
 _MICROSECOND = datetime.timedelta(microseconds=1)
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -141,10 +142,10 @@ def _parse_day(text: str, part: str) -> datetime.date:
         what = f"'{part}' is not a date" if part else "one of its dates is missing"
         raise WindowError(f"'{text}' is not a term: {what}; write year-month-day: {_EXAMPLE}.")
     year, month, day = (int(number) for number in match.groups())
-    if year not in _YEARS:
+    if year not in YEARS:
         raise WindowError(
             f"'{text}' is not a term: the year {match[1]} can't be counted; "
-            f"write one from {_YEARS[0]} to {_YEARS[-1]}."
+            f"write one from {YEARS[0]} to {YEARS[-1]}."
         )
     if not 1 <= month <= 12:
         raise WindowError(

@@ -41,7 +41,7 @@ HOSTILE = (
     "1e999",
     "9" * 400,
     "true",
-    "null",
+    "nul",
 )
 
 POLICY = "groups: {course: {limits: {member.servers: 1}}}"

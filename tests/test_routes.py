@@ -21,6 +21,9 @@ PAGES = {
     "": ("user", "user"),
     "groups": ("manages-any", "admin"),
     "groups/GROUP": ("sees", "manages"),
+    "ask": ("user", "acts"),
+    "asks": ("manages-any", "manages-any"),
+    "boosts": ("sees", "manages"),
     "audit": ("manages-any", "manages-any"),
     "reports": ("manages-any", ""),
     "reports/GROUP": ("sees", ""),
@@ -52,6 +55,14 @@ API = {
     "GET /groups/{group}/spending/servers": "sees",
     "GET /reports/{group}": "sees",
     "GET /reports/{group}/csv": "sees",
+    "GET /asks": "user",
+    "POST /asks": "user",
+    "POST /asks/{id}/approve": "manages-any",
+    "POST /asks/{id}/decline": "manages-any",
+    "POST /asks/{id}/withdraw": "acts",
+    "GET /groups/{group}/boosts": "sees",
+    "POST /groups/{group}/boosts": "manages",
+    "DELETE /groups/{group}/boosts/{number}": "manages",
     "GET /plans": "reads",
     "GET /plans/{plan}": "reads",
     "PUT /plans/{plan}": "admin",
@@ -86,6 +97,7 @@ PARTS = {
     "server": "none",
     "version": "999999",
     "id": "999999",
+    "number": "9",
 }
 
 POLICY = """
@@ -187,6 +199,7 @@ def test_every_page_with_every_role(hub, tokens):
     wrong = []
     for path, (sees, sends) in PAGES.items():
         where = f"services/quotas/{path.replace('GROUP', 'course')}"
+        where += "?group=course" if path == "boosts" else ""
         for role, visitor in visitors.items():
             answer = visitor.get(where)
             if (role in MAY[sees]) != got_in(answer):

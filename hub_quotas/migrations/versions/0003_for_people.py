@@ -33,7 +33,7 @@ def upgrade() -> None:
         sa.Column("given_until", sa.Text, nullable=False, server_default=""),
         sqlite_autoincrement=True,
     )
-    op.create_index("ask_by_group", "ask", ["group_name", "state"])
+    op.create_index("ask_by_state", "ask", ["state", "answered_at"])
     op.create_index("ask_by_user", "ask", ["user_name", "at"])
 
 
