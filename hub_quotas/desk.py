@@ -21,7 +21,6 @@ from .access import Access, NotAllowed, Who, access_of, check_changes
 from .changes import Entry, document_differences
 from .costs import money, per_hour
 from .directory import Directory
-from .enforcer import server_path
 from .files import FileError
 from .limits import PolicyError
 from .messages import SCOPE_TITLES, headline, of, resource_title, say_group, title
@@ -252,24 +251,6 @@ class QuotaRest(Desk, rest.Rest):
         if isinstance(error, Conflict):
             return 412, say_conflict(error), "changed-since"
         return super().explain(error, status)
-
-
-async def stop_session(desk: Desk, group: str, id: str) -> str:
-    """Stop a server that is charged to a group or below it; returns whose it is.
-
-    Raises:
-        LookupError: there is none.
-        PermissionError: it is not one of this hub.
-        tornado.httpclient.HTTPError, OSError: the hub does not stop it.
-    """
-    session = await asyncio.to_thread(desk.store.session, id)
-    policy = await desk.policy()
-    if session is None or session.closed_at or group not in policy.path(session.group):
-        raise LookupError(id)
-    if session.hub != desk.store.hub:
-        raise PermissionError(id)
-    await desk.context.hub_api(server_path(session.user, session.server), "DELETE")
-    return session.user
 
 
 def say_conflict(error: Conflict) -> str:

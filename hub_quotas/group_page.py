@@ -10,6 +10,7 @@ from typing import Any
 from tornado import httpclient, web
 from tornado.httputil import url_concat
 
+from hub_groups.rest import Refusal
 from hub_groups.words import _
 
 from .access import Access, NotAllowed, Who
@@ -17,7 +18,7 @@ from .asking import Asking
 from .boosts_page import SAYS
 from .burndown import BurnDown, picture
 from .changes import GROUP_ENTRY, documents, put
-from .desk import QuotaPage, no_such_group, say_conflict, stop_session
+from .desk import QuotaPage, no_such_group, say_conflict
 from .history import what_if
 from .limit_fields import Field, fields, read_typed, typed_limits
 from .limits import KEYS, PolicyError
@@ -30,6 +31,7 @@ from .overview import Overview, Used
 from .policies import Conflict
 from .policy import DEFAULT_GROUP, WHOLE_HUB, Policy
 from .sessions import Session
+from .stopping import stop_in_group
 from .store import QuotaStore
 from .tree import Branch, branches, under
 from .whatif import WhatIf
@@ -123,13 +125,9 @@ class GroupPage(QuotaPage):
     async def _stop(self, name: str) -> None:
         """Stop a server that is charged to this group or below it."""
         try:
-            user = await stop_session(self, name, self.get_body_argument("session", ""))
-        except LookupError:
-            raise web.HTTPError(404, _("No such server runs in this group.")) from None
-        except PermissionError:
-            raise web.HTTPError(409, _("This server is not one of this hub.")) from None
-        except (httpclient.HTTPError, OSError):
-            raise web.HTTPError(503, _("The hub can't stop it now. Try again.")) from None
+            user = await stop_in_group(self, name, self.get_body_argument("session", ""))
+        except Refusal as error:
+            raise web.HTTPError(error.status, error.detail) from None
         done = _("The server of {user} is being stopped.").format(user=user)
         self.redirect(url_concat(self.request.path, {"done": done}))
 

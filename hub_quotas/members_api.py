@@ -9,15 +9,15 @@ from pydantic import Field
 from tornado import httpclient
 
 from hub_groups.rest import Model, Nothing, Operation, Refusal, paged
-from hub_groups.words import _
 
 from .access import Who
-from .desk import QuotaRest, iso, no_such_group, stop_session
+from .desk import QuotaRest, iso, no_such_group
 from .groups_api import GROUP_PART, Page, said
 from .members import Member, member_limit, members
 from .policy import DEFAULT_GROUP
 from .quantities import HOUR, RESOURCES
 from .sessions import Session
+from .stopping import stop_in_group
 from .tree import under
 
 
@@ -139,14 +139,7 @@ async def _servers(desk: QuotaRest, query: Page, _body: None) -> ServerList:
 
 
 async def _stop(desk: QuotaRest, _query: Nothing, _body: None) -> None:
-    try:
-        await stop_session(desk, desk.part["group"], desk.part["session"])
-    except LookupError:
-        raise Refusal(404, _("No such server runs in this group.")) from None
-    except PermissionError:
-        raise Refusal(409, _("This server is not one of this hub.")) from None
-    except (httpclient.HTTPError, OSError):
-        raise Refusal(503, _("The hub can't stop it now. Try again.")) from None
+    await stop_in_group(desk, desk.part["group"], desk.part["session"])
 
 
 OPERATIONS = (
@@ -180,7 +173,7 @@ OPERATIONS = (
         Who.MANAGES,
         "Stop a server",
         _stop,
-        problems=(404, 409),
+        problems=(404, 409, 502),
         tag="groups",
         parts={**GROUP_PART, "session": "Its session"},
     ),

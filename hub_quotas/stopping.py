@@ -1,4 +1,4 @@
-"""Stopping a server of one's own, from the page and by the API."""
+"""Stopping servers, from pages and by the API: one's own, or one of a group that one manages."""
 
 from __future__ import annotations
 
@@ -38,19 +38,43 @@ async def stop_server(desk: Desk, name: str) -> tuple[str, bool]:
     if not session:
         text = _("{server}: no such server of yours is running on this hub.")
         raise Refusal(404, text.format(server=say_server(name)))
+    await _stop(desk, desk.user, name)
+    found = await asyncio.to_thread(store.session, session)
+    return session, found is None or found.closed_at is not None
+
+
+async def stop_in_group(desk: Desk, group: str, id: str) -> str:
+    """Have the hub stop a server that is charged to a group or below it; returns whose it is.
+
+    Args:
+        id: of its session.
+
+    Raises:
+        Refusal: 404 where there is none, 409 where the hub can't stop it, or another hub has it,
+            502 where the hub does not answer.
+    """
+    session = await asyncio.to_thread(desk.store.session, id)
+    policy = await desk.policy()
+    if session is None or session.closed_at or group not in policy.path(session.group):
+        raise Refusal(404, _("No such server runs in this group."))
+    if session.hub != desk.store.hub:
+        raise Refusal(409, _("This server is not one of this hub."))
+    await _stop(desk, session.user, session.server)
+    return session.user
+
+
+async def _stop(desk: Desk, user: str, name: str) -> None:
     try:
-        await desk.context.hub_api(server_path(desk.user, name), "DELETE")
+        await desk.context.hub_api(server_path(user, name), "DELETE")
     except httpclient.HTTPError as error:
-        log.warning("%s:%s can't be stopped: %s", desk.user, name, error)
+        log.warning("%s:%s can't be stopped: %s", user, name, error)
         if error.code == 599:  # of tornado, for no answer at all
             raise Refusal(502, _no_answer()) from None
         text = _("{server} can't be stopped now: {why}")
         raise Refusal(409, text.format(server=say_server(name), why=_why(error))) from None
     except OSError as error:
-        log.warning("%s:%s can't be stopped: %s", desk.user, name, error)
+        log.warning("%s:%s can't be stopped: %s", user, name, error)
         raise Refusal(502, _no_answer()) from None
-    found = await asyncio.to_thread(store.session, session)
-    return session, found is None or found.closed_at is not None
 
 
 def _no_answer() -> str:
