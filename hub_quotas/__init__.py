@@ -64,6 +64,7 @@ def activate(c: Any) -> None:
                 "clamp": quotas.on_excess == CLAMP,
                 "reservation_lasts": reservations.LASTS,
                 "ways": quotas.ways,
+                "metrics_per_user": quotas.metrics_per_user,
             },
             # To know which groups there are, who is in which, and when a server was used last; to
             # stop servers.
