@@ -179,7 +179,7 @@ class Comparison:
         # A limit of each server would change what servers are granted, and so what they ask for.
         self.kept = [rule for rule in kept if not rule.key.startswith("server")]
         was = [
-            replace(rule, amount=random.choice("0123458"))
+            replace(rule, amount=random.choice("0123458") + rule.amount[1:])
             for rule in self.changed
             if not rule.key.startswith("server") and random.random() < 0.4
         ]
