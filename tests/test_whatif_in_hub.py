@@ -69,7 +69,7 @@ def test_a_group(hub, ask):
 def test_its_plan_and_what_is_taken_away(ask):
     none = ask("dean", "groups/science%2Fgeo", limits={"member.servers": 0}, plan="").json()
     assert (none["refused"], len(none["first"])) == (104, 100)
-    left = ask("dean", "groups/science", limits={"group.cpu": None}).json()
+    left = ask("admin", "groups/science", limits={"group.cpu": None}).json()
     assert left["text"] == "This limits no start more than before."
     with_plan = ask("admin", "groups/science", plan="small").json()
     assert [limit["plan"] for limit in with_plan["limits"]] == ["small"]
