@@ -21,6 +21,7 @@ from model import (
     CURVES,
     DAY,
     EPOCH,
+    FOR_EVER,
     HOUR,
     MINUTE,
     REQUESTS,
@@ -30,12 +31,14 @@ from model import (
     G,
     World,
     circular,
+    held,
     quick_store,
 )
 
 from hub_quotas.corrections import adjust
 from hub_quotas.history import what_if
 from hub_quotas.policy import Policy, parse_policy
+from hub_quotas.quantities import resource
 from hub_quotas.requests import GUARANTEE, LIMIT, Request
 from hub_quotas.sessions import VOIDED, Session
 from hub_quotas.store import QuotaStore
@@ -47,7 +50,7 @@ WINDOWS = ["30m", "3h", "36h", "2d", "7d", "day", "week", "month", "quarter"]
 WINDOWS += ["2026-03-28..2026-03-30", "2026-10-25..2026-12-31", "2026-01-01..2026-03-29"]
 THEN = ["", "", " then stop", " then downsize to cpu 1 and memory 1G"]
 PRICED_SINCE = [date(2026, 1, 1), date(2026, 3, 29), date(2026, 10, 25)]
-LENGTH = 45
+LENGTH = 80
 
 BOTH = [
     Request({"memory": 3 * G, "cpu": 2000}, {"memory": G}, charged, capped)
@@ -130,7 +133,7 @@ class Comparison:
         (self.store, self.clock), (self.other, self.other_clock) = first, second
         self.clock.now = (random.choice(SINCE) - EPOCH) // timedelta(microseconds=1) - 2 * DAY
         self.latest = self.clock.now
-        self.days = random.choice([1, 2, 3, 5])
+        self.days = random.choice([1, 1, 2, 3])
         self.asked: dict[str, Any] = {}
         self.credited = self.moved = False
         self.counts: Counter[str] = Counter()
@@ -147,8 +150,14 @@ class Comparison:
                 self.store.apply(self.before.policy(), "root", "cli")
             (kind,) = self.random.choices(list(STEPS), list(STEPS.values()))
             getattr(self, f"_{kind}")()
+        sessions = [session for session in self.store.sessions() if session.state != VOIDED]
         self.clock.now = max(self.clock.now, self.latest)
-        self._compare()
+        edges = [session.reserved_at + self.days * DAY for session in sessions]
+        edges = [edge for edge in edges if edge >= self.clock.now]
+        if edges and self.random.random() < 0.2:
+            self.clock.now = self.random.choice(edges)
+        self._become(sessions)
+        self._compare(sessions)
 
     def _say(self, text: str) -> None:
         self.log.append(f"  {self.clock.now}: {text}")
@@ -156,41 +165,67 @@ class Comparison:
     # -- policies
 
     def _policies(self) -> None:
-        """The first there was, one that is to change, what it becomes, and only what changes."""
-        random, before, after = self.random, self._tree(), self._tree()
-        rules = self._rules(7)
+        """The first there is, the one that is to change, and what of it does."""
+        random, rules = self.random, self._rules(5)
         number = random.randrange(1, 4)
         changed, kept = rules[:number], rules[number:]
-        # A limit of each server would change what servers are granted, and so what they ask for.
-        kept = [rule for rule in kept if not rule.key.startswith("server")]
-        planned = random.sample(GROUPS, random.choice([1, 2]))
+        self.planned = random.sample(GROUPS, random.choice([1, 2]))
         # Where a group has a key itself, its plan's windows of it do not hold.
-        own = {rule.key for rule in rules if rule.group in planned}
-        changed = [
-            replace(rule, group="") if rule.key not in own and random.random() < 0.6 else rule
-            for rule in changed
-        ]
-        changed = list({rule.place: rule for rule in changed}.values())
+        own = {rule.key for rule in rules if rule.group in self.planned}
+        for place, rule in enumerate(changed):
+            if rule.key not in own and random.random() < 0.6:
+                changed[place] = replace(rule, group="")
+        self.changed = list({rule.place: rule for rule in changed}.values())
+        # A limit of each server would change what servers are granted, and so what they ask for.
+        self.kept = [rule for rule in kept if not rule.key.startswith("server")]
         was = [
-            replace(rule, amount=random.choice("0123458"))
-            for rule in changed
+            replace(rule, amount=random.choice("0123458") + rule.amount[1:])
+            for rule in self.changed
             if not rule.key.startswith("server") and random.random() < 0.4
         ]
-        was = [rule for rule in was if rule not in changed]
-        boosts = self._boosts(changed, planned)
         prices = [{"since": day, "cpu": "0.25", "memory": "0.05"} for day in PRICED_SINCE]
-        prices = random.sample(prices, random.choice([0, 1, 2]))
-        first, before, after = random.choice(
-            [(before, before, before), (before, before, after), (after, before, before)]
-        )
-        self.moved = not first == before == after
-        self.first = Document(first, prices=prices)
-        self.before = Document(before, [*kept, *was], planned, {}, prices)
-        self.after = Document(after, [*kept, *changed], planned, boosts, prices)
-        gained = _gained(before, after)
-        of_gained = [rule for rule in kept if rule.group in gained]
-        self.only = Document(after, [*of_gained, *changed], planned, boosts, prices)
+        self.prices = random.sample(prices, random.choice([0, 1, 2]))
+        one, other = self._tree(), self._tree()
+        first, before, self.tree = random.choice([(one,) * 3, (one, one, other), (other, one, one)])
+        self.moved = not first == before == self.tree
+        self.first = Document(first, prices=self.prices)
+        self.before = Document(before, [*self.kept, *was], self.planned, {}, self.prices)
+
+    def _become(self, sessions: list[Session]) -> None:
+        """What it becomes, and that in which they differ; some budgets last to the very instant
+        at which somebody starts something."""
+        changed = [self._at_the_edge(rule, sessions) for rule in self.changed]
+        changed = [
+            replace(rule, amount="7") if rule in self.before.rules else rule for rule in changed
+        ]
+        boosts = self._boosts(changed)
+        gained = _gained(self.before.parents, self.tree)
+        new = [*changed, *(rule for rule in self.kept if rule.group in gained)]
+        rest = (self.planned, boosts, self.prices)
+        self.after = Document(self.tree, [*self.kept, *changed], *rest)
+        self.only = Document(self.tree, new, *rest)
         self._say(f"days {self.days}\n  before {self.before}\n  after {self.after}")
+
+    def _at_the_edge(self, rule: Rule, sessions: list[Session]) -> Rule:
+        name = rule.key.partition(".")[2]
+        if not sessions or name not in CURVES or self.random.random() < 0.3:
+            return rule
+        start = self.random.choice(sessions)
+        span = held(rule.window, start.reserved_at)
+        if span is None:
+            return rule
+        group, path = rule.group or self.planned[0], World(dict(self.tree)).path
+        used = sum(
+            used_by(session, CURVES[name][0], *span)
+            for session in sessions
+            if group in path(session.group)
+            if rule.key.startswith("group") or session.user == start.user
+        )
+        kind = resource(name)
+        assert kind
+        # Such that it can be written down: an hour has threes in it.
+        amount = used // 9 * 9 + self.random.choice([0, 9])
+        return replace(rule, amount=kind.format(amount))
 
     def _tree(self) -> dict[str, str]:
         tree, parents = GROUPS[:], dict.fromkeys(GROUPS, "")
@@ -220,7 +255,7 @@ class Comparison:
         name, count = random.choice(names), random.choice("01235")
         return Rule(group, f"{scope}.{name}", f"{count}G" if name == "memory" else count)
 
-    def _boosts(self, rules: list[Rule], planned: list[str]) -> dict[str, list[dict[str, Any]]]:
+    def _boosts(self, rules: list[Rule]) -> dict[str, list[dict[str, Any]]]:
         found: dict[str, list[dict[str, Any]]] = {}
         for rule in rules:
             if self.random.random() < 0.3:
@@ -232,7 +267,7 @@ class Comparison:
                 }
                 if not rule.key.startswith("group") and self.random.random() < 0.6:
                     boost["member"] = self.random.choice(USERS)
-                found.setdefault(rule.group or planned[0], []).append(boost)
+                found.setdefault(rule.group or self.planned[0], []).append(boost)
         return found
 
     # -- steps
@@ -285,7 +320,7 @@ class Comparison:
         self._say(f"void {id}")
 
     def _forwards(self) -> None:
-        longest = self.random.choice([2, SECOND, HOUR, 4 * HOUR, 12 * HOUR, DAY])
+        longest = self.random.choice([2, SECOND, HOUR, 3 * HOUR, 3 * HOUR, 6 * HOUR, DAY])
         self.clock.now += self.random.randrange(1, longest)
         self.latest = max(self.latest, self.clock.now)
 
@@ -300,8 +335,7 @@ class Comparison:
 
     # -- both answers
 
-    def _compare(self) -> None:
-        sessions = [session for session in self.store.sessions() if session.state != VOIDED]
+    def _compare(self, sessions: list[Session]) -> None:
         since = self.clock.now - self.days * DAY
         found = what_if(self.store, self.before.policy(), self.after.policy(), self.days)
         ids = [one.start.id for one in found.refused]
@@ -392,6 +426,16 @@ def events_of(session: Session) -> Iterator[tuple[int, bool, str, int, Any]]:
             yield charge.since, charge.since == began, session.id, number, charge.amounts
     if ended is not None:
         yield ended, ended == began, session.id, len(session.charges), None
+
+
+def used_by(session: Session, resource: str, begin: int, end: int) -> int:
+    """Amount x microseconds of one session within a span."""
+    charges, ended = session.charges, FOR_EVER if session.closed_at is None else session.closed_at
+    until = [*(charge.since for charge in charges[1:]), ended]
+    return sum(
+        charge.amounts.get(resource, 0) * max(0, min(after, ended, end) - max(charge.since, begin))
+        for charge, after in zip(charges, until, strict=True)
+    )
 
 
 def _gained(before: Mapping[str, str], after: Mapping[str, str]) -> set[str]:

@@ -25,6 +25,19 @@ def test_the_decision_benchmark_prints_its_figures(tmp_path):
     assert {"growth", "prometheus_ratio"} <= figures.keys()
 
 
+def test_the_what_if_benchmark_prints_its_figures():
+    words = ["--starts", "2000", "--rounds", "1", "--json"]
+    done = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "whatif.py", *words], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout.splitlines()[-1])
+    assert 1500 < figures["starts"] < 2500
+    for days in ("7d", "30d"):
+        assert 0 < figures[f"refused_{days}"] < figures["starts"]
+        assert figures[f"what_if_{days}_ms"] >= figures[f"what_if_{days}_least_ms"] > 0
+
+
 @pytest.mark.slow
 def test_the_benchmark_of_pages_prints_its_figures(tmp_path):
     words = ["--groups", "20", "--users", "100", "--rounds", "2", "--json"]

@@ -192,3 +192,11 @@ def test_what_is_said_to_fit_is_admitted_and_not_a_bit_more(request, rules, busy
     assert answer("a", {**request, **room}, rules, use).allowed
     for name in room:
         assert not answer("a", {**request, **room, name: room[name] + 1}, rules, use).allowed
+
+
+def test_to_say_that_it_is_one_server_makes_none_larger():
+    budget = {"a": {"group.cpu-hours": "1 per 7d then downsize to cpu 1 and memory 2G"}}
+    used = {("a", "group", "cpu-hours"): Use(1000 * HOUR)}
+    for more, allowed in (({}, True), ({"servers": 1}, True), ({"gpu": 1}, False)):
+        found = answer("a", {"cpu": 1000, "memory": G, **more}, budget, used)
+        assert found.allowed is allowed, more
