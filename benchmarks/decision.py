@@ -119,7 +119,9 @@ def build(file: Path, points: int) -> None:
             [ids[user_name(user), group_of(user)], *(ids["", n] for n in held.path(group_of(user)))]
             for user in range(USERS)
         ]
-        db.executemany("INSERT OR REPLACE INTO point VALUES (?, ?, ?)", _rows(sessions, subjects))
+        db.executemany(
+            "INSERT OR REPLACE INTO point VALUES (?, ?, ?)", point_rows(sessions, subjects)
+        )
         db.executemany(
             "INSERT INTO overlay (subject, since, until, rates, session) VALUES (?, ?, ?, ?, ?)",
             (
@@ -163,7 +165,7 @@ def _sessions(
     return sorted(found, key=lambda session: session[0])
 
 
-def _rows(
+def point_rows(
     sessions: Sequence[tuple[int, int | None, int, dict[str, int]]], subjects: list[list[int]]
 ) -> Iterator[tuple[int, int, str]]:
     events = [(begin, user, amounts) for begin, _, user, amounts in sessions]

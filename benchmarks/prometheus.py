@@ -135,7 +135,7 @@ def _free_port() -> int:
 @contextmanager
 def prometheus_with(users: int, days: int = 30) -> Iterator[str]:
     """Run a Prometheus that has seen so many users for so many days; yield its URL."""
-    prometheus, promtool = find() or install()
+    _, promtool = find() or install()
     with tempfile.TemporaryDirectory(prefix="prometheus-") as name:
         folder = Path(name)
         data = folder / "data"
@@ -146,31 +146,40 @@ def prometheus_with(users: int, days: int = 30) -> Iterator[str]:
             if done.returncode != 0:
                 raise NoPrometheus(f"promtool failed: {(done.stderr or done.stdout)[-500:]}")
             file.unlink()
-        config, log = folder / "prometheus.yml", folder / "log"
+        config = folder / "prometheus.yml"
         config.write_text(CONFIG)
-        address = f"127.0.0.1:{_free_port()}"
-        command = [
-            prometheus,
-            f"--config.file={config}",
-            f"--storage.tsdb.path={data}",
-            f"--storage.tsdb.retention.time={2 * days}d",  # the default, 15 days, is too short
-            f"--web.listen-address={address}",
-            "--log.level=warn",
-        ]
-        with log.open("wb") as output:
-            server = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=folder
-            )
+        # The default retention, 15 days, is too short.
+        with running(folder, config, f"--storage.tsdb.retention.time={2 * days}d") as url:
+            yield url
+
+
+@contextmanager
+def running(folder: Path, config: Path, *options: str) -> Iterator[str]:
+    """Run a Prometheus with its data in a folder; yield its URL."""
+    prometheus, _ = find() or install()
+    address, log = f"127.0.0.1:{_free_port()}", folder / "log"
+    command = [
+        prometheus,
+        f"--config.file={config}",
+        f"--storage.tsdb.path={folder / 'data'}",
+        f"--web.listen-address={address}",
+        "--log.level=warn",
+        *options,
+    ]
+    with log.open("wb") as output:
+        server = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=folder
+        )
+    try:
+        _wait_until_ready(server, f"http://{address}", log)
+        yield f"http://{address}"
+    finally:
+        server.terminate()
         try:
-            _wait_until_ready(server, f"http://{address}", log)
-            yield f"http://{address}"
-        finally:
-            server.terminate()
-            try:
-                server.wait(PATIENCE)
-            except subprocess.TimeoutExpired:
-                server.kill()
-                server.wait()
+            server.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
 
 
 def _wait_until_ready(server: subprocess.Popen[bytes], url: str, log: Path) -> None:

@@ -248,7 +248,12 @@ class Hub:
 
 
 @contextmanager
-def hub(name: str, folder: Path, stub_url: str) -> Iterator[Hub]:
+def hub(
+    name: str, folder: Path, stub_url: str = "", held: dict[str, Any] | None = None
+) -> Iterator[Hub]:
+    """Args:
+    held: the policy that the configuration says, if another one than `policy`.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -258,7 +263,7 @@ def hub(name: str, folder: Path, stub_url: str) -> Iterator[Hub]:
         "folder": str(folder),
         "token": TOKEN,
         "stub": stub_url,
-        "policy": policy(),
+        "policy": policy() if held is None else held,
     }
     file, log = folder / "scale.json", folder / "hub.log"
     file.write_text(json.dumps(settings))

@@ -11,8 +11,10 @@ from hub_groups.config import HubGroups
 from hub_quotas.config import HubQuotas
 from hub_quotas.limits import CHARGED_GROUP, GRACE, KEYS
 from hub_quotas.messages import SCOPE_TITLES
+from hub_quotas.metrics import FAMILIES
 from hub_quotas.policy import DEFAULT_GROUP
 from hub_quotas.quantities import RESOURCES, TIME, say_duration
+from hub_quotas.refusal import REFUSALS
 from share_links.launch import Launch
 
 HERE = Path(__file__).parent
@@ -36,6 +38,14 @@ def limits() -> str:
         how = inspect.cleandoc(found.parse.__doc__ or "").splitlines()[0]
         window = ", and a window" if found.kind == TIME else ""
         rows.append(f"| `{key}` | {SCOPE_TITLES[scope]} | {found.unit} | {how}{window} |")
+    return "\n".join(rows)
+
+
+def metrics() -> str:
+    rows = ["| metric | kind | labels | what it says |", "| --- | --- | --- | --- |"]
+    for family in FAMILIES:
+        labels = ", ".join(f"`{name}`" for name in family.labels)
+        rows.append(f"| `{family.name}` | {family.kind} | {labels} | {family.about} |")
     return "\n".join(rows)
 
 
@@ -147,6 +157,17 @@ limit; where there is none, caps and budgets on that can't hold, and refuse it. 
 ## Command line
 
 {commands()}
+
+## Metrics
+
+`GET /services/quotas/metrics`, for tokens with the hub's scope `read:metrics`. `resource` is the
+name under which use is counted: `cpu` also of a budget of CPU-hours, which has a `window` as in the
+policy. Groups that have no limits and were not used lately are left out.
+
+{metrics()}
+
+In the hub's own `/hub/metrics`: the counter `{REFUSALS.describe()[0].name}_total` of servers that
+were refused, with the label `reason`.
 
 ## Launch links
 

@@ -65,6 +65,7 @@ def activate(c: Any) -> None:
                 "reservation_lasts": reservations.LASTS,
                 "ways": quotas.ways,
                 "public_url": f"{app.public_url}services/quotas/" if app.public_url else "",
+                "metrics_per_user": quotas.metrics_per_user,
             },
             # To know which groups there are, who is in which, and when a server was used last; to
             # stop servers.

@@ -22,6 +22,8 @@ READ = "custom:quotas:read"
 MANAGE = "custom:quotas:manage"
 ACT = "custom:quotas:act"
 RESERVE = "custom:quotas:reserve"
+METRICS = "read:metrics"
+"""The hub's own, for which Prometheus has a token."""
 SCOPES = {
     ADMIN: {"description": "Set all quotas, plans and prices"},
     READ: {"description": "See the quotas and the use of all groups"},
@@ -45,6 +47,7 @@ class Who(Enum):
     READS = "readers, admins"
     ADMIN = "admins"
     RESERVES = "services that hold resources"
+    SCRAPES = "whoever may read the hub's metrics, readers, admins"
 
 
 class NotAllowed(RuntimeError):
@@ -87,6 +90,8 @@ class Access:
             return True
         if who is Who.RESERVES:
             return RESERVE in self.scopes
+        if who is Who.SCRAPES:
+            return METRICS in self.scopes or self.reads
         if who is Who.SEES:
             return self.sees(policy, group)
         if who is Who.MANAGES:

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from jupyterhub.app import JupyterHub
-from traitlets import Dict, Enum, Float, List, TraitError, Unicode, Union, validate
+from traitlets import Bool, Dict, Enum, Float, List, TraitError, Unicode, Union, validate
 from traitlets.config import Configurable
 
 from hub_groups.database import default_url
@@ -138,6 +138,14 @@ class HubQuotas(Configurable):
         How user names become e-mail addresses, such as `{user}@example.org`. Names with an `@` are
         addresses already. Users without an address get no e-mail.
         """
+    ).tag(config=True)
+
+    metrics_per_user = Bool(
+        False,
+        help="""
+        Whether the metrics for Prometheus say of each user who has a server what they use. Their
+        names are then in Prometheus, for as long as it keeps what it was told.
+        """,
     ).tag(config=True)
 
     @validate("webhook_url")

@@ -22,9 +22,10 @@ from .changes import Entry, document_differences
 from .costs import money, per_hour
 from .directory import Directory
 from .files import FileError
+from .latest import Overviews
 from .limits import PolicyError
 from .messages import SCOPE_TITLES, headline, of, resource_title, say_group, title
-from .overview import Overviews, Used
+from .overview import Used
 from .policies import By, Conflict, Held, say_entry
 from .policy import DEFAULT_GROUP, Policy, group_name
 from .policy_store import now
@@ -275,6 +276,7 @@ def refusal_of(who: Who) -> str:
         Who.MANAGES: _("Only managers of this group can do that."),
         Who.MANAGES_ANY: _("Only admins of this hub and managers of groups see this."),
         Who.RESERVES: _("This takes a token with the scope custom:quotas:reserve."),
+        Who.SCRAPES: _("This takes a token with the scope read:metrics."),
     }.get(who, _("You may not see this."))
 
 

@@ -12,7 +12,7 @@ from .watch import SHARE, Order
 LEASE = 10 * 10**6
 """Microseconds for which one process is the enforcer of a ledger, unless it says so again."""
 
-_MOST_ATTEMPTS = 12
+MOST_ATTEMPTS = 12
 _NOTICES = "SELECT id, at, kind, user_name, group_name, text, over_at, stem FROM notice"
 
 
@@ -156,7 +156,7 @@ class Notices:
                 " d.channel, d.address, d.attempts FROM delivery d JOIN notice n ON n.id = d.notice"
                 " WHERE d.sent_at IS NULL AND d.next_at <= ? AND d.attempts < ?"
                 " ORDER BY n.id LIMIT ?",
-                *(at, _MOST_ATTEMPTS, most),
+                *(at, MOST_ATTEMPTS, most),
             )
             mine = []
             for row in rows:

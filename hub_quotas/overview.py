@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -17,12 +14,6 @@ from .store import QuotaStore
 from .transaction import Transaction
 from .trend import LATELY, runs_out
 from .windows import Calendar, Window, span
-
-_REST = 20
-"""How long what was computed is good for, as a multiple of the time that it took."""
-_QUICK = 0.05
-"""Seconds; what takes no longer is waited for, else what was computed before is shown."""
-_TOO_OLD = 120
 
 
 @dataclass(frozen=True)
@@ -102,12 +93,13 @@ def overview(store: QuotaStore) -> Overview:
         groups = {}
         for name in {*now, *held.policy.groups}:
             last = now.get(name, Point(at))
-            limits = [one for one in held.policy.limits_of(name) if one.scope == GROUP]
+            limits = held.policy.limits_for(name, "", at, store.zone)
+            own = [one for one in limits if one.scope == GROUP and one.group == name]
             groups[name] = GroupUse(
                 name,
                 last.rate,
                 {curve: last.total_at(curve, at) for curve in last.rate},
-                tuple(reading.of(one, last) for one in limits),
+                tuple(reading.of(one, last) for one in own),
                 reading.used(name, "cost", month[0]),
                 reading.used(name, "cost", at - LATELY),
             )
@@ -176,37 +168,3 @@ class _Reading:
         lately = self.used(limit.group, curve, self.at - LATELY)
         when = runs_out(window, limit.amount, used, lately, self.at, self._store.zone)
         return Used(limit, used, when)
-
-
-class Overviews:
-    """The latest overview of a ledger, computed when somebody asks and it is no longer good."""
-
-    def __init__(self) -> None:
-        self._latest: Overview | None = None
-        self._computed, self._cost = 0.0, 0.0
-        self._one_at_a_time = threading.Lock()
-        self._task: asyncio.Task[Overview] | None = None
-
-    async def latest(self, store: QuotaStore) -> Overview:
-        """No older than the policy; of what is used, a few seconds at most where there are
-        thousands of groups."""
-        age = time.monotonic() - self._computed
-        latest = self._latest
-        if latest and age < _REST * self._cost:
-            held = await asyncio.to_thread(store.held)
-            if held.version == latest.held.version:
-                return latest
-            latest = None  # somebody has just saved a limit, and wants to see it
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(asyncio.to_thread(self._compute, store))
-        if latest is None or self._cost < _QUICK or age > _TOO_OLD:
-            return await asyncio.shield(self._task)
-        return latest
-
-    def _compute(self, store: QuotaStore) -> Overview:
-        with self._one_at_a_time:
-            began = time.monotonic()
-            self._latest = overview(store)
-            self._computed = time.monotonic()
-            self._cost = self._computed - began
-            return self._latest

@@ -22,8 +22,9 @@ from .directory import Directory
 from .enforcer import Enforcer, Executor, keep_enforcing, keep_stopping, server_path, used_at
 from .group_page import GroupPage
 from .groups_page import GroupsPage
+from .latest import overviews
+from .metrics_page import MetricsPage, exposition_of
 from .notices_api import NoticesApi
-from .overview import Overviews
 from .policy_pages import ExchangePage, PlansPage, PricesPage
 from .pruning import keep_pruning
 from .reports_page import ReportPage, ReportsPage
@@ -41,7 +42,7 @@ def routes(context: Context) -> Routes:
     shared = {
         "context": context,
         "groups": groups,
-        "overviews": Overviews(),
+        "overviews": overviews,
         "directory": Directory(context),
     }
     return [
@@ -57,6 +58,7 @@ def routes(context: Context) -> Routes:
         (f"{context.prefix}ask", AskPage, shared),
         (f"{context.prefix}asks", AsksPage, shared),
         (f"{context.prefix}boosts", BoostsPage, shared),
+        (f"{context.prefix}metrics", MetricsPage, {"context": context}),
         (
             f"{context.prefix}api/notices",
             NoticesApi,
@@ -70,6 +72,14 @@ def routes(context: Context) -> Routes:
 def background(context: Context) -> list[Coroutine[Any, Any, None]]:
     """What runs beside the pages."""
     return [_keep_working(context)]
+
+
+async def _warm_up(context: Context) -> None:
+    """So that the first who asks for the metrics need not wait for them."""
+    try:
+        await exposition_of(context).body()
+    except Exception:
+        log.exception("There are no metrics yet")
 
 
 async def _keep_working(context: Context) -> None:
@@ -93,6 +103,7 @@ async def _keep_working(context: Context) -> None:
         return used_at(model["servers"].get(server) or {})
 
     await asyncio.gather(
+        _warm_up(context),
         keep_pruning(store),
         keep_enforcing(enforcer, store),
         api.keep_expiring(store, context.settings["reservation_lasts"]),

@@ -48,6 +48,7 @@ def test_the_lines_for_any_hub_attach_everything(fresh_hub, tmp_path):
     elsewhere = (
         *("service_url", "db.example.org", "HubQuotas.policy", "hub_quotas.cgroups"),
         "DASK_GATEWAY_TOKEN",
+        "PROMETHEUS_TOKEN",
     )
     other = [block for block in rest if block != snippet and not any(w in block for w in elsewhere)]
     assert len(rest) == len(other) + 1 + len(elsewhere), "each block is run here, or there"
