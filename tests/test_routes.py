@@ -154,6 +154,7 @@ def test_every_route_is_here():
     assert others == {
         "api/?",  # the reference: for everybody who is logged in
         "api/openapi.json",  # says nothing of this hub
+        "metrics",  # tests/test_metrics.py
         "api/notices",  # tests/test_notices_in_hub.py
         "api/reservations",  # tests/test_reservations.py
         "api/reservations/([^/]+)",
