@@ -155,7 +155,6 @@ def test_every_route_is_here():
         "api/?",  # the reference: for everybody who is logged in
         "api/openapi.json",  # says nothing of this hub
         "metrics",  # tests/test_metrics.py
-        "metrics",  # tests/test_metrics.py
         "api/notices",  # tests/test_notices_in_hub.py
         "api/reservations",  # tests/test_reservations.py
         "api/reservations/([^/]+)",
