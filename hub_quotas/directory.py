@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import AsyncIterator
 from urllib.parse import quote
 
 from tornado import httpclient
@@ -17,7 +18,13 @@ from .policy import group_name
 log = logging.getLogger("group-quotas")
 
 _GOOD_FOR = 30
-"""Seconds for which the hub's list of groups is good; a longer one is asked for meanwhile."""
+"""Seconds for which the hub's list of groups is good, at least."""
+_REST = 60
+"""The same, as a multiple of the time that reading it takes: for thousands of groups, the hub looks
+through all of their users."""
+_PATIENCE = 1
+"""Seconds for which a page waits for the first list; else it shows what the ledger knows."""
+_AT_ONCE = 200
 
 
 class Directory:
@@ -26,27 +33,39 @@ class Directory:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._names: tuple[str, ...] | None = None
-        self._read_at = 0.0
+        self._good_until = 0.0
         self._task: asyncio.Task[None] | None = None
 
     async def groups(self) -> tuple[str, ...]:
         """Their names, as policies have them; what was known last where the hub can't be asked."""
-        if self._names is None or time.monotonic() - self._read_at > _GOOD_FOR:
+        if time.monotonic() > self._good_until:
             if self._task is None or self._task.done():
                 self._task = asyncio.create_task(self._read())
             if self._names is None:
-                await asyncio.shield(self._task)
+                await asyncio.wait([self._task], timeout=_PATIENCE)
         return self._names or ()
 
     async def _read(self) -> None:
+        began = time.monotonic()
         try:
-            found = await self._context.hub_list("groups", limit="200")
+            found = [name async for name in self._all()]
         except (httpclient.HTTPError, OSError) as error:
             log.warning("The hub can't be asked for its groups: %s", error)
-            self._read_at = time.monotonic()
-            return
-        self._names = tuple(name for group in found if (name := _name(group["name"])))
-        self._read_at = time.monotonic()
+        else:
+            self._names = tuple(name for name in map(_name, found) if name)
+        ended = time.monotonic()
+        self._good_until = ended + max(_GOOD_FOR, _REST * (ended - began))
+
+    async def _all(self) -> AsyncIterator[str]:
+        """Page by page, and the hub does something else in between for as long as each took."""
+        offset: int | None = 0
+        while offset is not None:
+            began = time.monotonic()
+            page = await self._context.hub_api("groups", offset=str(offset), limit=str(_AT_ONCE))
+            for group in page["items"]:
+                yield group["name"]
+            offset = (page["_pagination"].get("next") or {}).get("offset")
+            await asyncio.sleep(time.monotonic() - began if offset else 0)
 
     async def members(self, group: str) -> tuple[str, ...]:
         """Who is in a group by the hub itself, without those of groups below it."""

@@ -54,21 +54,6 @@ def test_the_benchmark_of_pages_prints_its_figures(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_benchmark_of_pages_prints_its_figures(tmp_path):
-    words = ["--groups", "20", "--users", "100", "--rounds", "2", "--json"]
-    done = subprocess.run(
-        [sys.executable, ROOT / "benchmarks" / "pages.py", *words, "--folder", str(tmp_path)],
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    figures = json.loads(done.stdout.splitlines()[-1])
-    assert figures["groups"] == 20 and figures["points"] > 100
-    for name in ("admin_list", "group_page", "user_page", "scrape"):
-        assert figures[f"{name}_ms"] > 0 and figures[f"{name}_ratio"] > 0
-
-
-@pytest.mark.slow
 def test_the_scale_benchmark_prints_its_figures(tmp_path):
     words = ["--servers", "20", "--spawns", "3", "--seconds", "2", "--json"]
     done = subprocess.run(
