@@ -96,6 +96,8 @@ class Operation:
     about: str = ""
     parts: dict[str, str] = field(default_factory=dict)
     """Descriptions of the parts of the path."""
+    read: Callable[[bytes], Any] | None = None
+    """How a body is read, where that says better what is wrong than its model would."""
 
     @property
     def needs_body(self) -> bool:
@@ -126,7 +128,12 @@ class Rest(Visit):
         if operation is None:
             raise Refusal(405, _("That can't be done with what is at this address."))
         self.operation = operation
-        await super().prepare()
+        try:
+            await super().prepare()
+        except web.HTTPError as error:
+            if error.status_code < 500:
+                raise
+            raise Refusal(503, _("The hub can't be asked now who you are.")) from None
         if not self.current_user:
             raise Refusal(401, _("Send a token of this hub as 'Authorization: token ...'."))
         await self.check(operation.who)
@@ -139,7 +146,9 @@ class Rest(Visit):
         operation = self.operation
         query = operation.query.model_validate(self._query(operation.query))
         body = None
-        if operation.body:
+        if operation.read:
+            body = operation.read(self._body())
+        elif operation.body:
             sent = self._body() or (b"" if operation.needs_body else b"{}")
             body = operation.body.model_validate_json(sent, strict=True)
         found = operation.run(self, query, body)
@@ -226,6 +235,13 @@ def routes(
             (prefix + pattern, type("Address", (handler,), {"operations": of_path}), shared)
         )
     return found
+
+
+class NoSuchAddress(Rest):
+    """Any other address of an API."""
+
+    async def prepare(self) -> None:
+        raise Refusal(404, _("There is nothing at this address."))
 
 
 def paged(items: Sequence[Any], offset: int, limit: int) -> tuple[Sequence[Any], int | None]:

@@ -25,6 +25,8 @@ through all of their users."""
 _PATIENCE = 1
 """Seconds for which a page waits for the first list; else it shows what the ledger knows."""
 _AT_ONCE = 200
+_MOST_GROUPS = 200
+"""Whose members are remembered."""
 
 
 class Directory:
@@ -35,6 +37,7 @@ class Directory:
         self._names: tuple[str, ...] | None = None
         self._good_until = 0.0
         self._task: asyncio.Task[None] | None = None
+        self._members: dict[str, tuple[tuple[str, ...], float]] = {}
 
     async def groups(self) -> tuple[str, ...]:
         """Their names, as policies have them; what was known last where the hub can't be asked."""
@@ -42,6 +45,7 @@ class Directory:
             if self._task is None or self._task.done():
                 self._task = asyncio.create_task(self._read())
             if self._names is None:
+                self._names = ()  # the next page does not wait
                 await asyncio.wait([self._task], timeout=_PATIENCE)
         return self._names or ()
 
@@ -68,16 +72,31 @@ class Directory:
             await asyncio.sleep(time.monotonic() - began if offset else 0)
 
     async def members(self, group: str) -> tuple[str, ...]:
-        """Who is in a group by the hub itself, without those of groups below it."""
+        """Who is in a group by the hub itself, without those of groups below it; nobody where the
+        hub can't say so soon. It looks through all of them for that, so it is asked seldom."""
+        known, good_until = self._members.pop(group, ((), 0.0))
+        self._members[group] = known, good_until  # the last one used goes last
+        if time.monotonic() > good_until:
+            task = asyncio.create_task(self._read_members(group))
+            if not known:
+                await asyncio.wait([task], timeout=_PATIENCE / 5)
+        return self._members.get(group, (known, 0.0))[0]
+
+    async def _read_members(self, group: str) -> None:
+        self._members[group] = self._members.get(group, ((), 0.0))[0], time.monotonic() + _GOOD_FOR
+        users: list[str] = []
         for name in (group, f"/{group}"):
             try:
-                model = await self._context.hub_api(f"groups/{quote(name, safe='')}")
+                users = (await self._context.hub_api(f"groups/{quote(name, safe='')}"))["users"]
+                break
             except httpclient.HTTPError as error:
-                if error.code == 404:
-                    continue
-                raise
-            return tuple(sorted(model.get("users", ())))
-        return ()
+                if error.code != 404:
+                    log.warning("The hub can't be asked who is in %s: %s", group, error)
+            except OSError as error:
+                log.warning("The hub can't be asked who is in %s: %s", group, error)
+        self._members[group] = tuple(sorted(users)), time.monotonic() + _GOOD_FOR
+        while len(self._members) > _MOST_GROUPS:
+            self._members.pop(next(iter(self._members)))
 
 
 def _name(name: str) -> str:

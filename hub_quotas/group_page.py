@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tornado import httpclient, web
+from tornado import web
 from tornado.httputil import url_concat
 
 from hub_groups.rest import Refusal
@@ -19,7 +19,7 @@ from .boosts_page import SAYS
 from .burndown import BurnDown, picture
 from .changes import GROUP_ENTRY, documents, put
 from .desk import QuotaPage, no_such_group, say_conflict
-from .history import what_if
+from .history import running, what_if
 from .limit_fields import Field, fields, read_typed, typed_limits
 from .limits import KEYS, PolicyError
 from .members import member_limit, members
@@ -29,11 +29,10 @@ from .more_desk import boosts_of
 from .more_forms import Typed as NoBoost
 from .overview import Overview, Used
 from .policies import Conflict
-from .policy import DEFAULT_GROUP, WHOLE_HUB, Policy
-from .sessions import Session
+from .policy import WHOLE_HUB, Policy
 from .stopping import stop_in_group
 from .store import QuotaStore
-from .tree import Branch, branches, under
+from .tree import Branch, under
 from .whatif import WhatIf
 from .windows import Calendar, Fixed, Rolling, span
 
@@ -163,11 +162,11 @@ class GroupPage(QuotaPage):
     ) -> None:
         seen, in_hub = await self.overviews.latest(self.store), await self.directory.groups()
         policy = seen.held.policy
-        tree = branches(policy, {*in_hub, *seen.groups, DEFAULT_GROUP} - {WHOLE_HUB})
+        tree = seen.tree(tuple(in_hub))
         if name != WHOLE_HUB and name not in {branch.name for branch in tree}:
             raise web.HTTPError(404, no_such_group())
         below = [b for b in tree if name == WHOLE_HUB or under(policy, b.name, name)]
-        known = () if name == WHOLE_HUB else await self._members_by_hub(name)
+        known = () if name == WHOLE_HUB else await self.directory.members(name)
         asked = (self.get_query_argument("m", ""), self.get_query_argument("msort", ""))
         shown = await asyncio.to_thread(self._read, name, seen, below, known, asked)
         wanted = typed or Typed({}, {})
@@ -196,12 +195,6 @@ class GroupPage(QuotaPage):
             **shown,
         )
 
-    async def _members_by_hub(self, name: str) -> Sequence[str]:
-        try:
-            return await self.directory.members(name)
-        except (httpclient.HTTPError, OSError):
-            return ()  # those who have used something are known all the same
-
     def _read(
         self,
         name: str,
@@ -218,7 +211,7 @@ class GroupPage(QuotaPage):
         search, sort = asked
         found = [one for one in everyone.values() if search.lower() in one.name.lower()]
         found.sort(key=_MEMBER_ORDER.get(sort, _MEMBER_ORDER[""]))
-        servers = open_sessions_of(store, names)
+        servers, server_count = running(store, names, most=_SERVERS)
         managers = self.groups.managers(policy.path(name))
         return {
             "member_limit": limit,
@@ -226,8 +219,8 @@ class GroupPage(QuotaPage):
             "member_count": len(found),
             "member_search": search,
             "member_sort": sort,
-            "servers": servers[:_SERVERS],
-            "server_count": len(servers),
+            "servers": servers,
+            "server_count": server_count,
             "managers": dict.fromkeys((*managers.get(name, ()), *policy.managers(name))),
             "burn": self._burn(name, seen),
             "changes": store.audit(name)[:10],
@@ -276,12 +269,6 @@ _MEMBER_ORDER: dict[str, Any] = {
 def asked_of(store: QuotaStore, access: Access, policy: Policy) -> list[Ask]:
     """What waits for an answer, of the groups that somebody sees. Blocks."""
     return Asking(store).waiting(lambda group: access.sees(policy, group))
-
-
-def open_sessions_of(store: QuotaStore, groups: Sequence[str]) -> list[Session]:
-    """What runs, charged to some groups, oldest first. Blocks."""
-    wanted = set(groups)
-    return [one for one in store.open_sessions() if one.group in wanted]
 
 
 def _entry(

@@ -14,10 +14,9 @@ from .changes import GROUP_ENTRY, Entry, documents, put
 from .desk import QuotaRest, iso, no_such_group
 from .groups_page import Asked, find
 from .overview import GroupUse, Used
-from .policy import DEFAULT_GROUP, WHOLE_HUB, Policy
+from .policy import WHOLE_HUB, Policy
 from .quantities import AMOUNT, resource
 from .requests import Amounts, in_use
-from .tree import branches
 
 LimitText = str | int | float | list[str | int | float]
 
@@ -169,7 +168,7 @@ async def _groups(desk: QuotaRest, query: GroupQuery, _body: None) -> GroupList:
     seen, in_hub = await desk.overviews.latest(desk.store), await desk.directory.groups()
 
     def read() -> GroupList:
-        tree = branches(seen.held.policy, {*in_hub, *seen.groups, DEFAULT_GROUP} - {WHOLE_HUB})
+        tree = seen.tree(tuple(in_hub))
         asked = Asked(query.q, query.under, query.plan, query.show, query.sort)
         found = find(asked, desk.access, seen, tree)
         some, following = paged(found, query.offset, query.limit)
@@ -186,7 +185,7 @@ async def _group(desk: QuotaRest, _query: Nothing, _body: None) -> GroupDetail:
 async def _detail(desk: QuotaRest, name: str) -> GroupDetail:
     seen, in_hub = await desk.overviews.latest(desk.store), await desk.directory.groups()
     policy = seen.held.policy
-    tree = branches(policy, {*in_hub, *seen.groups, DEFAULT_GROUP} - {WHOLE_HUB})
+    tree = seen.tree(tuple(in_hub))
     branch = next((one for one in tree if one.name == name), None)
     if branch is None and name != WHOLE_HUB:
         raise Refusal(404, no_such_group())

@@ -18,8 +18,8 @@ from .desk import QuotaPage
 from .limits import PolicyError
 from .overview import GroupUse, Overview
 from .policies import Conflict
-from .policy import DEFAULT_GROUP, WHOLE_HUB, Policy
-from .tree import Branch, branches, under
+from .policy import WHOLE_HUB, Policy
+from .tree import Branch, under
 
 PAGE = 50
 NEAR = 0.8
@@ -122,7 +122,7 @@ def page_of(
         managers_of: the managers by membership of some groups.
     """
     policy = seen.held.policy
-    tree = branches(policy, {*in_hub, *seen.groups, DEFAULT_GROUP} - {WHOLE_HUB})
+    tree = seen.tree(tuple(in_hub))
     found = find(asked, access, seen, tree)
     pages = max(1, -(-len(found) // PAGE))
     page = min(max(1, asked.page), pages)

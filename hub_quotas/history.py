@@ -54,6 +54,21 @@ def of_user(store: QuotaStore, user: str, since: int) -> list[Session]:
     return sorted(found, key=lambda session: (session.reserved_at, session.id))
 
 
+def running(
+    store: QuotaStore, groups: Iterable[str], offset: int = 0, most: int = 50
+) -> tuple[list[Session], int]:
+    """What runs, charged to these groups, oldest first: some of it, and how much there is."""
+    ids: list[tuple[int, str]] = []
+    with store.db.read() as tx:
+        for where, values in _within("group_name", groups, 0):
+            if "closed_at IS NULL" in where:
+                rows = tx.all(f"SELECT reserved_at, id FROM session WHERE {where}", *values)  # noqa: S608
+                ids += [(row[0], row[1]) for row in rows]
+        shown = [id for _, id in sorted(ids)[offset : offset + most]]
+        marks = ", ".join("?" * len(shown))
+        return find(tx, f"id IN ({marks})", *shown) if shown else [], len(ids)
+
+
 def below(store: QuotaStore, policy: Policy, *groups: str) -> list[str]:
     """All groups at or below these that the policy names or that were ever charged, by name;
     without WHOLE_HUB, to which nothing is charged."""

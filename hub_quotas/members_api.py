@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import Field
-from tornado import httpclient
 
 from hub_groups.rest import Model, Nothing, Operation, Refusal, paged
 
 from .access import Who
 from .desk import QuotaRest, iso, no_such_group
 from .groups_api import GROUP_PART, Page, said
+from .history import running
 from .members import Member, member_limit, members
 from .policy import DEFAULT_GROUP
 from .quantities import HOUR, RESOURCES
@@ -92,10 +92,7 @@ async def names_below(desk: QuotaRest, name: str) -> list[str]:
 async def _members(desk: QuotaRest, query: MemberQuery, _body: None) -> MemberList:
     name = desk.part["group"]
     below = await names_below(desk, name)
-    try:
-        by_hub: Sequence[str] = await desk.directory.members(name)
-    except (httpclient.HTTPError, OSError):
-        by_hub = ()
+    by_hub = await desk.directory.members(name)
 
     def read() -> tuple[Any, Mapping[str, Member]]:
         limit = member_limit(desk.store.policy().limits(name))
@@ -127,14 +124,13 @@ async def _members(desk: QuotaRest, query: MemberQuery, _body: None) -> MemberLi
 
 
 async def _servers(desk: QuotaRest, query: Page, _body: None) -> ServerList:
-    below = set(await names_below(desk, desk.part["group"]))
-    running = await desk.ledger(desk.store.open_sessions)
-    found = [session for session in running if session.group in below]
-    some, following = paged(found, query.offset, query.limit)
+    below = await names_below(desk, desk.part["group"])
+    some, count = await desk.ledger(running, desk.store, below, query.offset, query.limit)
+    following = query.offset + query.limit
     return ServerList(
         servers=[server_item(session) for session in some],
-        count=len(found),
-        next_offset=following,
+        count=count,
+        next_offset=following if following < count else None,
     )
 
 

@@ -13,7 +13,16 @@ from hub_groups.openapi import ReferencePage
 from hub_groups.rest import Operation
 from hub_groups.web import Context, Routes
 
-from . import groups_api, members_api, more_api, policy_api, reports_api, usage_api, whatif_api
+from . import (
+    groups_api,
+    members_api,
+    more_api,
+    policy_api,
+    reports_api,
+    reservations_api,
+    usage_api,
+    whatif_api,
+)
 from .desk import QuotaRest
 
 OPERATIONS: tuple[Operation, ...] = (
@@ -24,6 +33,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *policy_api.OPERATIONS,
     *whatif_api.OPERATIONS,
     *reports_api.OPERATIONS,
+    *reservations_api.OPERATIONS,
 )
 
 TAGS = {
@@ -32,6 +42,7 @@ TAGS = {
     **more_api.TAGS,
     "what-if": "What other limits would have refused",
     "costs": "What servers cost, and reports",
+    "reservations": "What runs beside the hub, under the same limits",
     "policy": "Plans, prices, the whole policy, and its changes",
 }
 

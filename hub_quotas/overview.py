@@ -9,9 +9,11 @@ from .ledger import Point, Segment
 from .limits import GROUP, Limit
 from .points import FOR_EVER, decode
 from .policies import Held
+from .policy import DEFAULT_GROUP, WHOLE_HUB
 from .requests import Amounts, in_use
 from .store import QuotaStore
 from .transaction import Transaction
+from .tree import Branch, branches
 from .trend import LATELY, runs_out
 from .windows import Calendar, Window, span
 
@@ -77,9 +79,19 @@ class Overview:
     at: int
     held: Held
     groups: Mapping[str, GroupUse]
+    _trees: dict[tuple[str, ...], list[Branch]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def of(self, group: str) -> GroupUse:
         return self.groups.get(group) or GroupUse(group)
+
+    def tree(self, in_hub: tuple[str, ...]) -> list[Branch]:
+        """All groups that there are, with those of the hub, as a tree; computed once."""
+        if in_hub not in self._trees:
+            names = {*in_hub, *self.groups, DEFAULT_GROUP} - {WHOLE_HUB}
+            self._trees[in_hub] = branches(self.held.policy, names)
+        return self._trees[in_hub]
 
 
 def overview(store: QuotaStore) -> Overview:

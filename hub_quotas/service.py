@@ -8,10 +8,11 @@ from collections.abc import Coroutine
 from typing import Any
 from urllib.parse import quote
 
+from hub_groups.rest import NoSuchAddress
 from hub_groups.store import open_store as open_group_store
 from hub_groups.web import Context, Routes
 
-from . import api, operations
+from . import operations
 from .ask_page import AskPage
 from .asks_page import AsksPage
 from .audit_page import AuditPage
@@ -28,6 +29,7 @@ from .notices_api import NoticesApi
 from .policy_pages import ExchangePage, PlansPage, PricesPage
 from .pruning import keep_pruning
 from .reports_page import ReportPage, ReportsPage
+from .reservations_api import keep_expiring
 from .transaction import LedgerError
 from .usage_page import UsagePage
 
@@ -65,7 +67,7 @@ def routes(context: Context) -> Routes:
             {"context": context, "open_store": lambda: ledger_of(context)},
         ),
         *operations.routes(context, shared),
-        *api.routes(context, groups, lambda: ledger_of(context)),  # and nothing else below api/
+        (f"{context.prefix}api/.*", NoSuchAddress, {"context": context}),
     ]
 
 
@@ -106,7 +108,7 @@ async def _keep_working(context: Context) -> None:
         _warm_up(context),
         keep_pruning(store),
         keep_enforcing(enforcer, store),
-        api.keep_expiring(store, context.settings["reservation_lasts"]),
+        keep_expiring(store, context.settings["reservation_lasts"]),
         keep_stopping(Executor(store, stop, last_used, send_to)),
         *([keep_sending(Sender(store, ways))] if ways else []),
     )

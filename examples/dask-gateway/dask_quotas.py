@@ -59,9 +59,9 @@ class Reservations:
         raise Refused("Quotas can't be checked at the moment. Try again in a minute.")
 
     async def _read(self, answer: aiohttp.ClientResponse) -> Any:
-        content = await answer.json() if answer.content_type == "application/json" else {}
+        content = await answer.json() if answer.content_type.endswith("json") else {}
         if answer.status in (400, 403):
-            raise Refused(content["message"])
+            raise Refused(content["detail"])
         if answer.status == 404:
             raise Lost(answer.url)
         answer.raise_for_status()
