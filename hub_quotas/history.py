@@ -17,7 +17,7 @@ from .whatif import WhatIf, changed
 from .windows import DAY, span
 
 MOST_STARTS = 20_000
-"""That a what-if looks at: a second."""
+"""That a what-if decides again: a second."""
 MOST_BEFORE = 40_000
 """Servers that ended before these, and count in windows."""
 
@@ -96,7 +96,7 @@ def _newest(
 
 def what_if(store: QuotaStore, before: Policy, after: Policy, days: int = 30) -> WhatIf:
     """What the limits that are new or changed in `after` would have done to what has started in
-    the last days, if they alone had held. Blocks, for a second at most.
+    the last days, if they alone had held. Blocks, for a second or two where there was much.
 
     Credits do not count. Servers are taken to ask for what they were granted; those that started
     without being decided, since the ledger was away, are decided here.
