@@ -129,19 +129,19 @@ class _Line:
     piece has used `base + rate * at` up to an instant."""
 
     def __init__(self) -> None:
-        self._since, self._pieces = [_EVER], [(0, 0)]
+        self._since, self._base, self._rate = [_EVER], [0], [0]
 
     def change(self, at: int, by: int) -> None:
         """The amount in use changes, no earlier than it did last."""
-        base, rate = self._pieces[-1]
         self._since.append(at)
-        self._pieces.append((base - by * at, rate + by))
+        self._base.append(self._base[-1] - by * at)
+        self._rate.append(self._rate[-1] + by)
 
     def between(self, begin: int, end: int) -> int:
         """Used from an instant up to another, which is no earlier than the last change."""
-        base, rate = self._pieces[-1]
-        before, slope = self._pieces[bisect_right(self._since, begin) - 1]
-        return base + rate * end - before - slope * begin
+        piece = bisect_right(self._since, begin) - 1
+        before = self._base[piece] + self._rate[piece] * begin
+        return self._base[-1] + self._rate[-1] * end - before
 
 
 class _Tally:

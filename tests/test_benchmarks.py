@@ -35,7 +35,7 @@ def test_the_what_if_benchmark_prints_its_figures():
     assert 1500 < figures["starts"] < 2500
     for days in ("7d", "30d"):
         assert 0 < figures[f"refused_{days}"] < figures["starts"]
-        assert figures[f"what_if_{days}_ms"] >= figures[f"what_if_{days}_least_ms"] > 0
+        assert figures[f"what_if_{days}_ms"] > 0 < figures[f"what_if_{days}_cpu_ms"]
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from replays import Comparison, compare_seeds
 from hub_quotas import history
 from hub_quotas.changes import put
 from hub_quotas.corrections import adjust, rename
-from hub_quotas.history import below, of_groups, of_user, what_if
+from hub_quotas.history import below, what_if
 from hub_quotas.policy import Policy, parse_policy
 from hub_quotas.replay import request_of
 from hub_quotas.requests import LIMIT, Request
@@ -157,7 +157,8 @@ def test_only_what_is_new_or_another_is_looked_at(store, clock):
     assert what_if(store, before, stops).limits == (), "which says when servers end"
 
 
-def test_a_plan_changes_what_holds_in_all_its_groups(store, clock):
+def test_a_plan_changes_what_holds_in_all_its_groups(store, clock, monkeypatch):
+    monkeypatch.setattr(history, "_AT_ONCE", 1)
     run(store, clock, "1", 1, group="a")
     run(store, clock, "2", 1, group="b")
     run(store, clock, "3", 1, group="c")
@@ -310,33 +311,6 @@ def test_it_is_said_in_a_sentence(store, clock):
         "In the last 7 days this would have refused 3 of 3 starts, of 2 members."
         " 3 servers that run now would be stopped."
     )
-
-
-# -- what has run -------------------------------------------------------------------------------
-
-
-def test_what_ran_in_groups_and_of_users(store, clock, monkeypatch):
-    monkeypatch.setattr(history, "_AT_ONCE", 2)
-    run(store, clock, "1", 1, group="a")
-    run(store, clock, "2", 1, group="b", user="kim")
-    run(store, clock, "3", 1, group="c")
-    store.reserve("4", "sam", "", ["a/x"], {})
-    store.reserve("5", "sam", "", ["a"], {})
-    store.void("5", "failed")
-    clock.now += HOUR
-
-    def found(groups, *span):
-        return [session.id for session in of_groups(store, groups, *span)]
-
-    groups = ["a", "b", "c", "a/x", "none"]
-    assert found(groups, 0) == ["1", "2", "3", "4"]
-    assert found(["a"], 0) == ["1"], "without what is below, or came to nothing"
-    assert found(groups, START + HOUR) == ["1", "2", "3", "4"], "to its very end"
-    assert found(groups, START + HOUR + 1) == ["2", "3", "4"]
-    assert found(groups, 0, START + HOUR) == ["1"]
-    assert found(groups, START + HOUR + 1, START + 2 * HOUR + 1) == ["2", "3"]
-    assert [one.id for one in of_user(store, "sam", START + HOUR + 1)] == ["3", "4"]
-    assert [one.id for one in of_user(store, "kim", 0)] == ["2"]
 
 
 def test_all_groups_below_are_known(store, clock):
