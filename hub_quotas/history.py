@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from .limits import STOP
 from .policy import WHOLE_HUB, Policy
 from .replay import Start, beyond, replay
-from .sessions import VOIDED, read_charges
+from .sessions import VOIDED, Session, find, read_charges
 from .store import QuotaStore
 from .transaction import Row
 from .whatif import WhatIf, changed
@@ -32,7 +32,7 @@ def running(
     """What runs, charged to these groups, oldest first: some of it, and how much there is."""
     ids: list[tuple[int, str]] = []
     with store.db.read() as tx:
-        for where, values in _within("group_name", groups, 0):
+        for where, values in _within(groups, 0):
             if "closed_at IS NULL" in where:
                 rows = tx.all(f"SELECT reserved_at, id FROM session WHERE {where}", *values)  # noqa: S608
                 ids += [(row[0], row[1]) for row in rows]
