@@ -8,10 +8,13 @@ import sys
 from pathlib import Path
 
 from hub_groups.config import HubGroups
+from hub_groups.web import BURST, PER_SECOND
+from hub_quotas.access import SCOPES
 from hub_quotas.config import HubQuotas
 from hub_quotas.limits import CHARGED_GROUP, GRACE, KEYS
 from hub_quotas.messages import SCOPE_TITLES
 from hub_quotas.metrics import FAMILIES
+from hub_quotas.operations import OPERATIONS
 from hub_quotas.policy import DEFAULT_GROUP
 from hub_quotas.quantities import RESOURCES, TIME, say_duration
 from hub_quotas.refusal import REFUSALS
@@ -38,6 +41,19 @@ def limits() -> str:
         how = inspect.cleandoc(found.parse.__doc__ or "").splitlines()[0]
         window = ", and a window" if found.kind == TIME else ""
         rows.append(f"| `{key}` | {SCOPE_TITLES[scope]} | {found.unit} | {how}{window} |")
+    return "\n".join(rows)
+
+
+def scopes() -> str:
+    rows = ["| scope | what it lets its holder do |", "| --- | --- |"]
+    rows += [f"| `{name}` | {about['description']} |" for name, about in SCOPES.items()]
+    return "\n".join(rows)
+
+
+def operations() -> str:
+    rows = ["| operation | what it does | who may |", "| --- | --- | --- |"]
+    for one in OPERATIONS:
+        rows.append(f"| `{one.method} {one.path}` | {one.summary} | {one.who.value} |")
     return "\n".join(rows)
 
 
@@ -127,6 +143,19 @@ group sets itself wins over its plan, limit by limit. Prices are for an hour of 
 of one of anything else, in the hub's currency, from a day on; a running server keeps the price it
 started with. A boost holds instead of a limit with the same window, for one member or for all,
 until the end of a day or until a time (`2026-12-18T14:00`, in the hub's time zone).
+
+## Roles and scopes
+
+{scopes()}
+
+## REST API
+
+Below `/services/quotas/api`. The hub serves the whole description there as a page, and as
+`openapi.json` (OpenAPI 3.1). A slash in a group's name is written `%2F`. Errors are problem details
+(RFC 9457). A user can make {BURST} changes at once, and {PER_SECOND} more each second; services are
+not held to that.
+
+{operations()}
 
 ## The charged group
 

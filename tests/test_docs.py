@@ -49,6 +49,7 @@ def test_the_lines_for_any_hub_attach_everything(fresh_hub, tmp_path):
         *("service_url", "db.example.org", "HubQuotas.policy", "hub_quotas.cgroups"),
         "DASK_GATEWAY_TOKEN",
         "PROMETHEUS_TOKEN",
+        "quota-admins",
     )
     other = [block for block in rest if block != snippet and not any(w in block for w in elsewhere)]
     assert len(rest) == len(other) + 1 + len(elsewhere), "each block is run here, or there"
@@ -68,6 +69,21 @@ def test_the_settings_of_the_how_to_hold(fresh_hub):
     assert (limit.key, limit.amount) == ("group.servers", 50)
 
 
+def test_the_roles_of_the_how_to_hold(fresh_hub):
+    (roles,) = (b for b in blocks("docs/how-to.md", "python") if "quota-admins" in b)
+    keep = ("ours = list(c.JupyterHub.load_roles)\n", "\nc.JupyterHub.load_roles += ours\n")
+    hub = fresh_hub("snippet", config=roles.join(keep) + blocks("README.md", "python")[0])
+    hub.limits("earth-sciences/geo-101: {member.servers: 1}")
+    may = {"operations": 200, "finance": 200, "tutors": 403}
+    for group, plans in may.items():
+        visitor = hub.login(f"of-{group}")
+        hub.api(f"groups/{group}/users", "POST", json={"users": [visitor.user]})
+        geo = visitor.get("services/quotas/groups/earth-sciences/geo-101")
+        assert geo.status_code == 200, group
+        assert ("Save" in geo.text) == (group != "finance")
+        assert visitor.get("services/quotas/plans").status_code == plans
+
+
 def test_the_commands_of_a_service_hold_and_release(fresh_hub, monkeypatch):
     """In one shell, one block after the other, with the hub's address in place of the example's."""
     monkeypatch.setenv("DASK_GATEWAY_TOKEN", TOKEN + "dask")
@@ -80,7 +96,7 @@ def test_the_commands_of_a_service_hold_and_release(fresh_hub, monkeypatch):
         script = script.replace("https://hub.example.org/", hub.base)
         done = subprocess.run(["bash", "-eu"], input=script, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
-        said.append(re.findall(r'"granted": ({.*?})', done.stdout))
+        said.append(re.findall(r'"granted": ?({.*?})', done.stdout))
     both = {"servers": "1", "cpu": "2", "memory": "4G"}
     first, rest = ([json.loads(granted) for granted in each] for each in said)
     less = {**both, "cpu": "1"}
