@@ -17,6 +17,7 @@ from . import (
     groups_api,
     members_api,
     more_api,
+    notices_api,
     policy_api,
     reports_api,
     reservations_api,
@@ -27,6 +28,7 @@ from .desk import QuotaRest
 
 OPERATIONS: tuple[Operation, ...] = (
     *usage_api.OPERATIONS,
+    *notices_api.OPERATIONS,
     *groups_api.OPERATIONS,
     *members_api.OPERATIONS,
     *more_api.OPERATIONS,

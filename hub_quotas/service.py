@@ -25,7 +25,6 @@ from .group_page import GroupPage
 from .groups_page import GroupsPage
 from .latest import overviews
 from .metrics_page import MetricsPage, exposition_of
-from .notices_api import NoticesApi
 from .policy_pages import ExchangePage, PlansPage, PricesPage
 from .pruning import keep_pruning
 from .reports_page import ReportPage, ReportsPage
@@ -61,11 +60,6 @@ def routes(context: Context) -> Routes:
         (f"{context.prefix}asks", AsksPage, shared),
         (f"{context.prefix}boosts", BoostsPage, shared),
         (f"{context.prefix}metrics", MetricsPage, {"context": context}),
-        (
-            f"{context.prefix}api/notices",
-            NoticesApi,
-            {"context": context, "open_store": lambda: ledger_of(context)},
-        ),
         *operations.routes(context, shared),
         (f"{context.prefix}api/.*", NoSuchAddress, {"context": context}),
     ]

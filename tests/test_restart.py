@@ -94,4 +94,4 @@ def test_a_user_who_is_renamed_is_the_same_to_the_ledger(start_hub):
     ]
     assert both[0] > 0 and both[1] == 0
     ended, running = (s for s in hub.ledger().sessions() if s.user in ("maiden", "married"))
-    assert (ended.user, running.user) == ("maiden", "married"), "what was, was under the old name"
+    assert (ended.user, running.user) == ("married", "married"), "history goes with the user"
