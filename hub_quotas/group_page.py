@@ -20,7 +20,7 @@ from .burndown import BurnDown, picture
 from .changes import GROUP_ENTRY, documents, put
 from .desk import QuotaPage, no_such_group, say_conflict
 from .history import running, what_if
-from .limit_fields import Field, fields, read_typed, typed_limits
+from .limit_fields import Field, fields, merged, read_typed, typed_limits
 from .limits import KEYS, PolicyError
 from .members import member_limit, members
 from .messages import of
@@ -277,8 +277,7 @@ def _entry(
     """The group's entry as a form makes it: what the form does not name stays."""
     entry = (GROUP_ENTRY, name)
     document = dict(documents(before).get(entry, {}))
-    shown = "version" in form  # the whole form, not one limit of the first steps
-    document["limits"] = limits if shown else {**document.get("limits", {}), **limits}
+    document["limits"] = merged(document.get("limits", {}), typed_limits(form), limits)
     for field in ("plan", "parent"):
         if field in form:
             document[field] = form[field].strip()

@@ -89,6 +89,13 @@ def read_typed(group: str, typed: Mapping[str, str]) -> tuple[dict[str, Any], di
     return read, wrong
 
 
+def merged(before: Mapping[str, Any], typed: Mapping[str, str], read: Mapping[str, Any]) -> Any:
+    """The `limits` of a document after a form: what the form does not name stays, what it empties
+    goes."""
+    kept = {key: value for key, value in before.items() if key not in typed}
+    return {**kept, **read}
+
+
 def fields(
     policy: Policy,
     access: Access,

@@ -17,7 +17,7 @@ from .changes import GROUP_ENTRY, PLAN, PRICES, Entry, differences, documents, p
 from .desk import QuotaPage, say_conflict
 from .files import FileError, parse_text
 from .history import what_if
-from .limit_fields import read_typed, texts_of, typed_limits
+from .limit_fields import merged, read_typed, texts_of, typed_limits
 from .limits import KEYS, PolicyError
 from .policies import Conflict, Held
 from .policy import Policy, print_policy, print_prices
@@ -60,19 +60,20 @@ class PlansPage(PolicyPage):
             await self._show_plans(typed=form, wrong=why)
             return
         gone = form.get("action") == "remove"
-        document = None if gone else {"limits": read}
+
+        def change(policy: Policy) -> Policy:
+            limits = documents(policy).get(entry, {}).get("limits", {})
+            limits = merged(limits, typed_limits(form), read)
+            return put(policy, {entry: None if gone else {"limits": limits}})
+
         if "check" in form:
             before = await self.policy()
-            after = put(before, {entry: document})
+            after = change(before)
             found = await asyncio.to_thread(what_if, self.store, before, after)
             await self._show_plans(typed=form, done=found.text)
             return
         try:
-            await self.edit(
-                lambda policy: put(policy, {entry: document}),
-                form.get("why", ""),
-                self.expected(entry),
-            )
+            await self.edit(change, form.get("why", ""), self.expected(entry))
         except _WRONG as error:
             self.set_status(400)
             await self._show_plans(typed=form, wrong=str(error))
