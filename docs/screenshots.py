@@ -6,6 +6,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Callable
+from datetime import date, timedelta
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -29,10 +30,14 @@ RUNNING = {
 
 def change_a_budget(page: Page) -> None:
     """With the what-if; nothing is saved."""
-    page.get_by_role("textbox", name="GPU-hours, the whole group").fill("60 per 30d")
+    page.get_by_role("textbox", name="GPU-hours, the whole group").fill("40 per 30d")
     page.get_by_text("would have refused").wait_for()
     page.locator("#limits").scroll_into_view_if_needed()
     page.evaluate("document.activeElement.blur()")
+
+
+def go_to_its_members(page: Page) -> None:
+    page.evaluate("document.getElementById('boosts-title').scrollIntoView()")
 
 
 def import_a_policy(page: Page) -> None:
@@ -44,6 +49,8 @@ def import_a_policy(page: Page) -> None:
 
 def ask(page: Page) -> None:
     page.get_by_label("How much you need in all").fill("80")
+    page.get_by_label("Until the end of").fill(f"{date.today() + timedelta(days=14)}")
+    page.get_by_label("What for").fill("Two long runs for my thesis")
     page.get_by_text("You ask for").wait_for()
     page.evaluate("document.activeElement.blur()")
 
@@ -59,25 +66,26 @@ Act = Callable[[Page], None]
 
 # Name of the picture: who looks, at which page, what they do there, and how high it is at most.
 PAGES: dict[str, tuple[str, str, Act | None, int]] = {
-    "usage": ("sam", QUOTAS, None, 1300),
+    "usage": ("sam", QUOTAS, None, 1000),
     "home": ("sam", "hub/home", None, 420),
     "ask": ("sam", f"{QUOTAS}ask?group={GEO}&limit=member.cpu-hours", ask, 1100),
-    "groups": ("admin", f"{QUOTAS}groups", None, 1000),
-    "group": ("admin", f"{QUOTAS}groups/{GEO}", None, 1400),
+    "groups": ("admin", f"{QUOTAS}groups", None, 960),
+    "group": ("admin", f"{QUOTAS}groups/{GEO}", None, 1150),
+    "group-members": ("prof-ada", f"{QUOTAS}groups/{GEO}", go_to_its_members, 0),
     "what-if": ("admin", f"{QUOTAS}groups/{GEO}", change_a_budget, 0),
     "asks": ("prof-ada", f"{QUOTAS}asks", None, 1000),
-    "boosts": ("prof-ada", f"{QUOTAS}boosts?group={GEO}", None, 700),
+    "boosts": ("prof-ada", f"{QUOTAS}boosts?group={GEO}", None, 420),
     "audit": ("admin", f"{QUOTAS}audit", None, 900),
-    "plans": ("admin", f"{QUOTAS}plans", None, 1100),
-    "prices": ("admin", f"{QUOTAS}prices", None, 700),
+    "plans": ("admin", f"{QUOTAS}plans", None, 900),
+    "prices": ("admin", f"{QUOTAS}prices", None, 520),
     "import": ("admin", f"{QUOTAS}policy", import_a_policy, 900),
-    "reports": ("admin", f"{QUOTAS}reports", None, 900),
-    "report": ("admin", f"{QUOTAS}reports/{GEO}", None, 1300),
+    "reports": ("admin", f"{QUOTAS}reports", None, 500),
+    "report": ("admin", f"{QUOTAS}reports/{GEO}", None, 1000),
     "api": ("admin", f"{QUOTAS}api/", None, 900),
     "memberships": ("prof-ada", "services/groups/", None, 900),
     "launch": ("prof-ada", f"services/launch/?file=first-map.ipynb&group={GEO}", None, 1100),
-    "not-found": ("sam", f"{QUOTAS}groups/{GEO}", None, 400),
-    "once-more": ("admin", f"{QUOTAS}groups/library", end_the_login, 700),
+    "not-found": ("sam", f"{QUOTAS}groups/{GEO}", None, 240),
+    "once-more": ("admin", f"{QUOTAS}groups/library", end_the_login, 500),
 }
 DARK = ("groups", "group")
 SMALL = ("usage", "groups", "group", "ask")

@@ -64,7 +64,7 @@ groups:
   earth-sciences: {{managers: [dean-chen], limits: {{group.cost: 500 per month, group.gpu: 6}}}}
   {GEO}:
     plan: course-small
-    limits: {{group.gpu: 4, group.gpu-hours: 250 per 30d, member.gpu: 1, group.memory: 192G}}
+    limits: {{group.gpu: 4, group.gpu-hours: 80 per 30d, member.gpu: 1, group.memory: 192G}}
   {LAB}: {{plan: lab, limits: {{group.cost: 260 per month}}}}
   physics: {{managers: [prof-cy]}}
   {OPTICS}: {{plan: course-small, limits: {{group.cpu-hours: 900 per 30d, server.idle: 2h}}}}
@@ -123,8 +123,8 @@ def live(hub: Hub) -> None:
             store.close_session(id, "idle" if number % 5 == 0 else "stopped")
     for days, who, group, key, value, why in (
         (12, "jo", "earth-sciences", "group.gpu", 8, "Two more cards have come"),
-        (9, "admin", GEO, "group.gpu-hours", "300 per 30d", "Exam week, asked by Ada"),
-        (3, "prof-ada", GEO, "member.gpu-hours", "40 per 30d", "So that all get their share"),
+        (9, "admin", GEO, "group.gpu-hours", "100 per 30d", "Exam week, asked by Ada"),
+        (3, "prof-ada", GEO, "member.gpu-hours", "20 per 30d", "So that all get their share"),
     ):
         clock.at = present - days * DAY
         by = By(who, "page", why, "10.0.0.9")
