@@ -131,7 +131,7 @@ def a_form_that_is_wrong(page: Page, hub: Hub) -> None:
 
 def a_form_that_is_checked(page: Page, hub: Hub) -> None:
     page.goto(hub.base + GROUP_PATH)
-    page.get_by_label("GPU-hours, the whole group").fill("50 a month")
+    page.get_by_label("GPU-hours, the whole group").fill("40 per 30d")
     page.get_by_text("this would have refused").wait_for()
     page.get_by_text("Which starts").click()
 
