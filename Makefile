@@ -33,7 +33,7 @@ format: $(VENV)/.dev ## put the code into shape
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-screenshots: $(VENV)/.dev $(VENV)/.package ## make the pictures in docs/images from the running demo
+screenshots: $(VENV)/.dev $(VENV)/.package ## make the pictures in docs/images
 	$(BIN)/python docs/screenshots.py
 
 clean: ## remove what was set up, and the demo's data

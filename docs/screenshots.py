@@ -1,55 +1,146 @@
-"""Make the pictures in docs/images from the running demo: `make screenshots`."""
+"""Make the pictures in docs/images: `make screenshots`. A hub with a past of 30 days is made up for
+it (tests/town.py), so that the pages look as they do on a hub that is used."""
 
 from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Callable
+from datetime import date, timedelta
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
+import town  # noqa: E402
 from chromium import open_chromium  # noqa: E402
-from hubs import Demo  # noqa: E402
-from test_demo import in_lab, log_in, start  # noqa: E402
+from hubs import Hub  # noqa: E402
+from playwright.sync_api import Browser, Page  # noqa: E402
+from test_axe import log_in  # noqa: E402
+from town import GEO  # noqa: E402
+
+QUOTAS = "services/quotas/"
+DESK = {"viewport": {"width": 1000, "height": 760}}
+PHONE = {"viewport": {"width": 360, "height": 740}}
+RUNNING = {
+    **{"sam": "small", "ana": "gpu", "ben": "gpu", "eli": "large", "fay": "small"},
+    **{"kim": "large", "mia": "large", "quin": "small", "tom": "small"},
+}
 
 
-def main(folder: Path) -> None:
+def change_a_budget(page: Page) -> None:
+    """With the what-if; nothing is saved."""
+    page.get_by_role("textbox", name="GPU-hours, the whole group").fill("40 per 30d")
+    page.get_by_text("would have refused").wait_for()
+    page.locator("#limits").scroll_into_view_if_needed()
+    page.evaluate("document.activeElement.blur()")
+
+
+def go_to_its_members(page: Page) -> None:
+    page.evaluate("document.getElementById('boosts-title').scrollIntoView()")
+
+
+def import_a_policy(page: Page) -> None:
+    text = "group,plan,managers,group.gpu-hours\nlibrary,course-small,li,40 per month\n"
+    page.get_by_label("or its text").last.fill(text)
+    page.get_by_role("button", name="Show what would change").last.click()
+    page.get_by_role("heading", name="What would change").wait_for()
+
+
+def ask(page: Page) -> None:
+    page.get_by_label("How much you need in all").fill("80")
+    page.get_by_label("Until the end of").fill(f"{date.today() + timedelta(days=14)}")
+    page.get_by_label("What for").fill("Two long runs for my thesis")
+    page.get_by_text("You ask for").wait_for()
+    page.evaluate("document.activeElement.blur()")
+
+
+def end_the_login(page: Page) -> None:
+    page.context.clear_cookies()
+    page.get_by_label("Why, for the record").first.fill("Exam week")
+    page.get_by_role("button", name="Save").click()
+    page.get_by_role("heading", name="Nothing is lost").wait_for()
+
+
+Act = Callable[[Page], None]
+
+# Name of the picture: who looks, at which page, what they do there, and how high it is at most.
+PAGES: dict[str, tuple[str, str, Act | None, int]] = {
+    "usage": ("sam", QUOTAS, None, 1000),
+    "home": ("sam", "hub/home", None, 420),
+    "ask": ("sam", f"{QUOTAS}ask?group={GEO}&limit=member.cpu-hours", ask, 1100),
+    "groups": ("admin", f"{QUOTAS}groups", None, 960),
+    "group": ("admin", f"{QUOTAS}groups/{GEO}", None, 1150),
+    "group-members": ("prof-ada", f"{QUOTAS}groups/{GEO}", go_to_its_members, 0),
+    "what-if": ("admin", f"{QUOTAS}groups/{GEO}", change_a_budget, 0),
+    "asks": ("prof-ada", f"{QUOTAS}asks", None, 1000),
+    "boosts": ("prof-ada", f"{QUOTAS}boosts?group={GEO}", None, 420),
+    "audit": ("admin", f"{QUOTAS}audit", None, 900),
+    "plans": ("admin", f"{QUOTAS}plans", None, 900),
+    "prices": ("admin", f"{QUOTAS}prices", None, 520),
+    "import": ("admin", f"{QUOTAS}policy", import_a_policy, 900),
+    "reports": ("admin", f"{QUOTAS}reports", None, 500),
+    "report": ("admin", f"{QUOTAS}reports/{GEO}", None, 1000),
+    "api": ("admin", f"{QUOTAS}api/", None, 900),
+    "memberships": ("prof-ada", "services/groups/", None, 900),
+    "launch": ("prof-ada", f"services/launch/?file=first-map.ipynb&group={GEO}", None, 1100),
+    "not-found": ("sam", f"{QUOTAS}groups/{GEO}", None, 240),
+    "once-more": ("admin", f"{QUOTAS}groups/library", end_the_login, 500),
+}
+DARK = ("groups", "group")
+SMALL = ("usage", "groups", "group", "ask")
+
+
+def picture(browser: Browser, hub: Hub, name: str, file: Path, **options: object) -> None:
+    user, path, act, most = PAGES[name]
+    context = browser.new_context(**options, locale="en-GB", reduced_motion="reduce")
+    page = log_in(context.new_page(), hub, user)
+    page.goto(hub.base + path)
+    if act:
+        act(page)
+    if not most:
+        page.screenshot(path=file)
+    else:
+        size = page.evaluate("[innerWidth, document.documentElement.scrollHeight]")
+        clip = {"x": 0, "y": 0, "width": size[0], "height": min(size[1], most)}
+        page.screenshot(path=file, full_page=True, clip=clip)
+    context.close()
+
+
+def first_steps(browser: Browser, folder: Path) -> None:
+    """A hub on which nothing is limited yet."""
+    with tempfile.TemporaryDirectory() as data:
+        hub = Hub(Path(data), "town")
+        hub.start()
+        try:
+            page = log_in(browser.new_page(**DESK), hub, "admin")
+            page.goto(f"{hub.base}{QUOTAS}groups")
+            page.screenshot(path=folder / "first-steps.png")
+        finally:
+            hub.end()
+
+
+def main(folder: Path, wanted: list[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as data, open_chromium() as browser:
-        demo = Demo(Path(data))
-        demo.start()
+        hub = Hub(Path(data), "town")
+        hub.start()
         try:
-            sam = log_in(browser.new_page(viewport={"width": 1000, "height": 640}), demo, "sam")
-            sam.goto(f"{demo.url}/hub/spawn")
-            start(sam)
-            in_lab(sam)
-            sam.goto(f"{demo.url}/hub/spawn/sam/second")
-            start(sam)
-            sam.locator(".spawn-error-msg").wait_for()
-            sam.screenshot(path=folder / "refused.png")
-            sam.goto(f"{demo.url}/services/quotas/")
-            sam.screenshot(path=folder / "usage.png", full_page=True)
-            dark = {"viewport": {"width": 1000, "height": 640}, "color_scheme": "dark"}
-            admin = log_in(browser.new_page(**dark), demo, "admin")
-            admin.goto(f"{demo.url}/services/quotas/groups")
-            admin.screenshot(path=folder / "limits-dark.png", full_page=True)
-            phone = log_in(browser.new_page(viewport={"width": 360, "height": 740}), demo, "admin")
-            for name in ("quotas/", "quotas/groups", "groups/", "launch/"):
-                phone.goto(f"{demo.url}/services/{name}")
-                phone.screenshot(path=folder / f"phone-{name.strip('/').replace('/', '-')}.png")
-            page = log_in(browser.new_page(viewport={"width": 1000, "height": 700}), demo, "admin")
-            page.goto(f"{demo.url}/services/quotas/groups")
-            page.screenshot(path=folder / "limits.png")
-            page.goto(f"{demo.url}/services/groups/")
-            page.screenshot(path=folder / "groups.png")
-            page.goto(f"{demo.url}/services/launch/?file=first-map.ipynb&profile=small")
-            page.screenshot(path=folder / "launch.png", full_page=True)
-            page.goto(demo.book)
-            page.screenshot(path=folder / "book.png")
+            town.live(hub)
+            town.work(hub, RUNNING)
+            for name in wanted or PAGES:
+                picture(browser, hub, name, folder / f"{name}.png", **DESK)
+            for name in (one for one in DARK if one in (wanted or DARK)):
+                picture(
+                    browser, hub, name, folder / f"{name}-dark.png", **DESK, color_scheme="dark"
+                )
+            for name in (one for one in SMALL if one in (wanted or SMALL)):
+                picture(browser, hub, name, folder / f"{name}-phone.png", **PHONE)
         finally:
-            demo.stop()
+            hub.end()
+        if not wanted:
+            first_steps(browser, folder)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "images")
+    main(ROOT / "docs" / "images", sys.argv[1:])

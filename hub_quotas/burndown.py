@@ -50,11 +50,14 @@ def picture(burn: BurnDown, title: str) -> str:
             f'<polyline class="burn-ahead" points="{place(now, burn.used[-1])}'
             f' {place(burn.runs_out, burn.amount)}"/>'
         )
-        x, y = place(burn.runs_out, burn.amount).split(",")
-        parts.append(f'<circle class="burn-end" cx="{x}" cy="{y}" r="4"/>')
-    x, y = place(now, burn.used[-1]).split(",")
-    parts.append(f'<circle class="burn-now" cx="{x}" cy="{y}" r="3"/>')
+        parts.append(_dot("burn-end", place(burn.runs_out, burn.amount)))
+    parts.append(_dot("burn-now", place(now, burn.used[-1])))
     return (
         f'<svg class="burn" viewBox="0 0 {_WIDTH} {_HEIGHT}" preserveAspectRatio="none" role="img">'
         f"<title>{escape(title)}</title>{''.join(parts)}</svg>"
     )
+
+
+def _dot(kind: str, place: str) -> str:
+    """A line of no length with round ends: the picture is stretched, and a circle would be too."""
+    return f'<path class="{kind}" d="M{place}h0"/>'

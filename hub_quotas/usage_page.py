@@ -62,7 +62,6 @@ class UsagePage(QuotaPage):
             page=page,
             pages=max(1, -(-found.history.total // PAGE)),
             managers=await asyncio.to_thread(self._managers, found),
-            sees_groups=self.access.reads or bool(self.access.managed),
             in_no_group=not self.current_user.get("groups"),
             hub=self.store.hub,
             zone=self.store.zone,

@@ -63,6 +63,7 @@ for (const field of document.querySelectorAll("[data-submit]")) {
   field.addEventListener("change", () => field.form.requestSubmit());
 }
 for (const box of document.querySelectorAll("input[data-all]")) {
+  box.closest("[hidden]").hidden = false; // it does nothing where there is no script
   box.addEventListener("change", () => {
     for (const other of document.querySelectorAll(`input[name="${box.dataset.all}"]`)) other.checked = box.checked;
   });
