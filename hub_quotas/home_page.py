@@ -14,7 +14,7 @@ import jinja2
 from jupyterhub.handlers.pages import HomeHandler
 from jupyterhub.utils import url_path_join
 
-from hub_groups.words import _
+from hub_groups.words import _, choose, speak
 
 from .decision import Check
 from .messages import headline, title
@@ -121,6 +121,7 @@ class WithSummary(HomeHandler):
         return super().render_template(name, sync, **ns)
 
     async def _home(self, ns: dict[str, Any]) -> str:
+        speak(choose(self.request.headers.get("Accept-Language", "")))
         theirs = self.get_template("home.html")
         summary = await self.quota_summary.show(self.current_user)
         if summary:
