@@ -7,7 +7,7 @@ import html
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hub_groups.words import _
+from hub_groups.words import _, language
 
 from .decision import Check, Decision
 from .limits import CHARGED_GROUP, SERVER, Limit
@@ -49,7 +49,8 @@ async def what_is_left(spawner: Any, groups: Sequence[str], chosen: str | None) 
         if ends or any(decision.checks for decision in decisions)
     )
     heading = html.escape(_("What is left"))
-    return f'<section class="mb-3" aria-label="{heading}">{shown}</section>{field}'
+    section = f'<section class="mb-3" aria-label="{heading}" lang="{language()}">'
+    return f"{section}{shown}</section>{field}"
 
 
 def _explain(
@@ -132,7 +133,8 @@ def _group_choice(groups: Sequence[str], chosen: str | None) -> str:
     label = html.escape(_("Charge to"))
     first = html.escape(_("The first of my groups that has room"))
     return (
-        f'<div class="mb-3"><label class="form-label" for="{CHARGED_GROUP}">{label}</label>'
+        f'<div class="mb-3" lang="{language()}">'
+        f'<label class="form-label" for="{CHARGED_GROUP}">{label}</label>'
         f'<select class="form-select" id="{CHARGED_GROUP}" name="{CHARGED_GROUP}">'
         f'<option value="">{first}</option>{"".join(options)}'
         "</select></div>"

@@ -369,7 +369,6 @@ class QuotaMixin:
         After a refusal there is always a form: a hub without one would start the server at once
         with default options when a link's options were refused, and charge another group.
         """
-        self.speak()
         form: str = await maybe_future(super().get_options_form())  # type: ignore[misc]
         groups = self.groups()
         if not form and len(groups) < 2:
