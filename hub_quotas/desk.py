@@ -15,7 +15,7 @@ from hub_groups import rest
 from hub_groups.rest import Refusal
 from hub_groups.store import GroupStore
 from hub_groups.web import Context, Page, Visit
-from hub_groups.words import _
+from hub_groups.words import _, pgettext
 
 from .access import Access, NotAllowed, Who, access_of, check_changes
 from .changes import Entry, document_differences
@@ -180,6 +180,7 @@ class QuotaPage(Desk, Page):
             "say_when": self.say_when,
             "say_used": say_used,
             "say_entry": say_entry,
+            "say_via": say_via,
             "change_said": lambda change: document_differences(change.before, change.after),
             "quota_nav": self._nav(),
             "money": partial(money, currency=self.context.settings["currency"]),
@@ -263,6 +264,17 @@ def say_conflict(error: Conflict) -> str:
     return _("{who} has changed {what} since you opened it. Look at it again.").format(
         who=change.by.who, what=say_entry(change.entry)
     )
+
+
+def say_via(via: str) -> str:
+    """Where a change was made."""
+    known = {
+        "page": pgettext("made by", "page"),
+        "cli": pgettext("made by", "cli"),
+        "config": pgettext("made by", "config"),
+        "rename": pgettext("made by", "rename"),
+    }
+    return known.get(via, via)
 
 
 def no_such_group() -> str:
