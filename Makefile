@@ -14,9 +14,9 @@ else
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: help demo test lint format screenshots clean
+.PHONY: help demo test lint format translations screenshots clean
 help: ## what there is to make
-	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.demo $(VENV)/.package ## start a hub with a sample world on this machine (PORT=8000)
 	@PORT=$(PORT) $(BIN)/python examples/demo/run.py
@@ -32,6 +32,9 @@ lint: $(VENV)/.dev ## check format, style and types
 format: $(VENV)/.dev ## put the code into shape
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+translations: $(VENV)/.dev $(VENV)/.package ## bring the catalogues of texts up to date
+	$(BIN)/python docs/translations.py
 
 screenshots: $(VENV)/.dev $(VENV)/.package ## make the pictures in docs/images
 	$(BIN)/python docs/screenshots.py

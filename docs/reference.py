@@ -12,7 +12,7 @@ from hub_groups.web import BURST, PER_SECOND
 from hub_quotas.access import SCOPES
 from hub_quotas.config import HubQuotas
 from hub_quotas.limits import CHARGED_GROUP, GRACE, KEYS
-from hub_quotas.messages import SCOPE_TITLES
+from hub_quotas.messages import scope_titles
 from hub_quotas.metrics import FAMILIES
 from hub_quotas.operations import OPERATIONS
 from hub_quotas.policy import DEFAULT_GROUP
@@ -40,7 +40,7 @@ def limits() -> str:
         found = RESOURCES[name]
         how = inspect.cleandoc(found.parse.__doc__ or "").splitlines()[0]
         window = ", and a window" if found.kind == TIME else ""
-        rows.append(f"| `{key}` | {SCOPE_TITLES[scope]} | {found.unit} | {how}{window} |")
+        rows.append(f"| `{key}` | {scope_titles()[scope]} | {found.unit} | {how}{window} |")
     return "\n".join(rows)
 
 

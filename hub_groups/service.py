@@ -7,8 +7,10 @@ from collections import defaultdict
 
 from tornado import web
 
+from .memberships import MANAGER, MANUAL, MEMBER
 from .store import GroupStore, Standing, open_store
 from .web import Context, Page, Routes
+from .words import _
 
 
 class GroupsPage(Page):
@@ -26,7 +28,22 @@ class GroupsPage(Page):
         else:
             managed = await asyncio.to_thread(self.store.managed_by, self.user)
             others = await asyncio.to_thread(self.store.standings, None, managed)
-        self.show("groups.html", mine=mine, by_group=_by_group(others))
+        self.show(
+            "groups.html",
+            mine=mine,
+            by_group=_by_group(others),
+            say_role=say_role,
+            say_source=say_source,
+        )
+
+
+def say_role(role: str) -> str:
+    return {MEMBER: _("member"), MANAGER: _("manager")}.get(role, role)
+
+
+def say_source(source: str) -> str:
+    """Where a membership is from: `manual`, or the name of a login or a roster."""
+    return _("manual") if source == MANUAL else source
 
 
 def _by_group(standings: list[Standing]) -> dict[str, list[Standing]]:

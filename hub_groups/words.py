@@ -34,14 +34,19 @@ def language() -> str:
     return _language.get()
 
 
-def in_english(call: Callable[..., T], *values: object) -> T:
-    """`call(*values)`, for somebody of whom nobody knows what they read."""
+def speaking(language: str, call: Callable[..., T], *values: object) -> T:
+    """`call(*values)` in a language, which nothing after it speaks."""
 
-    def speaking() -> T:
-        speak("en")
+    def run() -> T:
+        speak(language)
         return call(*values)
 
-    return copy_context().run(speaking)
+    return copy_context().run(run)
+
+
+def in_english(call: Callable[..., T], *values: object) -> T:
+    """`call(*values)`, for somebody of whom nobody knows what they read."""
+    return speaking("en", call, *values)
 
 
 def choose(accepted: str) -> str:

@@ -37,6 +37,7 @@ def activate(c: Any) -> None:
     from .home_page import Summary, put_around_home
     from .reconcile import keep_reconciling
     from .refusal import quiet_logs
+    from .spawn_language import speak_on_spawn_pages
     from .spawner import with_quotas
     from .transaction import LedgerError
 
@@ -77,6 +78,7 @@ def activate(c: Any) -> None:
         serve_pages(app, pages, groups.service_url)
         usage = f"{app.base_url}services/quotas/"
         put_around_home(app, Summary(quotas.store, usage))
+        speak_on_spawn_pages(app)
         banner = Banner(quotas.store, usage)
         app.template_vars = banner.beside(app.template_vars)
         banner.start()

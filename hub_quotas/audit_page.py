@@ -106,6 +106,6 @@ async def undo(desk: Any, version: int) -> int:
     together: Sequence[Change] = await asyncio.to_thread(desk.store.made_with, known)
     if not any(visible(desk.access, policy, change) for change in together):
         raise web.HTTPError(404, _("There is no such change, or it is not yours to see."))
-    why = _("undo of change {version}").format(version=version)
+    why = f"undo of change {version}"  # stored, so in English
     await asyncio.to_thread(desk.store.undo, together, desk.by(why), desk.may_become)
     return len(together)

@@ -12,6 +12,8 @@ from typing import Any
 
 from jupyterhub.user import User
 
+from hub_groups.words import _
+
 from .notices import Notices, Told
 from .notices_api import SHOWN
 from .off_loop import off_loop
@@ -132,6 +134,9 @@ class Banner:
 def in_html(texts: list[str], usage: str) -> str:
     """A few texts and where there is more, for the yellow box at the top of a page."""
     shown = [html.escape(text) for text in texts[:_MOST]]
-    more = f"{len(texts) - _MOST} more in " if len(texts) > _MOST else ""
-    link = f'{more}<a class="alert-link" href="{html.escape(usage)}">My usage</a>'
+    page = html.escape(_("My usage"))
+    link = f'<a class="alert-link" href="{html.escape(usage)}">{page}</a>'
+    if len(texts) > _MOST:
+        text = html.escape(_("{n} more in {page}"))
+        link = text.format(n=len(texts) - _MOST, page=link)
     return f'<div role="status">{"<br>".join([*shown, link])}</div>'

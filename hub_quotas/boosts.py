@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from hub_groups.words import _
+
 from .limits import GROUP, Limit, PolicyError, parse_limit
 from .windows import YEARS, day_end, instant
 
@@ -78,7 +80,7 @@ def parse_boosts(group: str, entries: Any, place: tuple[str, ...]) -> tuple[Boos
         return ()
     example = "- {limit: member.cpu-hours, amount: 80 per 7d, until: 2026-12-01}"
     if not isinstance(entries, list) or not all(isinstance(e, Mapping) for e in entries):
-        raise PolicyError(place, f"write a list: {example}")
+        raise PolicyError(place, _("write a list: {example}").format(example=example))
     return tuple(
         _parse(group, entry, (*place, str(number))) for number, entry in enumerate(entries, 1)
     )
@@ -88,12 +90,17 @@ def _parse(group: str, entry: Mapping[Any, Any], place: tuple[str, ...]) -> Boos
     for key in entry:
         if key not in _KEYS:
             known = ", ".join(_KEYS)
-            raise PolicyError((*place, str(key)), f"there is nothing of that name here: {known}.")
+            raise PolicyError(
+                (*place, str(key)),
+                _("there is nothing of that name here: {known}.").format(known=known),
+            )
     key = str(entry.get("limit") or "")
     limit = parse_limit(group, key, entry.get("amount"), (*place, "amount" if key else "limit"))
     member = str(entry.get("member") or "")
     if member and limit.scope == GROUP:
-        why = f"{limit.key} is what all members use together; leave the member out."
+        why = _("{key} is what all members use together; leave the member out.").format(
+            key=limit.key
+        )
         raise PolicyError((*place, "member"), why)
     until = parse_until(entry.get("until"), (*place, "until"))
     return Boost(limit, until, member, str(entry.get("why") or ""))
@@ -107,7 +114,9 @@ def parse_until(value: object, place: tuple[str, ...]) -> datetime.date | dateti
     """
     until = value if isinstance(value, datetime.date) else _read_until(str(value or ""), place)
     if until.year not in YEARS:
-        why = f"the year {until.year} can't be counted; write one from {YEARS[0]} to {YEARS[-1]}."
+        why = _("the year {year} can't be counted; write one from {first} to {last}.").format(
+            year=until.year, first=YEARS[0], last=YEARS[-1]
+        )
         raise PolicyError(place, why)
     return until
 
@@ -117,7 +126,9 @@ def _read_until(text: str, place: tuple[str, ...]) -> datetime.date:
     try:
         return kind.fromisoformat(text)
     except ValueError:
-        why = f"'{text}' is not a day or time; write 2026-12-01 or 2026-12-01T14:00."
+        why = _("'{text}' is not a day or time; write 2026-12-01 or 2026-12-01T14:00.").format(
+            text=text
+        )
         raise PolicyError(place, why) from None
 
 

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta, tzinfo
 from decimal import Decimal
 
+from hub_groups.words import _
+
 from .ledger import Charge, added
 from .policy import PRICED
 from .quantities import HOUR
@@ -44,7 +46,9 @@ def parse_month(text: str) -> date:
     """
     match = _MONTH.fullmatch(text.strip())
     if not match:
-        raise WindowError(f"'{text}' is not a month; write year and month: 2026-10.")
+        raise WindowError(
+            _("'{text}' is not a month; write year and month: 2026-10.").format(text=text)
+        )
     return date(int(match[1]), int(match[2]), 1)
 
 

@@ -15,7 +15,7 @@ from hub_groups import rest
 from hub_groups.rest import Refusal
 from hub_groups.store import GroupStore
 from hub_groups.web import Context, Page, Visit
-from hub_groups.words import _
+from hub_groups.words import _, pgettext
 
 from .access import Access, NotAllowed, Who, access_of, check_changes
 from .changes import Entry, document_differences
@@ -24,15 +24,15 @@ from .directory import Directory
 from .files import FileError
 from .latest import Overviews
 from .limits import PolicyError
-from .messages import SCOPE_TITLES, headline, of, resource_title, say_group, title
+from .messages import headline, of, resource_title, say_group, scope_titles, title
 from .overview import Used
 from .policies import By, Conflict, Held, say_entry
 from .policy import DEFAULT_GROUP, Policy, group_name
 from .policy_store import now
-from .quantities import RESOURCES, say_duration
+from .quantities import RESOURCES, say_ago, say_duration
 from .store import QuotaStore, open_store
 from .transaction import LedgerError
-from .windows import read_zone, say_window
+from .windows import read_zone, say_window, short_months
 
 log = logging.getLogger("group-quotas")
 
@@ -172,13 +172,15 @@ class QuotaPage(Desk, Page):
             "name": resource_title,
             "say_group": say_group,
             "duration": say_duration,
-            "scope_titles": SCOPE_TITLES,
+            "scope_titles": scope_titles(),
             "moment": moment,
             "ago": ago,
+            "long_ago": long_ago,
             "exactly": self.exactly,
             "say_when": self.say_when,
             "say_used": say_used,
             "say_entry": say_entry,
+            "say_via": say_via,
             "change_said": lambda change: document_differences(change.before, change.after),
             "quota_nav": self._nav(),
             "money": partial(money, currency=self.context.settings["currency"]),
@@ -264,6 +266,17 @@ def say_conflict(error: Conflict) -> str:
     )
 
 
+def say_via(via: str) -> str:
+    """Where a change was made."""
+    known = {
+        "page": pgettext("made by", "page"),
+        "cli": pgettext("made by", "cli"),
+        "config": pgettext("made by", "config"),
+        "rename": pgettext("made by", "rename"),
+    }
+    return known.get(via, via)
+
+
 def no_such_group() -> str:
     return _("There is no such group here, or it is not yours to see.")
 
@@ -286,16 +299,10 @@ def say_when(at: int, present: int, zone: tzinfo) -> str:
     if when.date() == here.date():
         return _("at {time}").format(time=f"{when:%H:%M}")
     if when.year == here.year:
-        return _("on {day} {month}").format(day=when.day, month=months()[when.month - 1])
+        return _("on {day} {month}").format(day=when.day, month=short_months()[when.month - 1])
     return _("on {day} {month} {year}").format(
-        day=when.day, month=months()[when.month - 1], year=when.year
+        day=when.day, month=short_months()[when.month - 1], year=when.year
     )
-
-
-def months() -> list[str]:
-    """Their short names."""
-    names = _("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec")
-    return names.split()
 
 
 def say_used(one: Used) -> str:
@@ -324,8 +331,13 @@ def iso(at: int) -> str:
 
 
 def ago(at: int) -> str:
-    """How long ago, in words."""
+    """`3 h`: how long ago."""
     return say_duration(max(0, now() - at))
+
+
+def long_ago(at: int) -> str:
+    """`3 h ago`."""
+    return say_ago(max(0, now() - at))
 
 
 def _group(name: str) -> str:

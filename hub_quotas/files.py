@@ -8,6 +8,8 @@ from typing import Any
 
 import yaml
 
+from hub_groups.words import _
+
 from .limits import PolicyError
 from .policy import Policy, parse_policy
 
@@ -42,23 +44,35 @@ def parse_text(text: str, file: str) -> Policy:
         FileError: it is not YAML, has a key twice, or is no policy.
     """
     if _depth(text) > _DEEPEST:  # PyYAML takes minutes to say that it can't read them
-        raise FileError(f"{file}: this is not a policy: there are {_DEEPEST} brackets and more.")
+        raise FileError(
+            _("{file}: this is not a policy: there are {n} brackets and more.").format(
+                file=file, n=_DEEPEST
+            )
+        )
     try:
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
             if isinstance(event, yaml.AliasEvent):  # a few of them can stand for billions of lines
-                raise FileError(f"{file}: '*{event.anchor}' is not read; write it out.")
+                raise FileError(
+                    _("{file}: '*{name}' is not read; write it out.").format(
+                        file=file, name=event.anchor
+                    )
+                )
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         _refuse_twins(file, root)
         return parse_policy(yaml.safe_load(text))
     except yaml.MarkedYAMLError as error:
-        line_of = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise FileError(f"{file}{line_of}: this is not YAML: {error.problem}.") from None
+        line_of = _said(error.problem_mark.line) if error.problem_mark else ""
+        raise FileError(
+            _("{place}: this is not YAML: {why}.").format(
+                place=f"{file}{line_of}", why=error.problem
+            )
+        ) from None
     except PolicyError as error:
         raise FileError(f"{file}{_line(root, error.place)}: {error}") from None
     except FileError:
         raise
     except (yaml.YAMLError, RecursionError, ValueError):  # a tag's own, as of a day 2026-02-30
-        raise FileError(f"{file}: this is not YAML that can be read.") from None
+        raise FileError(_("{file}: this is not YAML that can be read.").format(file=file)) from None
 
 
 def _depth(text: str) -> int:
@@ -84,7 +98,11 @@ def _line(node: Any, place: tuple[str, ...]) -> str:
         if found is None:
             break
         line, node = found[0].start_mark.line, found[1]
-    return "" if line is None else f", line {line + 1}"
+    return "" if line is None else _said(line)
+
+
+def _said(line: int) -> str:
+    return _(", line {n}").format(n=line + 1)
 
 
 def _refuse_twins(file: str, node: Any) -> None:
@@ -99,8 +117,10 @@ def _refuse_twins(file: str, node: Any) -> None:
             if str(key.value) in seen:
                 first = seen[str(key.value)]
                 raise FileError(
-                    f"{file}, line {line}: '{key.value}' stands here a second time; the first is "
-                    f"in line {first}."
+                    _(
+                        "{file}, line {line}: '{key}' stands here a second time; the first is in "
+                        "line {first}."
+                    ).format(file=file, line=line, key=key.value, first=first)
                 )
             seen[str(key.value)] = line
             _refuse_twins(file, value)

@@ -14,7 +14,7 @@ import jinja2
 from jupyterhub.handlers.pages import HomeHandler
 from jupyterhub.utils import url_path_join
 
-from hub_groups.words import _
+from hub_groups.words import _, choose, language, speak
 
 from .decision import Check
 from .messages import headline, title
@@ -83,7 +83,8 @@ def in_html(left: Left, usage: str) -> str:
         )
     heading, link = html.escape(_("What I have left")), html.escape(_("My usage"))
     return (
-        f'<section class="container mb-4" aria-label="{heading}"><div class="border rounded p-3">'
+        f'<section class="container mb-4" aria-label="{heading}" lang="{language()}">'
+        '<div class="border rounded p-3">'
         f'<div class="d-flex flex-wrap justify-content-between column-gap-3 mb-2">'
         f'<span class="h5 mb-0">{heading}</span><a href="{html.escape(usage)}">{link}</a></div>'
         f'<div class="d-flex flex-wrap column-gap-5 row-gap-3">{"".join(parts)}</div>'
@@ -121,6 +122,7 @@ class WithSummary(HomeHandler):
         return super().render_template(name, sync, **ns)
 
     async def _home(self, ns: dict[str, Any]) -> str:
+        speak(choose(self.request.headers.get("Accept-Language", "")))
         theirs = self.get_template("home.html")
         summary = await self.quota_summary.show(self.current_user)
         if summary:

@@ -11,12 +11,15 @@ from typing import Any
 from jupyterhub.utils import maybe_future
 from traitlets import TraitError
 
+from hub_groups.words import _
+
 from .decision import Answer, Decision
+from .messages import both, things
 from .off_loop import off_loop
 from .pods import asks_for, label_value
 from .quantities import QuantityError, resource
 from .readers import as_sent, as_started, read, unshare
-from .requests import Amounts, Request
+from .requests import MEASURED, Amounts, Request
 from .spawner import QuotaMixin
 from .transaction import LedgerError
 
@@ -39,10 +42,13 @@ class ProfilesQuotaMixin(QuotaMixin):
 
     async def load_user_options(self) -> None:
         """Decide when the profile is known, before anything is made in the cluster."""
+        self.speak()
         try:
             await maybe_future(super().load_user_options())  # type: ignore[misc]
         except (KeyError, ValueError, TraitError) as error:  # an unknown profile: else a 500
-            raise self.refuse(f"No such choice: {error}", "quota-choice", 400) from None
+            raise self.refuse(
+                _("No such choice: {error}").format(error=error), "quota-choice", 400
+            ) from None
         self._granted = None
         self._granted = await self.charge()
 
@@ -110,10 +116,14 @@ class KubeQuotaMixin(ProfilesQuotaMixin):
 
     async def settle(self, pod: Any) -> Any:
         """The pod is final: it gets its labels, and what it asks for is charged."""
+        self.speak()
         if self.session_id is None:
             raise self.overtaken()
         if self._granted is not None:
-            await self._recount(as_sent(self, pod), "was changed by this hub's configuration")
+            await self._recount(
+                as_sent(self, pod),
+                _("This server's pod was changed by this hub's configuration. {change} {why}"),
+            )
         session = self.session_id
         group = self._granted.group if self._granted else (self.allowed or {}).get("group", "")
         if pod.metadata.labels is None:
@@ -124,7 +134,7 @@ class KubeQuotaMixin(ProfilesQuotaMixin):
         pod.metadata.annotations.update({GROUP_KEY: group, SESSION_KEY: session or ""})
         return pod
 
-    async def _recount(self, pod: Mapping[str, Any], who: str) -> None:
+    async def _recount(self, pod: Mapping[str, Any], text: str) -> None:
         """What somebody has changed in the pod is decided again, and charged."""
         assert self._granted and self.session_id
         asked = self._asks_for(pod)
@@ -136,15 +146,16 @@ class KubeQuotaMixin(ProfilesQuotaMixin):
             decision = await off_loop(lambda: settings.store().amend(session, request))
         except LedgerError as error:
             raise self.refuse(
-                f"The ledger can't be reached: {error}", "quota-ledger", 503
+                _("The ledger can't be reached: {error}").format(error=error), "quota-ledger", 503
             ) from None
         if decision is None or not decision.allowed or decision.gets != request:
             changed = _difference(self._granted.gets.limits, asked[0])
             why = ""
             if decision and not decision.allowed:
-                why, _ = await off_loop(self.words, self.user.name, Answer((decision,)))
-            self.log.error("%s %s, so it can't run: %s", self._who, who, changed)
-            raise self.refuse(f"This server's pod {who}. {changed} {why}".strip(), "quota-pod")
+                why, _code = await off_loop(self.words, self.user.name, Answer((decision,)))
+            said = text.format(change=changed, why=why).strip()
+            self.log.error("%s can't run: %s", self._who, said)
+            raise self.refuse(said, "quota-pod")
         self._granted = decision
 
     async def start(self) -> Any:
@@ -152,7 +163,9 @@ class KubeQuotaMixin(ProfilesQuotaMixin):
         address = await super().start()
         pod = self._seen_pod()
         if pod is not None and self._granted is not None:
-            await self._recount(pod, "was changed by the cluster")
+            await self._recount(
+                pod, _("This server's pod was changed by the cluster. {change} {why}")
+            )
         return address
 
     def _asks_for(self, pod: Mapping[str, Any]) -> tuple[dict[str, int], dict[str, int]]:
@@ -160,7 +173,9 @@ class KubeQuotaMixin(ProfilesQuotaMixin):
             return asks_for(pod)
         except QuantityError as error:
             raise self.refuse(
-                f"This server's pod can't be understood: {error}", "quota-request", 400
+                _("This server's pod can't be understood: {error}").format(error=error),
+                "quota-request",
+                400,
             ) from None
 
     def _same(self, asked: tuple[Amounts, Amounts]) -> bool:
@@ -243,8 +258,13 @@ def _difference(granted: Amounts, asked: Amounts) -> str:
         found = resource(name)
         if found and granted.get(name) != asked.get(name):
             have, want = (
-                found.say(amounts[name]) if name in amounts else "no limit"
+                found.say(amounts[name]) if name in amounts else _("no limit")
                 for amounts in (granted, asked)
             )
-            parts.append(f"{want} of {name} instead of {have}")
-    return f"It asks for {' and '.join(parts)}." if parts else ""
+            said = _("{amount} of {resource} instead of {granted}")
+            parts.append(
+                said.format(
+                    amount=want, resource=things(name) if name in MEASURED else name, granted=have
+                )
+            )
+    return _("It asks for {what}.").format(what=both(parts)) if parts else ""

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
+from hub_groups.words import _
+
 from .quantities import (
     AMOUNT,
     DURATION,
@@ -145,27 +147,40 @@ def parse_limit(group: str, key: str, value: object, place: Iterable[str] = ()) 
             a window or a cap with one.
     """
     place = tuple(place) or (group, key)
-    scope, _, name = key.partition(".")
+    scope, _dot, name = key.partition(".")
     found = resource(name) if name else None
     if scope not in SCOPES or found is None:
         hint = did_you_mean(key, list(KEYS))
-        raise PolicyError(place, f"there is no limit of that name.{hint} {_known()}")
+        raise PolicyError(
+            place,
+            _("there is no limit of that name.{hint} Limits are {keys}.").format(
+                hint=hint, keys=", ".join(KEYS)
+            ),
+        )
     if key not in KEYS and name in RESOURCES:
         raise PolicyError(place, _wrong_scope(scope, found))
     if scope == SERVER and found.kind == TIME:
         raise PolicyError(place, _wrong_scope(scope, found))
     if isinstance(value, bool) or not isinstance(value, (str, int, float)) or value == "":
         raise PolicyError(
-            place, f"the amount is missing; write, for example, {key}: {_like(found)}"
+            place,
+            _("the amount is missing; write, for example, {key}: {example}").format(
+                key=key, example=_like(found)
+            ),
         )
     budget, then, reaction_text = str(value).strip().partition(" then ")
     text, per, window_text = _budget(budget.strip())
     if found.kind == TIME and not per:
-        raise PolicyError(place, f"a budget needs a window; write, for example, {text} per month.")
+        raise PolicyError(
+            place,
+            _("a budget needs a window; write, for example, {text} per month.").format(text=text),
+        )
     if found.kind != TIME and per:
         raise PolicyError(place, _cap_with_window(scope, found, text))
     if then and not per:
-        why = f"only a budget has a 'then'; new servers are refused at a cap. Write {text} alone."
+        why = _(
+            "only a budget has a 'then'; new servers are refused at a cap. Write {text} alone."
+        ).format(text=text)
         raise PolicyError(place, why)
     try:
         window = parse_window(window_text.strip()) if per else None
@@ -191,7 +206,7 @@ def parse_reaction(text: str) -> Reaction:
     Raises:
         QuantityError: it can't be read.
     """
-    kind, _, rest = text.strip().partition(" ")
+    kind, _space, rest = text.strip().partition(" ")
     rest = rest.strip()
     if kind in (REFUSE, STOP) and not rest:
         return Reaction(kind)
@@ -200,28 +215,28 @@ def parse_reaction(text: str) -> Reaction:
     if kind == DOWNSIZE and rest.startswith("to "):
         return Reaction(DOWNSIZE, size=_size(rest.removeprefix("to ")))
     raise QuantityError(
-        f"'{text.strip()}' is not what can happen when a budget is used up; write 'then refuse', "
-        "'then stop after 10m' or 'then downsize to cpu 1 and memory 2G'."
+        _(
+            "'{text}' is not what can happen when a budget is used up; write 'then "
+            "refuse', 'then stop after 10m' or 'then downsize to cpu 1 and memory 2G'."
+        ).format(text=text.strip())
     )
 
 
 def _size(text: str) -> tuple[tuple[str, int], ...]:
     size = {}
     for part in text.split(" and "):
-        name, _, amount = part.strip().partition(" ")
+        name, _space, amount = part.strip().partition(" ")
         found = resource(name)
         if found is None or found.kind != AMOUNT or name in ("servers", "storage") or not amount:
-            raise QuantityError(f"'{part}' is not a size; write, for example, memory 2G.")
+            raise QuantityError(
+                _("'{part}' is not a size; write, for example, memory 2G.").format(part=part)
+            )
         size[name] = found.parse(amount)
     return tuple(sorted(size.items()))
 
 
 def _then(reaction: Reaction) -> str:
     return "" if reaction == Reaction() else f" then {reaction.text}"
-
-
-def _known() -> str:
-    return f"Limits are {', '.join(KEYS)}."
 
 
 def _like(found: Resource) -> str:
@@ -231,18 +246,20 @@ def _like(found: Resource) -> str:
 
 def _wrong_scope(scope: str, found: Resource) -> str:
     if scope == SERVER and found.kind == TIME:
-        return (
-            f"a budget is for a member or a group; write member.{found.name} or group.{found.name}."
-        )
+        return _(
+            "a budget is for a member or a group; write member.{name} or group.{name}."
+        ).format(name=found.name)
     if scope == SERVER:
-        return f"this is counted by member or group; write member.{found.name}."
-    return f"a {found.name} is for a server; write server.{found.name}."
+        return _("this is counted by member or group; write member.{name}.").format(name=found.name)
+    return _("a {name} is for a server; write server.{name}.").format(name=found.name)
 
 
 def _cap_with_window(scope: str, found: Resource, text: str) -> str:
     hours = f"{found.name}-hours"
     if found.kind == AMOUNT and resource(hours):
-        other = f" For a budget, write {scope if scope != SERVER else MEMBER}.{hours}: 40 per 7d."
-    else:
-        other = ""
-    return f"a cap on what runs at once has no window; write {text} alone.{other}"
+        why = _(
+            "a cap on what runs at once has no window; write {text} alone. "
+            "For a budget, write {key}: 40 per 7d."
+        )
+        return why.format(text=text, key=f"{scope if scope != SERVER else MEMBER}.{hours}")
+    return _("a cap on what runs at once has no window; write {text} alone.").format(text=text)

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone, tzinfo
+from functools import reduce
+
+from hub_groups.words import _, join, ngettext
 
 from .decision import Answer, Check, Decision
 from .limits import GROUP, MEMBER, SERVER, Limit
 from .policy import WHOLE_HUB, Policy
 from .quantities import AMOUNT, resource, say_duration
-from .requests import MEASURED
+from .requests import Amounts
 from .watch import STOPPED, STOPS_SOON, USED_UP, Notice
-from .windows import say_window
+from .windows import say_window, short_months
 
 Managers = Mapping[str, Sequence[str]]
 """User names of managers, by group."""
 
-SCOPE_TITLES = {SERVER: "each server", MEMBER: "each member", GROUP: "the whole group"}
+
+def scope_titles() -> dict[str, str]:
+    """What the scopes of limits are called."""
+    return {SERVER: _("each server"), MEMBER: _("each member"), GROUP: _("the whole group")}
 
 
 def say_group(name: str) -> str:
     """A group in a sentence."""
-    return "this hub" if name == WHOLE_HUB else name
+    return _("this hub") if name == WHOLE_HUB else name
 
 
 def refusal(decisions: Sequence[Decision], managers: Managers, again: str = "") -> str:
@@ -32,7 +38,7 @@ def refusal(decisions: Sequence[Decision], managers: Managers, again: str = "") 
         again: when the first of them would admit it, if that is known: `on Tue 24 Nov at 08:00`.
     """
     parts = [" ".join(_why(check) for check in decision.refusals) for decision in decisions]
-    parts.append(f"You can start it {again}." if again else "")
+    parts.append(_("You can start it {again}.").format(again=again) if again else "")
     parts += [_what_fits(decisions), _whom_to_ask(decisions[0], managers)]
     return " ".join(part for part in parts if part)
 
@@ -82,46 +88,83 @@ def short_reason(decision: Decision) -> str:
 def _why(check: Check) -> str:
     limit, kind = check.limit, check.limit.kind
     group = say_group(limit.group)
-    allowed = kind.say(limit.amount)
     if check.asked is None:
-        return (
-            f"{group} limits {kind.curve}, and this server has no {kind.curve} limit of its "
-            f"own; an admin of the hub has to set one (server.{kind.curve} of the group is enough)."
-        )
+        return _(
+            "{group} limits {resource}, and this server has no {resource} limit of its own; an "
+            "admin of the hub has to set one ({key} of the group is enough)."
+        ).format(group=group, resource=things(kind.curve), key=f"server.{kind.curve}")
     if not limit.amount and not limit.window:
-        return f"{group} allows no {_things(kind.name)}."
+        return _("{group} allows no {resource}.").format(group=group, resource=things(kind.name))
     if limit.scope == SERVER:
-        return (
-            f"{group} allows each server at most {allowed}{_of(kind.name)}; "
-            f"this one asks for {kind.say(check.asked)}."
+        text = _("{group} allows each server at most {allowed}; this one asks for {asked}.")
+    elif limit.window:
+        return _why_budget(check)
+    elif limit.resource == "servers":
+        text = _("{group} has {allowed} at once, and all its members together have {used} running.")
+        if limit.scope == MEMBER:
+            text = _("{group} allows each member {allowed} at once, and you have {used} running.")
+        return text.format(group=group, allowed=kind.say(limit.amount), used=check.used)
+    elif limit.scope == MEMBER:
+        text = _(
+            "{group} allows each member {allowed} at once; you have {used} in use by {servers}, "
+            "and this one asks for {asked}."
         )
-    whose = "you have" if limit.scope == MEMBER else "all its members together have"
-    if limit.window:
-        whom = f"{group} gives each member" if limit.scope == MEMBER else f"{group} has"
-        what = f"a budget of {allowed}" if kind.name == "cost" else allowed
-        used = f"{whom} {what} {say_window(limit.window)}, and {whose} used {kind.say(check.used)}."
-        if limit.reaction.size:
-            size = " and ".join(f"{_say(n, a)}{_of(n)}" for n, a in limit.reaction.size)
-            used += f" Until there is more, only servers with at most {size} start."
-        return used
-    whom = f"{group} allows each member" if limit.scope == MEMBER else f"{group} has"
-    if limit.resource == "servers":
-        return f"{whom} {allowed} at once, and {whose} {check.used} running."
-    by = _say("servers", check.use.servers)
-    return (
-        f"{whom} {allowed}{_of(kind.name)} at once; {whose} {kind.say(check.used)} in use by {by}, "
-        f"and this one asks for {kind.say(check.asked)}."
+    else:
+        text = _(
+            "{group} has {allowed} at once; all its members together have {used} in use by "
+            "{servers}, and this one asks for {asked}."
+        )
+    return text.format(
+        group=group,
+        allowed=_amount_of(kind.name, limit.amount),
+        used=kind.say(check.used),
+        servers=_say("servers", check.use.servers),
+        asked=kind.say(check.asked),
     )
 
 
-def _of(name: str) -> str:
+def _why_budget(check: Check) -> str:
+    limit, kind = check.limit, check.limit.kind
+    assert limit.window
+    amount = kind.say(limit.amount)
+    if kind.name == "cost":
+        amount = _("a budget of {amount}").format(amount=amount)
+    text = _("{group} has {amount} {window}, and all its members together have used {used}.")
+    if limit.scope == MEMBER:
+        text = _("{group} gives each member {amount} {window}, and you have used {used}.")
+    said = text.format(
+        group=say_group(limit.group),
+        amount=amount,
+        window=say_window(limit.window),
+        used=kind.say(check.used),
+    )
+    return f"{said} {_only_small(limit)}" if limit.reaction.size else said
+
+
+def _only_small(limit: Limit) -> str:
+    """What a budget that is used up still allows."""
+    size = both(_amount_of(name, amount) for name, amount in limit.reaction.size)
+    text = _("Until there is more, only servers with at most {size} start.")
+    return text.format(size=size)
+
+
+def _amount_of(name: str, amount: int) -> str:
     """Bytes and cores need saying of what; `4 GPUs` do not."""
-    return f" of {name}" if name in MEASURED else ""
+    said = _say(name, amount)
+    if name == "memory":
+        return _("{amount} of memory").format(amount=said)
+    return _("{amount} of cpu").format(amount=said) if name == "cpu" else said
 
 
-def _things(name: str) -> str:
+def things(name: str) -> str:
     """`GPUs`, `memory`: what a resource is an amount of."""
-    return name if name in MEASURED else _say(name, 2).partition(" ")[2]
+    known = {
+        "cpu": _("cpu"),
+        "memory": _("memory"),
+        "gpu": _("GPUs"),
+        "servers": _("servers"),
+    }
+    return known.get(name, name)
 
 
 def _say(name: str, amount: int) -> str:
@@ -130,26 +173,38 @@ def _say(name: str, amount: int) -> str:
     return found.say(amount)
 
 
+def both(texts: Iterable[str]) -> str:
+    """`a and b`."""
+    return reduce(lambda one, other: _("{one} and {other}").format(one=one, other=other), texts)
+
+
 def _what_fits(decisions: Sequence[Decision]) -> str:
     fits = []
     for decision in decisions:
         if decision.full or any(check.asked is None for check in decision.refusals):
             continue
-        room = {name: a for name, a in decision.room.items() if name not in ("servers", "cost")}
-        without = [name for name, amount in room.items() if not amount]
-        size = " and ".join(
-            f"{_say(name, amount)}{_of(name)}" for name, amount in sorted(room.items()) if amount
-        )
-        size = f"at most {size}" if size else "any size"
-        size += "".join(f", without {_things(name)}" for name in without)
-        fits.append(f"{size} in {decision.group}" if len(decisions) > 1 else size)
+        size = _say_room(decision.room)
+        if len(decisions) > 1:
+            size = _("{size} in {group}").format(size=size, group=decision.group)
+        fits.append(size)
     if fits:
-        return f"A server with {', or '.join(fits)} would start now."
+        either = reduce(lambda a, b: _("{one}, or {other}").format(one=a, other=b), fits)
+        return _("A server with {size} would start now.").format(size=either)
     if any(_waits_for_me(decision) for decision in decisions):
-        return "Stop a server that you don't need, and this one can start."
+        return _("Stop a server that you don't need, and this one can start.")
     if any(check.limit.window is None for d in decisions for check in d.refusals):
-        return "Nothing more fits until a server in the group stops."
+        return _("Nothing more fits until a server in the group stops.")
     return ""
+
+
+def _say_room(room: Amounts) -> str:
+    """`at most 2 cores of cpu and 4 GiB of memory, without GPUs`."""
+    room = {name: amount for name, amount in room.items() if name not in ("servers", "cost")}
+    sizes = [_amount_of(name, amount) for name, amount in sorted(room.items()) if amount]
+    said = _("at most {size}").format(size=both(sizes)) if sizes else _("any size")
+    for name in (name for name, amount in room.items() if not amount):
+        said = _("{size}, without {resource}").format(size=said, resource=things(name))
+    return said
 
 
 def _waits_for_me(decision: Decision) -> bool:
@@ -163,13 +218,12 @@ def _whom_to_ask(decision: Decision, managers: Managers) -> str:
     for check in decision.refusals:
         names = managers.get(check.limit.group)
         if names:
-            manages = "who manages" if len(names) == 1 else "who manage"
-            return f"To get more, ask {_either(names)}, {manages} {say_group(check.limit.group)}."
-    return "To get more, ask an admin of this hub."
-
-
-def _either(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
+            return ngettext(
+                "To get more, ask {names}, who manages {group}.",
+                "To get more, ask {names}, who manage {group}.",
+                len(names),
+            ).format(names=join(names, _("or")), group=say_group(check.limit.group))
+    return _("To get more, ask an admin of this hub.")
 
 
 def say_instant(at: int, present: int, zone: tzinfo) -> str:
@@ -178,29 +232,53 @@ def say_instant(at: int, present: int, zone: tzinfo) -> str:
         datetime.fromtimestamp(instant, timezone.utc).astimezone(zone)
         for instant in (-(-at // 60_000_000) * 60, present // 10**6)
     )
-    day = "" if when.date() == here.date() else f"on {when:%a} {when.day} {when:%b} "
-    return f"{day}at {when:%H:%M} ({when:%Z})"
+    time, name = f"{when:%H:%M}", f"{when:%Z}"
+    if when.date() == here.date():
+        return _("at {time} ({zone})").format(time=time, zone=name)
+    weekday = _("Mon Tue Wed Thu Fri Sat Sun").split()[when.weekday()]
+    month = short_months()[when.month - 1]
+    return _("on {weekday} {day} {month} at {time} ({zone})").format(
+        weekday=weekday, day=when.day, month=month, time=time, zone=name
+    )
 
 
 def title(check: Check) -> str:
     """What a limit is about, for a row: `CPU, me`, `GPU-hours, the whole group, a month`."""
-    whom = "me" if check.limit.scope == MEMBER else SCOPE_TITLES[check.limit.scope]
-    window = f", {say_window(check.limit.window)}" if check.limit.window else ""
-    return f"{resource_title(check.limit.resource)}, {whom}{window}"
+    limit = check.limit
+    whom = _("me") if limit.scope == MEMBER else scope_titles()[limit.scope]
+    name = resource_title(limit.resource)
+    if not limit.window:
+        return _("{resource}, {whom}").format(resource=name, whom=whom)
+    return _("{resource}, {whom}, {window}").format(
+        resource=name, whom=whom, window=say_window(limit.window)
+    )
 
 
 def resource_title(name: str) -> str:
     """`CPU`, `GPU-hours`, `Memory`: at the start of a line."""
-    words = {"cpu": "CPU", "gpu": "GPUs", "cpu-hours": "CPU-hours", "gpu-hours": "GPU-hours"}
-    return words.get(name, name[:1].upper() + name[1:])
+    known = {
+        "cpu": "CPU",
+        "memory": _("Memory"),
+        "gpu": _("GPUs"),
+        "servers": _("Servers"),
+        "storage": _("Storage"),
+        "cpu-hours": _("CPU-hours"),
+        "memory-hours": _("Memory-hours"),
+        "gpu-hours": _("GPU-hours"),
+        "cost": _("Cost"),
+        "lifetime": _("Lifetime"),
+        "idle": _("Idle"),
+    }
+    return known.get(name, name[:1].upper() + name[1:])
 
 
 def headline(check: Check) -> str:
     """One limit and its use, for a row of a page: `1 of 2 servers`, `at most 8 GiB a server`."""
+    amount = check.limit.kind.say(check.limit.amount)
     if check.limit.scope == SERVER:
-        return f"at most {check.limit.kind.say(check.limit.amount)} a server"
+        return _("at most {amount} a server").format(amount=amount)
     if check.use.used is None:
-        return f"{check.limit.kind.say(check.limit.amount)}, not now"
+        return _("{amount}, not now").format(amount=amount)
     return of(check.limit.resource, check.used, check.limit.amount)
 
 
@@ -208,15 +286,26 @@ def of(name: str, used: int, amount: int) -> str:
     """`0.5 of 4 cores`, `512 MiB of 8 GiB`: the unit twice only where it differs."""
     found = resource(name)
     assert found
-    total, (number, _, unit) = found.say(amount), found.say(used).rpartition(" ")
-    same = total.rpartition(" ")[2].rstrip("s") == unit.rstrip("s")
-    return f"{number if same and number else found.say(used)} of {total}"
+    if name == "cpu":
+        one_or_more = 1 if amount == 1000 else 2  # 0.5 cores
+        text = ngettext("{used} of {total} core", "{used} of {total} cores", one_or_more)
+        return text.format(used=found.format(used), total=found.format(amount))
+    if name == "servers":
+        text = ngettext("{used} of {total} server", "{used} of {total} servers", amount)
+        return text.format(used=used, total=amount)
+    if name == "gpu":
+        text = ngettext("{used} of {total} GPU", "{used} of {total} GPUs", amount)
+        return text.format(used=used, total=amount)
+    total, said = found.say(amount), found.say(used)
+    number, _space, unit = said.rpartition(" ")
+    same = number and unit == total.rpartition(" ")[2]
+    return _("{used} of {total}").format(used=number if same else said, total=total)
 
 
 def explanation(decision: Decision) -> str:
-    """Every limit that was looked at, line by line, to paste into an answer to a user."""
+    """Every limit that was looked at, line by line, for the command line, which is in English."""
     asked = ", ".join(
-        f"{_say(name, amount)}{_of(name)}"
+        _amount_of(name, amount)
         for name, amount in sorted(decision.amounts.items())
         if (found := resource(name)) and found.kind == AMOUNT and name != "servers" and amount
     )
@@ -248,49 +337,80 @@ def _lasting(check: Check) -> str:
 
 def notice(told: Notice, present: int, zone: tzinfo) -> str:
     """What people are told, in a sentence or two."""
-    limit, group = told.limit, say_group(told.limit.group)
     if told.kind in (STOPS_SOON, STOPPED):
-        server = f"server '{told.server}'" if told.server else "server"
-        assert told.stops_at
-        when = say_instant(told.stops_at, present, zone)
-        stops = "was stopped" if told.kind == STOPPED else "stops"
-        return f"Your {server} {stops} {when}: {_why_it_stops(limit, told.kind == STOPPED)}"
-    who, its = ("You have", "your") if told.user else (f"{group} has", "its")
-    amount = f"{its} {_budget(limit)}{f' in {group}' if told.user else ''}"
+        return _stop(told, present, zone)
+    limit = told.limit
+    budget, group = _budget(limit), say_group(limit.group)
     if told.kind == USED_UP:
-        return f"{who} used all of {amount}. {_reaction(told, present, zone)}"
-    ends = ""
-    if told.used_up is not None:
-        ends = f" If what runs goes on, nothing is left {say_instant(told.used_up, present, zone)}."
-    return f"{who} used {told.share:.0%} of {amount}.{ends}"
+        text = _("{group} has used all of its {budget}.")
+        if told.user:
+            text = _("You have used all of your {budget} in {group}.")
+        said = text.format(group=group, budget=budget)
+        return f"{said} {_reaction(told, present, zone)}"
+    text = _("{group} has used {share} of its {budget}.")
+    if told.user:
+        text = _("You have used {share} of your {budget} in {group}.")
+    said = text.format(share=f"{told.share:.0%}", group=group, budget=budget)
+    if told.used_up is None:
+        return said
+    ends = _("If what runs goes on, nothing is left {when}.")
+    return f"{said} {ends.format(when=say_instant(told.used_up, present, zone))}"
+
+
+def _stop(told: Notice, present: int, zone: tzinfo) -> str:
+    assert told.stops_at
+    past = told.kind == STOPPED
+    if told.server:
+        text = _("Your server '{server}' stops {when}: {why}")
+        if past:
+            text = _("Your server '{server}' was stopped {when}: {why}")
+    else:
+        text = (
+            _("Your server was stopped {when}: {why}")
+            if past
+            else _("Your server stops {when}: {why}")
+        )
+    when = say_instant(told.stops_at, present, zone)
+    return text.format(server=told.server, when=when, why=_why_it_stops(told.limit, past))
 
 
 def _budget(limit: Limit) -> str:
     """`40 CPU-hours in any 7 days`."""
     assert limit.window
-    what = "budget of " if limit.resource == "cost" else ""
-    return f"{what}{limit.kind.say(limit.amount)} {say_window(limit.window)}"
+    text = _("budget of {amount} {window}") if limit.resource == "cost" else _("{amount} {window}")
+    return text.format(amount=limit.kind.say(limit.amount), window=say_window(limit.window))
+
+
+def say_end(limit: Limit) -> str:
+    """What a limit on how long servers run does."""
+    text = _("{group} stops servers that are not used for {length}.")
+    if limit.resource == "lifetime":
+        text = _("{group} lets each server run for {length}.")
+    return text.format(group=say_group(limit.group), length=say_duration(limit.amount))
 
 
 def _why_it_stops(limit: Limit, past: bool) -> str:
-    group = say_group(limit.group)
     if limit.resource == "lifetime":
-        return f"{group} lets each server run for {say_duration(limit.amount)}."
+        return say_end(limit)
     if limit.resource == "idle":
-        length = say_duration(limit.amount)
         if past:
-            return f"it had not been used for {length}."
-        return f"{group} stops servers that are not used for {length}. Use it, and it goes on."
-    whose = "your" if limit.scope == MEMBER else "the group's"
-    return f"{whose} {_budget(limit)} in {group} {'is' if past else 'is then'} used up."
+            return _("it had not been used for {length}.").format(length=say_duration(limit.amount))
+        return f"{say_end(limit)} {_('Use it, and it goes on.')}"
+    if limit.scope == MEMBER:
+        text = _("your {budget} in {group} is then used up.")
+        if past:
+            text = _("your {budget} in {group} is used up.")
+    else:
+        text = _("the group's {budget} in {group} is then used up.")
+        if past:
+            text = _("the group's {budget} in {group} is used up.")
+    return text.format(budget=_budget(limit), group=say_group(limit.group))
 
 
 def _reaction(told: Notice, present: int, zone: tzinfo) -> str:
-    reaction = told.limit.reaction
     if told.stops_at is not None:
-        when = say_instant(told.stops_at, present, zone)
-        return f"New servers are refused, and those that run stop {when}."
-    if reaction.size:
-        size = " and ".join(f"{_say(name, a)}{_of(name)}" for name, a in reaction.size)
-        return f"Until there is more, only servers with at most {size} start."
-    return "New servers are refused until there is more; those that run go on."
+        text = _("New servers are refused, and those that run stop {when}.")
+        return text.format(when=say_instant(told.stops_at, present, zone))
+    if told.limit.reaction.size:
+        return _only_small(told.limit)
+    return _("New servers are refused until there is more; those that run go on.")

@@ -14,7 +14,7 @@ from .limits import GROUP, SERVER, Limit, PolicyError, parse_limit
 from .messages import say_group, say_instant
 from .policy import Policy, checked
 from .quantities import DURATION, QuantityError
-from .windows import DAY, Window, format_window, say_window
+from .windows import DAY, Window, format_window, say_day, say_window
 
 OPEN, APPROVED, DECLINED, WITHDRAWN = "open", "approved", "declined", "withdrawn"
 STATES = (OPEN, APPROVED, DECLINED, WITHDRAWN)
@@ -347,7 +347,7 @@ def say_limit(limit: Limit) -> str:
     if name == "cost":
         return _("a budget of {amount} {window}").format(amount=amount, window=window)
     if limit.window:
-        return f"{amount} {window}"
+        return _("{amount} {window}").format(amount=amount, window=window)
     if name in ("memory", "storage") or limit.kind.kind == DURATION:
         return _("{amount} of {resource}").format(amount=amount, resource=_things(name))
     return amount
@@ -365,8 +365,10 @@ def _things(name: str) -> str:
 def say_until(until: str | datetime.date) -> str:
     """`12 Dec 2026`, `12 Dec 2026, 14:00`."""
     when = parse_until(until, ("until",))
-    day = f"{when.day} {when:%b %Y}"
-    return f"{day}, {when:%H:%M}" if isinstance(when, datetime.datetime) else day
+    day = say_day(when)
+    if not isinstance(when, datetime.datetime):
+        return day
+    return _("{day}, {time}").format(day=day, time=f"{when:%H:%M}")
 
 
 def say_ask(ask: Ask, link: str) -> str:

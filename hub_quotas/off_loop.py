@@ -7,6 +7,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from functools import partial
 from typing import Any, TypeVar
 
@@ -33,7 +34,8 @@ async def off_loop(call: Callable[..., T], *values: Any) -> T:
         LedgerError: it took longer than PATIENCE. It may yet be done.
     """
     loop = asyncio.get_running_loop()
-    work = loop.run_in_executor(_threads, partial(call, *values))
+    # With the context: a thread speaks the language of whoever it works for.
+    work = loop.run_in_executor(_threads, partial(copy_context().run, call, *values))
     try:
         return await asyncio.wait_for(work, PATIENCE)
     except asyncio.TimeoutError:

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from decimal import ROUND_CEILING, Decimal, localcontext
 from typing import Any
 
+from hub_groups.words import _
+
 from .quantities import QuantityError, resource
 
 Amounts = dict[str, int]
@@ -29,7 +31,9 @@ def parse_quantity(name: str, value: object) -> int:
     """
     match = _QUANTITY.fullmatch(str(value))
     if not match:
-        raise QuantityError(f"'{value}' is not a Kubernetes quantity of {name}.")
+        raise QuantityError(
+            _("'{value}' is not a Kubernetes quantity of {name}.").format(value=value, name=name)
+        )
     with localcontext() as context:
         context.prec = 60
         number = Decimal(match[1] + (match[2] or "")) * _SUFFIX.get(match[3] or "", Decimal(1))

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from hub_groups.words import _
+
 from .changes import GROUP_ENTRY, PLAN, PRICES, Entry, documents, put
 from .limits import PolicyError
 from .policy import Policy
@@ -87,8 +89,10 @@ class Conflict(RuntimeError):
 
     def __init__(self, entry: Entry, change: Change | None) -> None:
         self.entry, self.change = entry, change
-        who = change.by.who if change else "Nobody"
-        super().__init__(f"{who} has changed {say_entry(entry)} since.")
+        who = change.by.who if change else _("Nobody")
+        super().__init__(
+            _("{who} has changed {entry} since.").format(who=who, entry=say_entry(entry))
+        )
 
 
 class Policies:
@@ -163,7 +167,7 @@ class Policies:
             after = (managers or {}).get(entry, before) if entry in new else ""
             changed = json.dumps(old.get(entry)) != json.dumps(new.get(entry))
             if changed and before and managers is None:
-                why = f"this is managed by {before}; change it there."
+                why = _("this is managed by {file}; change it there.").format(file=before)
                 raise PolicyError((say_entry(entry),), why)
             if changed or after != before:
                 document = json.dumps(new[entry]) if entry in new else None
@@ -200,7 +204,11 @@ class Policies:
 def say_entry(entry: Entry) -> str:
     """`geo-101`, `plan course-small`, `the prices`."""
     kind, name = entry
-    return {GROUP_ENTRY: name, PLAN: f"plan {name}", PRICES: "the prices"}.get(kind, name)
+    return {
+        GROUP_ENTRY: name,
+        PLAN: _("plan {name}").format(name=name),
+        PRICES: _("the prices"),
+    }.get(kind, name)
 
 
 def _read(document: str | None) -> Any:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from datetime import date, tzinfo
 from typing import Any
 
+from hub_groups.words import _
+
 from .boosts import Boost, boosted, boosts, parse_boosts, print_boosts
 from .limits import Limit, PolicyError, parse_limit
 from .quantities import AMOUNT, HOUR, QuantityError, did_you_mean, parse_money, resource
@@ -182,7 +184,7 @@ def parse_policy(document: Any) -> Policy:
     for name, spec in _mapping(top.get("groups"), ("groups",)).items():
         group = parse_group(name, spec)
         if group.name in groups:
-            raise PolicyError(("groups", str(name)), "this group stands here twice.")
+            raise PolicyError(("groups", str(name)), _("this group stands here twice."))
         groups[group.name] = group
     plans = {
         str(name): parse_plan(str(name), spec)
@@ -219,7 +221,7 @@ def group_name(name: object) -> str:
     """
     text = str(name).strip().strip("/")
     if not text or "//" in text or not _can_be_shown(text):
-        raise PolicyError((), f"{_short(name)} is not the name of a group.")
+        raise PolicyError((), _("{name} is not the name of a group.").format(name=_short(name)))
     return text
 
 
@@ -242,13 +244,20 @@ def parse_group(name: object, spec: Any) -> Group:
     entry = _mapping(spec, place, keys)
     managers = entry.get("managers") or []
     if not isinstance(managers, list) or not all(isinstance(who, str) and who for who in managers):
-        raise PolicyError((*place, "managers"), "write a list of user names: [prof-ada, prof-bo].")
+        raise PolicyError(
+            (*place, "managers"), _("write a list of user names: [prof-ada, prof-bo].")
+        )
     priority = entry.get("priority") or 0
     if isinstance(priority, bool) or not isinstance(priority, int):
-        raise PolicyError((*place, "priority"), f"'{priority}' is not a whole number.")
+        raise PolicyError(
+            (*place, "priority"), _("'{priority}' is not a whole number.").format(priority=priority)
+        )
     parent = entry.get("parent")
     if parent and group == WHOLE_HUB:
-        raise PolicyError((*place, "parent"), f"nothing is above '{WHOLE_HUB}', the whole hub.")
+        raise PolicyError(
+            (*place, "parent"),
+            _("nothing is above '{name}', the whole hub.").format(name=WHOLE_HUB),
+        )
     return Group(
         name=group,
         parent=group_name(parent) if parent else "",
@@ -276,7 +285,9 @@ def parse_plan(name: str, spec: Any) -> Plan:
     """One plan from its entry in a policy. Raises PolicyError."""
     entry = _mapping(spec, ("plans", name), ("limits",))
     if not name.strip() or not _can_be_shown(name):
-        raise PolicyError(("plans",), f"{_short(name)} is not the name of a plan.")
+        raise PolicyError(
+            ("plans",), _("{name} is not the name of a plan.").format(name=_short(name))
+        )
     return Plan(name, _limits("", entry.get("limits"), ("plans", name, "limits")))
 
 
@@ -289,14 +300,20 @@ def parse_prices(entries: Any) -> tuple[Price, ...]:
     if entries is None:
         return ()
     if not isinstance(entries, list):
-        raise PolicyError(("prices",), "write a list: - {since: 2026-01-01, cpu: 0.04}")
+        raise PolicyError(
+            ("prices",),
+            _("write a list: {example}").format(example="- {since: 2026-01-01, cpu: 0.04}"),
+        )
     prices: dict[date, Price] = {}
     for number, entry in enumerate(entries, 1):
         place = ("prices", str(number))
         values = dict(_mapping(entry, place))
         since = _day(values.pop("since", None), (*place, "since"))
         if since in prices:
-            raise PolicyError((*place, "since"), f"there are prices from {since} on already.")
+            raise PolicyError(
+                (*place, "since"),
+                _("there are prices from {since} on already.").format(since=since),
+            )
         per_hour = {str(n): _price(str(n), value, place) for n, value in values.items()}
         prices[since] = Price(since, per_hour)
     return tuple(price for _, price in sorted(prices.items()))
@@ -318,7 +335,7 @@ def _price(name: str, value: object, place: tuple[str, ...]) -> int:
     known = resource(name)
     if known is None or known.kind != AMOUNT:
         hint = did_you_mean(name, ["cpu", "memory", "gpu", "servers", "since"])
-        raise PolicyError((*place, name), f"there is no price for that.{hint}")
+        raise PolicyError((*place, name), _("there is no price for that.{hint}").format(hint=hint))
     try:
         return parse_money(str(value)) // HOUR
     except QuantityError as error:
@@ -331,7 +348,9 @@ def _day(value: object, place: tuple[str, ...]) -> date:
     try:
         return date.fromisoformat(str(value))
     except ValueError:
-        raise PolicyError(place, f"'{value}' is not a day; write 2026-01-01.") from None
+        raise PolicyError(
+            place, _("'{value}' is not a day; write 2026-01-01.").format(value=value)
+        ) from None
 
 
 def checked(policy: Policy) -> Policy:
@@ -340,12 +359,16 @@ def checked(policy: Policy) -> Policy:
         if group.plan and group.plan not in policy.plans:
             hint = did_you_mean(group.plan, list(policy.plans))
             raise PolicyError(
-                ("groups", name, "plan"), f"there is no plan called '{group.plan}'.{hint}"
+                ("groups", name, "plan"),
+                _("there is no plan called '{plan}'.{hint}").format(plan=group.plan, hint=hint),
             )
         if group.parent and group.parent not in policy.groups:
             hint = did_you_mean(group.parent, list(policy.groups))
             raise PolicyError(
-                ("groups", name, "parent"), f"there is no group called '{group.parent}' here.{hint}"
+                ("groups", name, "parent"),
+                _("there is no group called '{parent}' here.{hint}").format(
+                    parent=group.parent, hint=hint
+                ),
             )
     for name, group in policy.groups.items():
         if group.parent:
@@ -354,7 +377,9 @@ def checked(policy: Policy) -> Policy:
             if not any(boosts(limit, boost) for limit in policy.limits_of(name)):
                 raise PolicyError(
                     ("groups", name, "boosts", str(number)),
-                    f"{name} has no {boost.limit.key} with that window to boost.",
+                    _("{name} has no {key} with that window to boost.").format(
+                        name=name, key=boost.limit.key
+                    ),
                 )
     return policy
 
@@ -364,7 +389,10 @@ def _refuse_cycle(policy: Policy, start: str) -> None:
     while above := policy._above(seen[-1]):
         if above in seen:
             circle = " → ".join([*seen, above])
-            raise PolicyError(("groups", start, "parent"), f"a group is above itself: {circle}.")
+            raise PolicyError(
+                ("groups", start, "parent"),
+                _("a group is above itself: {circle}.").format(circle=circle),
+            )
         seen.append(above)
 
 
@@ -380,7 +408,7 @@ def limits_of_key(group: str, key: str, value: object, place: tuple[str, ...]) -
     values = value if isinstance(value, list) and value else [value]
     limits = tuple(parse_limit(group, key, one, place) for one in values)
     if len({limit.window for limit in limits}) < len(limits):
-        raise PolicyError(place, "the same window stands here twice.")
+        raise PolicyError(place, _("the same window stands here twice."))
     return limits
 
 
@@ -398,22 +426,24 @@ def sorted_limits(limits: Iterable[Limit]) -> tuple[Limit, ...]:
 def _word(value: object, place: tuple[str, ...]) -> str:
     if value is None or isinstance(value, str):
         return value or ""
-    raise PolicyError(place, f"'{value}' is not a name.")
+    raise PolicyError(place, _("'{value}' is not a name.").format(value=value))
 
 
 def _mapping(value: Any, place: tuple[str, ...], keys: tuple[str, ...] = ()) -> Mapping[Any, Any]:
     if value is None:
         return {}
     if not isinstance(value, Mapping):
-        raise PolicyError(place or ("policy",), f"expected 'key: value' lines, found {value!r}.")
+        raise PolicyError(
+            place or ("policy",),
+            _("expected 'key: value' lines, found {value!r}.").format(value=value),
+        )
     for key in value:
         if keys and key not in keys:
             hint = did_you_mean(str(key), list(keys))
             raise PolicyError(
-                (*place, str(key)), f"there is nothing of that name here.{hint} {_list(keys)}"
+                (*place, str(key)),
+                _("there is nothing of that name here.{hint} Known: {keys}.").format(
+                    hint=hint, keys=", ".join(keys)
+                ),
             )
     return value
-
-
-def _list(keys: tuple[str, ...]) -> str:
-    return f"Known: {', '.join(keys)}."

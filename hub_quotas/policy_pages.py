@@ -192,7 +192,7 @@ class ExchangePage(PolicyPage):
             self.may_become(before.policy, after)
             todo = differences(before.policy, after)
             if self.get_body_argument("apply", ""):
-                why = self.get_body_argument("why", "") or _("import")
+                why = self.get_body_argument("why", "") or "import"  # stored, so in English
                 version = self.get_body_argument("version", "")
                 if version != str(before.version):
                     raise FileError(

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from functools import lru_cache
 
+from hub_groups.words import _, ngettext
+
 HOUR = 3_600_000_000
 """Microseconds."""
 
@@ -68,9 +70,12 @@ class Resource:
 
 def parse_cpu(text: str) -> int:
     """Milli-cores in `2`, `0.5`, `500m` or `2 cores` (Kubernetes' notation)."""
-    match = _match(_CPU, text, "an amount of CPU; write cores: 2, 0.5 or 500m")
+    wrong = _("'{text}' is not an amount of CPU; write cores: 2, 0.5 or 500m.").format(text=text)
+    match = _match(_CPU, text, wrong)
     factor = 1 if (match["unit"] or "").lower() == "m" else 1000
-    why = "a CPU amount has at most three decimals (500m is the same as 0.5)"
+    why = _(
+        "'{text}' is too fine: a CPU amount has at most three decimals (500m is the same as 0.5)."
+    ).format(text=text)
     return _whole(match["number"], factor, text, why)
 
 
@@ -79,47 +84,63 @@ def parse_memory(text: str) -> int:
 
     `G` is 1024³, as in JupyterHub's own limits, and so the same as `Gi`.
     """
-    match = _match(_BYTES_TEXT, text, "an amount of bytes; write 8G, 512M or plain bytes")
+    wrong = _("'{text}' is not an amount of bytes; write 8G, 512M or plain bytes.").format(
+        text=text
+    )
+    match = _match(_BYTES_TEXT, text, wrong)
     unit = match["unit"].upper().removesuffix("B").removesuffix("I")
-    return _whole(match["number"], _BYTES[unit], text, "that is not a whole byte")
+    why = _("'{text}' is too fine: that is not a whole byte.").format(text=text)
+    return _whole(match["number"], _BYTES[unit], text, why)
 
 
 def parse_count(text: str) -> int:
     """A whole number."""
-    match = _match(_COUNT, text, "a whole number; write 0, 1, 2 and so on")
+    wrong = _("'{text}' is not a whole number; write 0, 1, 2 and so on.").format(text=text)
+    match = _match(_COUNT, text, wrong)
     return _whole(match["number"], 1, text, "")
 
 
 def parse_duration(text: str) -> int:
     """Microseconds in `8h`, `30m` (minutes), `2d`."""
-    match = _match(_DURATION, text, "a duration; write 30m, 8h or 2d")
+    wrong = _("'{text}' is not a duration; write 30m, 8h or 2d.").format(text=text)
+    match = _match(_DURATION, text, wrong)
     factor = _DURATIONS[match["unit"][0].lower()]
-    return _whole(match["number"], factor, text, "a duration is counted in microseconds")
+    why = _("'{text}' is too fine: a duration is counted in microseconds.").format(text=text)
+    return _whole(match["number"], factor, text, why)
 
 
-def _hours(per_unit: int, what: str) -> Callable[[str], int]:
-    """A parser of hours of something, of which one is `per_unit` smallest units."""
+def _hours(per_unit: int, what: Callable[[], str]) -> Callable[[str], int]:
+    """A parser of hours of something, of which one is `per_unit` smallest units.
+
+    Args:
+        what: how they are called, in the language of whoever reads it.
+    """
 
     def parse(text: str) -> int:
-        match = _match(_HOURS, text, f"a number of {what}; write 40 or 0.5")
-        why = f"{what} have fewer decimals"
+        """A number of hours, such as `40` or `0.5`."""
+        wrong = _("'{text}' is not a number of {hours}; write 40 or 0.5.")
+        match = _match(_HOURS, text, wrong.format(text=text, hours=what()))
+        why = _("'{text}' is too fine: {hours} have fewer decimals.")
+        why = why.format(text=text, hours=what())
         return _whole(match["number"], per_unit * HOUR, text, why, _LARGEST * HOUR)
 
-    parse.__doc__ = f"A number of {what}, such as `40` or `0.5`."
     return parse
 
 
 def parse_money(text: str) -> int:
     """An amount in the hub's currency, such as `2000` or `0.25`."""
-    match = _match(_MONEY, text, "an amount of money; write the plain number: 2000 or 0.25")
-    why = "money has fewer decimals"
+    wrong = _("'{text}' is not an amount of money; write the plain number: 2000 or 0.25.").format(
+        text=text
+    )
+    match = _match(_MONEY, text, wrong)
+    why = _("'{text}' is too fine: money has fewer decimals.").format(text=text)
     return _whole(match["number"], 10**6 * HOUR, text, why, _LARGEST * HOUR)
 
 
-def _match(pattern: re.Pattern[str], text: str, right: str) -> re.Match[str]:
+def _match(pattern: re.Pattern[str], text: str, wrong: str) -> re.Match[str]:
     match = pattern.fullmatch(text.strip())
     if not match:
-        raise QuantityError(f"'{text}' is not {right}.")
+        raise QuantityError(wrong)
     return match
 
 
@@ -128,9 +149,9 @@ def _whole(number: str, factor: int, text: str, why: str, largest: int = _LARGES
         context.prec = 80
         amount = Decimal(number) * factor
         if amount > largest:
-            raise QuantityError(f"'{text}' is too large.")
+            raise QuantityError(_("'{text}' is too large.").format(text=text))
         if amount != amount.to_integral_value():
-            raise QuantityError(f"'{text}' is too fine: {why}.")
+            raise QuantityError(why)
         return int(amount)
 
 
@@ -174,37 +195,54 @@ def format_duration(amount: int) -> str:
 
 
 def _say_cpu(milli: int) -> str:
-    return f"{format_cpu(milli)} {'core' if milli == 1000 else 'cores'}"
+    one_or_more = 1 if milli == 1000 else 2  # 0.5 cores
+    return ngettext("{n} core", "{n} cores", one_or_more).format(n=format_cpu(milli))
 
 
 def _say_memory(amount: int) -> str:
     for unit, name in (("T", "TiB"), ("G", "GiB"), ("M", "MiB"), ("K", "KiB")):
         if abs(amount) >= _BYTES[unit]:
             return f"{_about(amount, _BYTES[unit])} {name}"
-    return f"{amount} bytes" if amount else "0 GiB"
+    return _("{n} bytes").format(n=amount) if amount else "0 GiB"
 
 
 def say_duration(amount: int) -> str:
     """`45 min`, `2 h 10 min`, `3 days`: rounded down."""
     minutes = amount // _DURATIONS["m"]
     if minutes < 60:
-        return f"{minutes} min"
+        return _("{n} min").format(n=minutes)
     if minutes < 48 * 60:
         hours, rest = divmod(minutes, 60)
-        return f"{hours} h {rest} min" if rest else f"{hours} h"
-    return f"{minutes // (24 * 60)} days"
+        if rest:
+            return _("{hours} h {minutes} min").format(hours=hours, minutes=rest)
+        return _("{n} h").format(n=hours)
+    return _("{n} days").format(n=minutes // (24 * 60))
 
 
-def _counted(name: str, one: str, many: str) -> Resource:
-    def say(count: int) -> str:
-        return f"{count} {one if count == 1 else many}"
+def say_ago(amount: int) -> str:
+    """`45 min ago`, `3 days ago`: so long before now."""
+    days = amount // _DURATIONS["d"]
+    if days > 1:
+        return _("{n} days ago").format(n=days)
+    return _("{time} ago").format(time=say_duration(amount))
 
-    return Resource(name, AMOUNT, many, name, parse_count, str, say)
+
+def _say_servers(count: int) -> str:
+    return ngettext("{n} server", "{n} servers", count).format(n=count)
 
 
-def _time(name: str, curve: str, per_unit: int, unit: str, what: str) -> Resource:
+def _say_gpus(count: int) -> str:
+    return ngettext("{n} GPU", "{n} GPUs", count).format(n=count)
+
+
+def _counted(name: str, unit: str, say: Callable[[int], str]) -> Resource:
+    return Resource(name, AMOUNT, unit, name, parse_count, str, say)
+
+
+def _time(name: str, curve: str, per_unit: int, unit: str, what: Callable[[], str]) -> Resource:
     def say(amount: int) -> str:
-        return f"{_about(amount, per_unit * HOUR)} {what}"
+        number = _about(amount, per_unit * HOUR)
+        return _("{n} {hours}").format(n=number, hours=what())
 
     def form(amount: int) -> str:
         return _divided(amount, per_unit * HOUR)
@@ -227,12 +265,12 @@ RESOURCES = {
     for resource in (
         Resource("cpu", AMOUNT, "milli-cores", "cpu", parse_cpu, format_cpu, _say_cpu),
         Resource("memory", AMOUNT, "bytes", "memory", parse_memory, format_memory, _say_memory),
-        _counted("gpu", "GPU", "GPUs"),
-        _counted("servers", "server", "servers"),
+        _counted("gpu", "GPUs", _say_gpus),
+        _counted("servers", "servers", _say_servers),
         Resource("storage", AMOUNT, "bytes", "storage", parse_memory, format_memory, _say_memory),
-        _time("cpu-hours", "cpu", 1000, "milli-core-microseconds", "CPU-hours"),
-        _time("memory-hours", "memory", 2**30, "byte-microseconds", "GiB-hours"),
-        _time("gpu-hours", "gpu", 1, "GPU-microseconds", "GPU-hours"),
+        _time("cpu-hours", "cpu", 1000, "milli-core-microseconds", lambda: _("CPU-hours")),
+        _time("memory-hours", "memory", 2**30, "byte-microseconds", lambda: _("GiB-hours")),
+        _time("gpu-hours", "gpu", 1, "GPU-microseconds", lambda: _("GPU-hours")),
         Resource(
             "cost",
             TIME,
@@ -262,11 +300,20 @@ def resource(name: str) -> Resource | None:
         return None
     if name.endswith("-hours"):
         curve = name.removesuffix("-hours")
-        return _time(name, curve, 1, "device-microseconds", f"{curve}-hours")
-    return _counted(name, name, name)
+
+        def hours() -> str:
+            return _("{device}-hours").format(device=curve)
+
+        return _time(name, curve, 1, "device-microseconds", hours)
+    return _counted(name, name, lambda count: f"{count} {name}")
 
 
 def did_you_mean(word: str, known: list[str]) -> str:
     """` Did you mean 'x'?`, or nothing."""
     close = difflib.get_close_matches(word, known, n=1)
-    return f" Did you mean '{close[0]}'?" if close else ""
+    return say_hint(close[0]) if close else ""
+
+
+def say_hint(word: str) -> str:
+    """After what was wrong: the word that was meant, perhaps."""
+    return _(" Did you mean '{word}'?").format(word=word)

@@ -7,9 +7,11 @@ import html
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from hub_groups.words import _, language
+
 from .decision import Check, Decision
 from .limits import CHARGED_GROUP, SERVER, Limit
-from .messages import headline, say_group, short_reason, title
+from .messages import headline, say_end, say_group, short_reason, title
 from .off_loop import off_loop
 from .policy_store import now
 from .quantities import say_duration
@@ -33,7 +35,8 @@ async def what_is_left(spawner: Any, groups: Sequence[str], chosen: str | None) 
         requests = [request for _, request in choices]
         explained = await off_loop(_explain, store, spawner.user.name, groups, requests)
     except LedgerError:
-        return f'<p class="alert alert-warning">What is left can\'t be told now.</p>{field}'
+        said = html.escape(_("What is left can't be told now."))
+        return f'<p class="alert alert-warning">{said}</p>{field}'
     except asyncio.CancelledError:
         raise
     except Exception:
@@ -45,7 +48,9 @@ async def what_is_left(spawner: Any, groups: Sequence[str], chosen: str | None) 
         for decisions, ends in explained
         if ends or any(decision.checks for decision in decisions)
     )
-    return f'<section class="mb-3" aria-label="What is left">{shown}</section>{field}'
+    heading = html.escape(_("What is left"))
+    section = f'<section class="mb-3" aria-label="{heading}" lang="{language()}">'
+    return f"{section}{shown}</section>{field}"
 
 
 def _explain(
@@ -61,7 +66,7 @@ def _explain(
 
 
 def start_again() -> str:
-    return "<p>Start it again?</p>"
+    return f"<p>{html.escape(_('Start it again?'))}</p>"
 
 
 def _group(
@@ -74,7 +79,9 @@ def _group(
     if shared:
         rows = "".join(_bar(check, first.group) for check in shared[:_MOST_BARS])
         parts.append(f'<ul class="list-unstyled mb-2">{rows}</ul>')
-    rows = "".join(f'<li class="text-body-secondary">{_end(limit)}</li>' for limit in ends)
+    rows = "".join(
+        f'<li class="text-body-secondary">{html.escape(say_end(limit))}</li>' for limit in ends
+    )
     rows = "".join(map(_verdict, decisions, names)) + rows
     parts.append(f'<ul class="list-unstyled mb-0">{rows}</ul>')
     return f'<div class="border rounded p-3 mb-2">{"".join(parts)}</div>'
@@ -82,36 +89,39 @@ def _group(
 
 def _bar(check: Check, group: str) -> str:
     most, said = check.limit.amount, html.escape(headline(check))
-    above = "" if check.limit.group == group else f" ({say_group(check.limit.group)})"
+    text = _("{limit}: {use}")
+    if check.limit.group != group:
+        text = _("{limit} ({group}): {use}")
+    above = say_group(check.limit.group)
+    line = html.escape(text.format(limit=title(check), group=above, use=headline(check)))
     return (
         '<li class="d-flex align-items-center gap-2">'
         f'<meter class="flex-shrink-0" max="{most}" value="{check.used}" high="{most * 4 // 5}"'
         f' optimum="0" aria-label="{said}"></meter>'
-        f"<span>{html.escape(title(check) + above)}: {said}</span></li>"
+        f"<span>{line}</span></li>"
     )
 
 
 def _verdict(decision: Decision, name: str) -> str:
     """`Small: would start; what is left lasts 3 h at least`, or why it would not."""
     what = f"<strong>{html.escape(name)}</strong>: " if name else ""
-    if decision.allowed:
-        mark, style, lasts = "✓", "", decision.lasts
-        said = "would start" if name else "A server would start"
-        said += f"; what is left lasts {say_duration(lasts)} at least" if lasts is not None else ""
-    else:
-        mark, style = "✕", " text-danger-emphasis"
-        said = html.escape(short_reason(decision))
+    mark, style = ("✓", "") if decision.allowed else ("✕", " text-danger-emphasis")
+    said = html.escape(_said(decision, name))
     return (
         f'<li class="d-flex gap-2{style}"><span aria-hidden="true">{mark}</span>'
         f"<span>{what}{said}</span></li>"
     )
 
 
-def _end(limit: Limit) -> str:
-    group, length = html.escape(say_group(limit.group)), say_duration(limit.amount)
-    if limit.resource == "lifetime":
-        return f"{group} lets each server run for {length}."
-    return f"{group} stops servers that are not used for {length}."
+def _said(decision: Decision, name: str) -> str:
+    if not decision.allowed:
+        return short_reason(decision)
+    if decision.lasts is None:
+        return _("would start") if name else _("A server would start")
+    text = _("A server would start; what is left lasts {length} at least")
+    if name:
+        text = _("would start; what is left lasts {length} at least")
+    return text.format(length=say_duration(decision.lasts))
 
 
 def _group_choice(groups: Sequence[str], chosen: str | None) -> str:
@@ -120,9 +130,12 @@ def _group_choice(groups: Sequence[str], chosen: str | None) -> str:
         f"{html.escape(group)}</option>"
         for group in groups
     ]
+    label = html.escape(_("Charge to"))
+    first = html.escape(_("The first of my groups that has room"))
     return (
-        f'<div class="mb-3"><label class="form-label" for="{CHARGED_GROUP}">Charge to</label>'
+        f'<div class="mb-3" lang="{language()}">'
+        f'<label class="form-label" for="{CHARGED_GROUP}">{label}</label>'
         f'<select class="form-select" id="{CHARGED_GROUP}" name="{CHARGED_GROUP}">'
-        f'<option value="">The first of my groups that has room</option>{"".join(options)}'
+        f'<option value="">{first}</option>{"".join(options)}'
         "</select></div>"
     )

@@ -12,6 +12,7 @@ from jupyterhub.utils import maybe_future
 from hub_groups.attach import HUB_MAJOR
 from hub_groups.config import HubGroups
 from hub_groups.store import open_store as open_group_store
+from hub_groups.words import _, choose, speak
 
 from .config import ALLOW, HubQuotas
 from .corrections import correct_end, known_as, name_of
@@ -67,6 +68,11 @@ class QuotaMixin:
     _told_to_stop = False
     alive_at: int | None = None  # by the last poll that found it running
 
+    def speak(self) -> None:
+        """From now on, in this task, in the language of whoever asks for the server."""
+        handler = self.handler
+        speak(choose(handler.request.headers.get("Accept-Language", "")) if handler else "en")
+
     # -- start -------------------------------------------------------------------------------
 
     async def run_auth_state_hook(self, auth_state: Any) -> None:
@@ -93,6 +99,7 @@ class QuotaMixin:
         The session's id is in the hub's database before it is in the ledger: an open session that
         no server of the hub names has ended, however the hub died (see `reconcile.py`).
         """
+        self.speak()
         await self._tell_end()  # of a server that has died, which the hub is about to notice
         groups = self.groups_to_try()
         self._is_up = self._told_to_stop = False
@@ -117,8 +124,10 @@ class QuotaMixin:
             self.log.error("The quota ledger can't be used; %s refused: %s", self._who, error)
             self._let_go()
             raise self.refuse(
-                "Quotas can't be checked at the moment, so no server can start. "
-                "Try again in a minute; if it stays like this, tell an admin of this hub.",
+                _(
+                    "Quotas can't be checked at the moment, so no server can start. Try again in "
+                    "a minute; if it stays like this, tell an admin of this hub."
+                ),
                 reason="quota-ledger",
                 status=503,
             ) from None
@@ -148,7 +157,9 @@ class QuotaMixin:
             found = await read(self)
         except QuantityError as error:
             raise self.refuse(
-                f"This server's configuration can't be understood: {error}", "quota-request", 400
+                _("This server's configuration can't be understood: {error}").format(error=error),
+                "quota-request",
+                400,
             ) from None
         return found, self.quota_settings.request(*found.asked)
 
@@ -214,6 +225,7 @@ class QuotaMixin:
 
     async def start(self) -> Any:
         """The server is up: what was reserved for it is in use."""
+        self.speak()
         if self.charged_first and self.session_id is None:
             raise self.overtaken()
         address = await maybe_future(super().start())  # type: ignore[misc]
@@ -248,7 +260,7 @@ class QuotaMixin:
         REFUSALS.labels(reason).inc()
         self.log.info("Refused %s (%s)", self._who, reason)
         usage = f"{self.hub.base_url.removesuffix('hub/')}services/quotas/"
-        return Refused(text, (usage, "See what you use"), reason, status)
+        return Refused(text, (usage, _("See what you use")), reason, status)
 
     @property
     def _who(self) -> str:
@@ -302,7 +314,7 @@ class QuotaMixin:
 
     def overtaken(self) -> Refused:
         return self.refuse(
-            "The server was stopped while it started. Start it again.", "quota-stopped", 409
+            _("The server was stopped while it started. Start it again."), "quota-stopped", 409
         )
 
     # -- what the hub remembers --------------------------------------------------------------
@@ -345,7 +357,9 @@ class QuotaMixin:
         if not asked_now:  # stored by an earlier start, before the user left that group
             return groups
         raise self.refuse(
-            f"You are not a member of the group '{chosen}'. Choose one of: {', '.join(groups)}.",
+            _("You are not a member of the group '{chosen}'. Choose one of: {groups}.").format(
+                chosen=chosen, groups=", ".join(groups)
+            ),
             reason="quota-choice",
         )
 

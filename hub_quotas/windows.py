@@ -13,7 +13,9 @@ import zoneinfo
 from dataclasses import dataclass
 from functools import lru_cache
 
-from .quantities import did_you_mean
+from hub_groups.words import _, ngettext
+
+from .quantities import did_you_mean, say_hint
 
 MINUTE = 60 * 10**6
 HOUR = 60 * MINUTE
@@ -34,7 +36,6 @@ YEARS = range(1970, 3000)
 """Those that can be counted."""
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
 _MICROSECOND = datetime.timedelta(microseconds=1)
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 _LENGTH = re.compile(
     r"(?P<sign>-?)(?P<number>[0-9]+)(?P<part>[.,][0-9]*)?\s*(?P<unit>[a-z]*)", re.IGNORECASE
@@ -94,69 +95,113 @@ def parse_window(text: str) -> Window:
     if match := _LENGTH.fullmatch(word):
         return _parse_length(word, match)
     if _DATE.fullmatch(word):
-        raise WindowError(f"'{word}' is one date; write the first and the last day: {_EXAMPLE}.")
-    what = f"'{word}' is not a window" if word else "The window is missing"
-    raise WindowError(
-        f"{what}; write a length (7d, 36h), {', '.join(CALENDAR)}, "
-        f"or a term ({_EXAMPLE}).{did_you_mean(word.lower(), list(CALENDAR))}"
+        raise WindowError(
+            _("'{word}' is one date; write the first and the last day: {example}.").format(
+                word=word, example=_EXAMPLE
+            )
+        )
+    why = _(
+        "The window is missing; write a length (7d, 36h), {units}, or a term ({example}).{hint}"
     )
+    if word:
+        why = _(
+            "'{word}' is not a window; write a length (7d, 36h), {units}, "
+            "or a term ({example}).{hint}"
+        )
+    hint = did_you_mean(word.lower(), list(CALENDAR))
+    raise WindowError(why.format(word=word, units=", ".join(CALENDAR), example=_EXAMPLE, hint=hint))
 
 
 def _parse_length(text: str, match: re.Match[str]) -> Rolling:
     number, unit = match["number"].lstrip("0"), match["unit"]
     if not unit:
         raise WindowError(
-            f"'{text}' has no unit; write minutes, hours, days or weeks: 90m, 36h, 7d or 2w."
+            _(
+                "'{text}' has no unit; write minutes, hours, days or weeks: 90m, 36h, 7d or 2w."
+            ).format(text=text)
         )
     if unit not in _UNITS:
         known = ["minutes", "hours", "days", "weeks", "month", "quarter"]
         raise WindowError(
-            f"'{text}' has a unit that is not known; write m (minutes), h (hours), d (days) or "
-            f"w (weeks), as in 7d.{did_you_mean(unit.lower(), known)}"
+            _(
+                "'{text}' has a unit that is not known; write m (minutes), h (hours), d "
+                "(days) or w (weeks), as in 7d.{hint}"
+            ).format(text=text, hint=did_you_mean(unit.lower(), known))
         )
     if match["part"]:
         raise WindowError(
-            f"'{text}' is not a whole number; write a smaller unit, as in 36h for a day and a half."
+            _(
+                "'{text}' is not a whole number; write a smaller unit, as in 36h for a day "
+                "and a half."
+            ).format(text=text)
         )
     if match["sign"] or not number:
-        raise WindowError(f"'{text}' is not longer than nothing; write 1{unit[0]} or more.")
+        raise WindowError(
+            _("'{text}' is not longer than nothing; write 1{unit} or more.").format(
+                text=text, unit=unit[0]
+            )
+        )
     # The digits are counted first, because Python refuses to read thousands of them.
     if len(number) > 9 or int(number) * _UNITS[unit] > _LONGEST * DAY:
-        raise WindowError(f"'{text}' is longer than ten years; write {_LONGEST}d or less.")
+        raise WindowError(
+            _("'{text}' is longer than ten years; write {days}d or less.").format(
+                text=text, days=_LONGEST
+            )
+        )
     return Rolling(int(number) * _UNITS[unit])
 
 
 def _parse_term(text: str) -> Fixed:
     first, last = (_parse_day(text, part.strip()) for part in text.split("..", 1))
     if last < first:
-        raise WindowError(f"'{text}' ends before it starts; write {last}..{first}.")
+        raise WindowError(
+            _("'{text}' ends before it starts; write {last}..{first}.").format(
+                text=text, last=last, first=first
+            )
+        )
     if (last - first).days >= _LONGEST:
         until = first + datetime.timedelta(days=_LONGEST - 1)
-        raise WindowError(f"'{text}' is longer than ten years; write {first}..{until} or less.")
+        raise WindowError(
+            _("'{text}' is longer than ten years; write {first}..{until} or less.").format(
+                text=text, first=first, until=until
+            )
+        )
     return Fixed(first, last)
 
 
 def _parse_day(text: str, part: str) -> datetime.date:
     match = _DATE.fullmatch(part)
     if not match:
-        what = f"'{part}' is not a date" if part else "one of its dates is missing"
-        raise WindowError(f"'{text}' is not a term: {what}; write year-month-day: {_EXAMPLE}.")
+        why = _(
+            "'{text}' is not a term: one of its dates is missing; write year-month-day: {example}."
+        )
+        if part:
+            why = _(
+                "'{text}' is not a term: '{part}' is not a date; write year-month-day: {example}."
+            )
+        raise WindowError(why.format(text=text, part=part, example=_EXAMPLE))
     year, month, day = (int(number) for number in match.groups())
     if year not in YEARS:
         raise WindowError(
-            f"'{text}' is not a term: the year {match[1]} can't be counted; "
-            f"write one from {YEARS[0]} to {YEARS[-1]}."
+            _(
+                "'{text}' is not a term: the year {year} can't be counted; write one from "
+                "{first} to {last}."
+            ).format(text=text, year=match[1], first=YEARS[0], last=YEARS[-1])
         )
     if not 1 <= month <= 12:
         raise WindowError(
-            f"'{text}' is not a term: there is no month {match[2]}; write year-month-day, "
-            f"with a month from 01 to 12."
+            _(
+                "'{text}' is not a term: there is no month {month}; write year-month-day, "
+                "with a month from 01 to 12."
+            ).format(text=text, month=match[2])
         )
     days = calendar.monthrange(year, month)[1]
     if not 1 <= day <= days:
         raise WindowError(
-            f"'{text}' is not a term: there is no day {part}; "
-            f"write a day from {part[:8]}01 to {part[:8]}{days}."
+            _(
+                "'{text}' is not a term: there is no day {part}; write a day from {month}01 "
+                "to {month}{days}."
+            ).format(text=text, part=part, month=part[:8], days=days)
         )
     return datetime.date(year, month, day)
 
@@ -184,29 +229,48 @@ def say_window(window: Window) -> str:
     """The window after an amount in a sentence: 40 CPU-hours `in any 7 days`, `a month`."""
     if isinstance(window, Rolling):
         if window.length == DAY:
-            return "in any 24 hours"  # "in any day" would be from midnight to midnight
+            return _("in any 24 hours")  # "in any day" would be from midnight to midnight
         number, unit = _largest(window.length)
-        name = _LENGTHS[unit][1]
-        return f"in any {name}" if number == 1 else f"in any {number} {name}s"
+        return {
+            "d": ngettext("in any day", "in any {n} days", number),
+            "h": ngettext("in any hour", "in any {n} hours", number),
+            "m": ngettext("in any minute", "in any {n} minutes", number),
+        }[unit].format(n=number)
     if isinstance(window, Calendar):
-        return f"a {window.unit}"
+        return {
+            "day": _("a day"),
+            "week": _("a week"),
+            "month": _("a month"),
+            "quarter": _("a quarter"),
+        }[window.unit]
     first, last = window.first, window.last
     if first == last:
-        return f"on {_say_day(first)} {first.year}"
-    year = "" if first.year == last.year else f" {first.year}"
-    return f"from {_say_day(first)}{year} to {_say_day(last)} {last.year}"
+        return _("on {day}").format(day=say_day(first))
+    begin = _say_day(first) if first.year == last.year else say_day(first)
+    return _("from {first} to {last}").format(first=begin, last=say_day(last))
 
 
 def _largest(length: int) -> tuple[int, str]:
     """A length in the largest unit in which it is whole. Not in weeks: people say 7 days."""
-    for unit, (size, _) in _LENGTHS.items():
+    for unit, (size, _name) in _LENGTHS.items():
         if length % size == 0:
             return length // size, unit
     raise AssertionError(f"not whole minutes: {length} microseconds")
 
 
+def say_day(day: datetime.date) -> str:
+    """`24 Dec 2026`."""
+    month = short_months()[day.month - 1]
+    return _("{day} {month} {year}").format(day=day.day, month=month, year=day.year)
+
+
 def _say_day(day: datetime.date) -> str:
-    return f"{day.day} {_MONTHS[day.month - 1]}"
+    return _("{day} {month}").format(day=day.day, month=short_months()[day.month - 1])
+
+
+def short_months() -> list[str]:
+    """As in `24 Dec`."""
+    return _("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec").split()
 
 
 @lru_cache(maxsize=64)
@@ -226,12 +290,14 @@ def read_zone(name: str) -> zoneinfo.ZoneInfo:
     city = word.lower().replace(" ", "_")
     cities = [zone for zone in known if zone.lower().rpartition("/")[2] == city]
     hint = (
-        f" Did you mean '{min(cities, key=lambda zone: (len(zone), zone))}'?"
+        say_hint(min(cities, key=lambda zone: (len(zone), zone)))
         if cities
         else did_you_mean(word, sorted(known))
     )
-    what = f"There is no time zone '{word}'" if word else "The time zone is missing"
-    raise WindowError(f"{what}; write a name such as Europe/Berlin or UTC.{hint}")
+    why = _("The time zone is missing; write a name such as Europe/Berlin or UTC.{hint}")
+    if word:
+        why = _("There is no time zone '{word}'; write a name such as Europe/Berlin or UTC.{hint}")
+    raise WindowError(why.format(word=word, hint=hint))
 
 
 def span(window: Window, at: int, zone: datetime.tzinfo) -> tuple[int, int] | None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote, urlencode, urlsplit
 
+from hub_groups.words import _
 from hub_quotas.limits import CHARGED_GROUP
 
 SCHEMES = ("https", "http", "ssh", "git", "file")
@@ -44,21 +45,31 @@ class Launch:
         hub = urlsplit(self.hub)
         if hub.scheme not in ("http", "https") or not hub.netloc or hub.query or hub.fragment:
             raise LaunchError(
-                f"'{self.hub}' is not a hub's address; write, for example, https://hub.example.org/"
+                _(
+                    "'{hub}' is not a hub's address; write, for example, https://hub.example.org/"
+                ).format(hub=self.hub)
             )
         if self.repository:
             repository = urlsplit(self.repository)
             if repository.scheme not in SCHEMES or not repository.path.strip("/"):
                 raise LaunchError(
-                    f"'{self.repository}' is not a repository's address; "
-                    "write, for example, https://github.com/earth/geo-book"
+                    _(
+                        "'{repository}' is not a repository's address; write, for example, "
+                        "https://github.com/earth/geo-book"
+                    ).format(repository=self.repository)
                 )
         elif self.branch:
-            raise LaunchError(f"The branch '{self.branch}' needs a repository that it is in.")
+            raise LaunchError(
+                _("The branch '{branch}' needs a repository that it is in.").format(
+                    branch=self.branch
+                )
+            )
         if ".." in self.file.split("/") or self.file.startswith("/"):
             raise LaunchError(
-                f"'{self.file}' is not a path within the repository or the reader's home; "
-                "write, for example, intro/first-map.ipynb"
+                _(
+                    "'{file}' is not a path within the repository or the reader's home; write, "
+                    "for example, intro/first-map.ipynb"
+                ).format(file=self.file)
             )
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tornado import web
 
 from hub_groups.web import Context, Page, Routes
+from hub_groups.words import _
 
 from .launch import Launch, LaunchError, html_button, markdown_link
 
@@ -18,7 +19,7 @@ class LinkPage(Page):
             name: self.get_query_argument(name, "")
             for name in ("repository", "branch", "file", "profile", "group", "label")
         }
-        label = typed["label"] or "Open on our hub"
+        label = typed["label"] or _("Open on our hub")
         launch, problem = None, ""
         if self.request.query_arguments:
             profile = {"profile": typed["profile"]} if typed["profile"] else {}
