@@ -69,7 +69,7 @@ def pytest_configure() -> None:
         spec = importlib.util.find_spec(name)
         installed = Path(spec.origin).parent if spec and spec.origin else None
         for source in sorted((ROOT / name).rglob("*")):
-            if source.is_file() and source.suffix != ".pyc":
+            if source.is_file() and source.suffix not in (".pyc", ".po"):  # not installed
                 copy = installed and installed / source.relative_to(ROOT / name)
                 if not copy or not copy.exists() or copy.read_bytes() != source.read_bytes():
                     pytest.exit(f"{source} is not what is installed; use `make test`.", 2)
