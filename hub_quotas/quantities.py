@@ -117,13 +117,13 @@ def _hours(per_unit: int, what: Callable[[], str]) -> Callable[[str], int]:
     """
 
     def parse(text: str) -> int:
-        """A number of hours, such as `40` or `0.5`."""
         wrong = _("'{text}' is not a number of {hours}; write 40 or 0.5.")
         match = _match(_HOURS, text, wrong.format(text=text, hours=what()))
         why = _("'{text}' is too fine: {hours} have fewer decimals.")
         why = why.format(text=text, hours=what())
         return _whole(match["number"], per_unit * HOUR, text, why, _LARGEST * HOUR)
 
+    parse.__doc__ = f"A number of {what()}, such as `40` or `0.5`."
     return parse
 
 
