@@ -185,6 +185,16 @@ STATES = [
 ]
 
 
+@pytest.mark.parametrize("user", THEIRS)
+def test_german_fits_on_a_narrow_phone_too(hub, new_page, user):
+    page = log_in(new_page(viewport={"width": 320, "height": 640}, locale="de"), hub, user)
+    found = {}
+    for name in opened(page, hub, user):
+        assert page.locator("html").get_attribute("lang") == "de"
+        found[name] = too_wide(page)
+    assert not say(found), say(found)
+
+
 def test_nothing_is_wrong_after_something_was_done(hub, new_page):
     page = log_in(new_page(), hub, "admin")
     found = {}
