@@ -58,6 +58,9 @@ MISSING = {"no such page": 404, "no such group": 404, "wrong launch": 400}
 SCREENS = [(1000, 800, "light"), (1000, 800, "dark"), (360, 740, "light"), (360, 740, "dark")]
 
 
+pytestmark = pytest.mark.slow  # the journeys of test_browser.py ask axe too
+
+
 @pytest.fixture(scope="module")
 def hub(start_hub) -> Hub:
     hub = start_hub("town")

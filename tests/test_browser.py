@@ -103,7 +103,16 @@ _SEEN = """() => {
 }"""
 
 
-@pytest.fixture(params=SCREENS)
+EVERY_TIME = ("desk", "phone-dark")
+"""The others are for CI."""
+
+
+@pytest.fixture(
+    params=[
+        name if name in EVERY_TIME else pytest.param(name, marks=pytest.mark.slow)
+        for name in SCREENS
+    ]
+)
 def screen(request) -> str:
     return request.param
 
