@@ -178,7 +178,7 @@ class QuotaPage(Desk, Page):
             "long_ago": long_ago,
             "exactly": self.exactly,
             "say_when": self.say_when,
-            "say_used": say_used,
+            "say_used": partial(say_used, currency=self.context.settings["currency"]),
             "say_entry": say_entry,
             "say_via": say_via,
             "change_said": lambda change: document_differences(change.before, change.after),
@@ -305,17 +305,18 @@ def say_when(at: int, present: int, zone: tzinfo) -> str:
     )
 
 
-def say_used(one: Used) -> str:
+def say_used(one: Used, currency: str = "") -> str:
     """`97 % of 200 GPU-hours a month`, `31 of 40 cores`."""
     limit = one.limit
     if limit.window is None:
         return of(limit.resource, one.used, limit.amount)
-    text = _("{share} of {amount} {window}")
+    text, amount = _("{share} of {amount} {window}"), limit.kind.say(limit.amount)
     if limit.resource == "cost":
         text = _("{share} of a budget of {amount} {window}")
+        amount = money(limit.amount, currency)
     return text.format(
         share=f"{one.share:.0%}",
-        amount=limit.kind.say(limit.amount),
+        amount=amount,
         window=say_window(limit.window),
     )
 
