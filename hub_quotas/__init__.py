@@ -70,7 +70,13 @@ def activate(c: Any) -> None:
             },
             # To know which groups there are, who is in which, and when a server was used last; to
             # stop servers.
-            scopes=("list:groups", "read:users:groups", "read:servers", "delete:servers"),
+            scopes=(
+                "list:groups",
+                "read:groups",
+                "read:users:groups",
+                "read:servers",
+                "delete:servers",
+            ),
             custom_scopes=SCOPES,
             login_scopes=ON_PAGES,
             user_scopes=(ACT,),

@@ -6,7 +6,7 @@ An entry is a group, a plan, or the price book: `("group", "geo-101")`, `("plan"
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -122,6 +122,17 @@ def user_renamed(policy: Policy, old: str, new: str) -> Policy:
 def differences(before: Policy, after: Policy) -> list[tuple[str, str | None, str | None]]:
     """What is to change, as (place, before, after); None for what is not there."""
     return document_differences(print_policy(before), print_policy(after))
+
+
+def with_plan(policy: Policy, groups: Iterable[str], plan: str) -> Policy:
+    """`policy` with one plan for several groups; what else is said of them stays.
+
+    Raises:
+        PolicyError: there is no such plan, or a name is none of a group.
+    """
+    have = documents(policy)
+    entries = ((GROUP_ENTRY, group) for group in groups)
+    return put(policy, {entry: {**have.get(entry, {}), "plan": plan} for entry in entries})
 
 
 def document_differences(before: Any, after: Any) -> list[tuple[str, str | None, str | None]]:

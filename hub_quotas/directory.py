@@ -83,18 +83,19 @@ class Directory:
         return self._members.get(group, (known, 0.0))[0]
 
     async def _read_members(self, group: str) -> None:
-        self._members[group] = self._members.get(group, ((), 0.0))[0], time.monotonic() + _GOOD_FOR
-        users: list[str] = []
+        users = self._members.get(group, ((), 0.0))[0]
+        self._members[group] = users, time.monotonic() + _GOOD_FOR
         for name in (group, f"/{group}"):
             try:
-                users = (await self._context.hub_api(f"groups/{quote(name, safe='')}"))["users"]
+                model = await self._context.hub_api(f"groups/{quote(name, safe='')}")
+                users = tuple(sorted(model["users"]))
                 break
             except httpclient.HTTPError as error:
                 if error.code != 404:
                     log.warning("The hub can't be asked who is in %s: %s", group, error)
             except OSError as error:
                 log.warning("The hub can't be asked who is in %s: %s", group, error)
-        self._members[group] = tuple(sorted(users)), time.monotonic() + _GOOD_FOR
+        self._members[group] = users, time.monotonic() + _GOOD_FOR
         while len(self._members) > _MOST_GROUPS:
             self._members.pop(next(iter(self._members)))
 

@@ -223,7 +223,7 @@ class GroupPage(QuotaPage):
             "server_count": server_count,
             "managers": dict.fromkeys((*managers.get(name, ()), *policy.managers(name))),
             "burn": self._burn(name, seen),
-            "changes": store.audit(name)[:10],
+            "changes": store.audit(name, most=10),
             "boosts": boosts_of(store, self.access, name),
             "asked": [ask for ask in asked_of(store, self.access, policy) if ask.group == name],
         }

@@ -13,7 +13,7 @@ from tornado.httputil import url_concat
 from hub_groups.words import _, ngettext
 
 from .access import Access, NotAllowed, Who
-from .changes import GROUP_ENTRY, documents, put
+from .changes import GROUP_ENTRY, with_plan
 from .desk import QuotaPage
 from .limits import PolicyError
 from .overview import GroupUse, Overview
@@ -157,18 +157,10 @@ class GroupsPage(QuotaPage):
         plan = self.get_body_argument("plan", "")
         why = self.get_body_argument("why", "")
 
-        def with_plan(policy: Policy) -> Policy:
-            have = documents(policy)
-            entries = {
-                (GROUP_ENTRY, name): {**have.get((GROUP_ENTRY, name), {}), "plan": plan}
-                for name in names
-            }
-            return put(policy, entries)
-
         try:
             if not names:
                 raise PolicyError((), _("Tick the groups that are to get the plan."))
-            await self.edit(with_plan, why)
+            await self.edit(lambda policy: with_plan(policy, names, plan), why)
         except (PolicyError, NotAllowed, Conflict) as error:
             self.set_status(400)
             await self._show_groups(wrong=str(error))

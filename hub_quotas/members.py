@@ -94,7 +94,7 @@ def _points(
             "SELECT s.id, s.user_name, p.at, p.state FROM subject s"  # noqa: S608
             " JOIN point p ON p.subject = s.id AND p.at ="
             " (SELECT max(q.at) FROM point q WHERE q.subject = s.id AND q.at <= ?)"
-            f" WHERE s.group_name IN ({marks}) AND s.user_name <> '' LIMIT {MOST}"
+            f" WHERE s.group_name IN ({marks}) AND s.user_name <> '' ORDER BY s.id LIMIT {MOST}"
         )
         last = {
             id: (user, read(tx, at, state)) for id, user, at, state in tx.all(sql, FOR_EVER, *names)

@@ -45,7 +45,7 @@ class GroupUse:
         use: amounts in use now.
         limits: those for the whole group, in their order.
         total: amount x microseconds used ever.
-        month_cost, lately_cost: of this calendar month, and of the last days; cost units.
+        month_cost: of this calendar month; cost units.
     """
 
     name: str
@@ -53,7 +53,6 @@ class GroupUse:
     total: Amounts = field(default_factory=dict)
     limits: tuple[Used, ...] = ()
     month_cost: int = 0
-    lately_cost: int = 0
 
     @property
     def tightest(self) -> Used | None:
@@ -113,7 +112,6 @@ def overview(store: QuotaStore) -> Overview:
                 {curve: last.total_at(curve, at) for curve in last.rate},
                 tuple(reading.of(one, last) for one in own),
                 reading.used(name, "cost", month[0]),
-                reading.used(name, "cost", at - LATELY),
             )
         return Overview(at, held, groups)
 

@@ -12,19 +12,19 @@ from hub_groups.words import _
 from .access import Who
 from .audit_page import changes_seen_by, undo
 from .changes import (
-    GROUP_ENTRY,
     PLAN,
     PRICES,
     differences,
     document_differences,
     documents,
     put,
+    with_plan,
 )
 from .desk import QuotaRest, iso, no_such_group
 from .groups_api import Change, LimitText, VersionQuery, expected
 from .policies import Change as Changed
 from .policies import Held
-from .policy import Policy, parse_policy, print_policy
+from .policy import parse_policy, print_policy
 from .policy_pages import read_table
 
 
@@ -190,15 +190,7 @@ async def _delete_plan(desk: QuotaRest, query: VersionQuery, _body: None) -> Non
 async def _give_plan(desk: QuotaRest, _query: Nothing, body: PlanGroups) -> Count:
     plan = desk.part["plan"]
 
-    def change(policy: Policy) -> Policy:
-        have = documents(policy)
-        entries = {
-            (GROUP_ENTRY, name): {**have.get((GROUP_ENTRY, name), {}), "plan": plan}
-            for name in body.groups
-        }
-        return put(policy, entries)
-
-    await desk.edit(change, body.why)
+    await desk.edit(lambda policy: with_plan(policy, body.groups, plan), body.why)
     return Count(count=len(set(body.groups)))
 
 

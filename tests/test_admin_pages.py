@@ -291,6 +291,15 @@ def test_groups_come_from_a_table(hub):
         assert why in send(admin, "policy", table=wrong).text
 
 
+def test_members_who_have_used_nothing_are_listed_too(hub):
+    policy(hub, "groups: {course: {}}")
+    hub.login("quiet")
+    hub.api("groups/course", "POST")
+    hub.api("groups/course/users", "POST", json={"users": ["quiet"]})
+    ada = hub.login("prof-ada")
+    wait_for("them", lambda: "quiet" in ada.get("services/quotas/groups/course").text, 40)
+
+
 def test_a_manager_stops_a_server_of_their_group_and_no_other(hub):
     policy(hub, "groups: {course: {}, default: {}}")
     for user in ("sam", "kim"):

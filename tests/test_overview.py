@@ -52,7 +52,6 @@ def test_the_overview_is_what_the_ledger_says_group_by_group(store, clock):
     for name, use in seen.groups.items():
         assert dict(use.use) == dict(store.in_use(name))
         assert use.month_cost == store.used(name, "", "cost", month[0], clock.now)
-        assert use.lately_cost == store.used(name, "", "cost", clock.now - LATELY, clock.now)
         for one in use.limits:
             window = one.limit.window
             if window is None:
