@@ -20,7 +20,7 @@ groups:
 
 @pytest.fixture(scope="module")
 def hub(start_hub):
-    hub = start_hub("formless", slow_spawn_timeout=10)
+    hub = start_hub("formless", history="what-if")
     store = hub.ledger()
     store.apply(parse_policy(yaml.safe_load(POLICY)), "tests", "tests")
     groups = ["science/geo"] * 102 + ["arts"]
