@@ -64,7 +64,7 @@ class GroupStore:
         Memberships that were there before keep their `since`.
         """
         with writing(self.engine) as db:
-            _replace(db, membership.c.source == source, memberships)
+            _replace(db, _memberships(db, membership.c.source == source), memberships)
 
     def sync_user(
         self, user: str, current: Iterable[str], source: str = "", groups: Iterable[str] = ()
@@ -78,14 +78,16 @@ class GroupStore:
             groups: what that source says; it replaces what it said before.
         """
         with writing(self.engine) as db:
-            mine = membership.c.user == user
+            # By user alone: a database may think little of a condition on the source, which
+            # almost all memberships can have.
+            mine = _memberships(db, membership.c.user == user)
             if source:
-                said = [Membership(user, group, source) for group in groups]
-                _replace(db, sa.and_(mine, membership.c.source == source), said)
+                said = {Membership(user, group, source) for group in groups}
+                _replace(db, {one for one in mine if one.source == source}, said)
             before = _known(db, user).get(user, Known())
             result = merge(current, before)
-            manual = [Membership(user, group, MANUAL) for group in result.by_hand]
-            _replace(db, sa.and_(mine, membership.c.source == MANUAL), manual)
+            manual = {Membership(user, group, MANUAL) for group in result.by_hand}
+            _replace(db, {one for one in mine if one.source == MANUAL}, manual)
             if result.groups != before.applied:
                 db.execute(sa.delete(applied).where(applied.c.user == user))
                 if result.groups:
@@ -100,9 +102,12 @@ class GroupStore:
             return _known(db)
 
     def standings(
-        self, user: str | None = None, groups: Iterable[str] | None = None
+        self,
+        user: str | None = None,
+        groups: Iterable[str] | None = None,
+        role: str | None = None,
     ) -> list[Standing]:
-        """Memberships, by group and user: of one user, of some groups, or all."""
+        """Memberships, by group and user: of one user, of some groups, of a role, or all."""
         query = sa.select(membership).order_by(
             membership.c.group, membership.c.user, membership.c.source
         )
@@ -110,6 +115,8 @@ class GroupStore:
             query = query.where(membership.c.user == user)
         if groups is not None:
             query = query.where(membership.c.group.in_(list(groups)))
+        if role is not None:
+            query = query.where(membership.c.role == role)
         with reading(self.engine) as db:
             return [
                 Standing(Membership(row.user, row.group, row.source, row.role), row.since)
@@ -119,15 +126,13 @@ class GroupStore:
     def managers(self, groups: Iterable[str]) -> dict[str, tuple[str, ...]]:
         """The managers of each of `groups`, by name."""
         found: defaultdict[str, set[str]] = defaultdict(set)
-        for standing in self.standings(groups=groups):
-            if standing.membership.role == MANAGER:
-                found[standing.membership.group].add(standing.membership.user)
+        for standing in self.standings(groups=groups, role=MANAGER):
+            found[standing.membership.group].add(standing.membership.user)
         return {group: tuple(sorted(users)) for group, users in found.items()}
 
     def managed_by(self, user: str) -> tuple[str, ...]:
         """The groups that `user` manages, without those below them."""
-        roles = {s.membership.group for s in self.standings(user) if s.membership.role == MANAGER}
-        return tuple(sorted(roles))
+        return tuple(sorted({s.membership.group for s in self.standings(user, role=MANAGER)}))
 
 
 @lru_cache
@@ -155,13 +160,14 @@ def _known(db: sa.Connection, user: str | None = None) -> dict[str, Known]:
     }
 
 
-def _replace(
-    db: sa.Connection, scope: sa.ColumnElement[bool], memberships: Iterable[Membership]
-) -> None:
-    """Make `memberships` the rows within `scope`, touching only those that differ."""
+def _memberships(db: sa.Connection, scope: sa.ColumnElement[bool]) -> set[Membership]:
     rows = db.execute(sa.select(membership).where(scope))
-    before = {Membership(row.user, row.group, row.source, row.role) for row in rows}
-    after = set(memberships)
+    return {Membership(row.user, row.group, row.source, row.role) for row in rows}
+
+
+def _replace(db: sa.Connection, before: set[Membership], after: Iterable[Membership]) -> None:
+    """Make rows of `after` of those of `before`, touching only what differs."""
+    after = set(after)
     for gone in before - after:
         db.execute(
             sa.delete(membership).where(

@@ -28,6 +28,10 @@ BURST, PER_SECOND = 60, 1
 _PIECE = 2**18
 """How much of a file is in memory at a time, in bytes."""
 
+GROUP_NAMES = "group-quotas/groups"
+"""Below the hub's REST API, the address of the names of all groups; with a name behind it, of those
+of its users (`listing`)."""
+
 _READING = ("GET", "HEAD", "OPTIONS")
 
 
@@ -60,22 +64,9 @@ class Context:
         response = await httpclient.AsyncHTTPClient().fetch(
             url_concat(f"{self.auth.api_url}/{path}", query),
             method=method,
-            headers={
-                "Authorization": f"token {self.auth.api_token}",
-                "Accept": "application/jupyterhub-pagination+json",
-            },
+            headers={"Authorization": f"token {self.auth.api_token}"},
         )
         return json_decode(response.body) if response.body else None
-
-    async def hub_list(self, path: str, **query: str) -> list[Any]:
-        """All pages of a list of the hub's REST API."""
-        items: list[Any] = []
-        offset: int | None = 0
-        while offset is not None:
-            page = await self.hub_api(path, **query, offset=str(offset))
-            items += page["items"]
-            offset = (page["_pagination"].get("next") or {}).get("offset")
-        return items
 
 
 def template_environment(packages: list[str]) -> jinja2.Environment:

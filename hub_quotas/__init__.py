@@ -29,6 +29,7 @@ def activate(c: Any) -> None:
     from hub_groups.attach import PageService, attach, serve_pages
     from hub_groups.config import settings as group_settings
     from hub_groups.database import without_password
+    from hub_groups.listing import list_groups
 
     from . import reservations
     from .access import ACT, ON_PAGES, SCOPES
@@ -85,6 +86,7 @@ def activate(c: Any) -> None:
         usage = f"{app.base_url}services/quotas/"
         put_around_home(app, Summary(quotas.store, usage))
         speak_on_spawn_pages(app)
+        list_groups(app)
         banner = Banner(quotas.store, usage)
         app.template_vars = banner.beside(app.template_vars)
         banner.start()

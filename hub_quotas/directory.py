@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
 from urllib.parse import quote
 
 from tornado import httpclient
 
-from hub_groups.web import Context
+from hub_groups.web import GROUP_NAMES, Context
 
 from .limits import PolicyError
 from .policy import group_name
@@ -18,13 +17,9 @@ from .policy import group_name
 log = logging.getLogger("group-quotas")
 
 _GOOD_FOR = 30
-"""Seconds for which the hub's list of groups is good, at least."""
-_REST = 60
-"""The same, as a multiple of the time that reading it takes: for thousands of groups, the hub looks
-through all of their users."""
+"""Seconds for which what the hub said is good."""
 _PATIENCE = 1
 """Seconds for which a page waits for the first list; else it shows what the ledger knows."""
-_AT_ONCE = 200
 _MOST_GROUPS = 200
 """Whose members are remembered."""
 
@@ -50,30 +45,17 @@ class Directory:
         return self._names or ()
 
     async def _read(self) -> None:
-        began = time.monotonic()
         try:
-            found = [name async for name in self._all()]
+            found = await self._context.hub_api(GROUP_NAMES)
         except (httpclient.HTTPError, OSError) as error:
             log.warning("The hub can't be asked for its groups: %s", error)
         else:
             self._names = tuple(name for name in map(_name, found) if name)
-        ended = time.monotonic()
-        self._good_until = ended + max(_GOOD_FOR, _REST * (ended - began))
-
-    async def _all(self) -> AsyncIterator[str]:
-        """Page by page, and the hub does something else in between for as long as each took."""
-        offset: int | None = 0
-        while offset is not None:
-            began = time.monotonic()
-            page = await self._context.hub_api("groups", offset=str(offset), limit=str(_AT_ONCE))
-            for group in page["items"]:
-                yield group["name"]
-            offset = (page["_pagination"].get("next") or {}).get("offset")
-            await asyncio.sleep(time.monotonic() - began if offset else 0)
+        self._good_until = time.monotonic() + _GOOD_FOR
 
     async def members(self, group: str) -> tuple[str, ...]:
         """Who is in a group by the hub itself, without those of groups below it; nobody where the
-        hub can't say so soon. It looks through all of them for that, so it is asked seldom."""
+        hub can't say so soon."""
         known, good_until = self._members.pop(group, ((), 0.0))
         self._members[group] = known, good_until  # the last one used goes last
         if time.monotonic() > good_until:
@@ -87,8 +69,8 @@ class Directory:
         self._members[group] = users, time.monotonic() + _GOOD_FOR
         for name in (group, f"/{group}"):
             try:
-                model = await self._context.hub_api(f"groups/{quote(name, safe='')}")
-                users = tuple(sorted(model["users"]))
+                found = await self._context.hub_api(f"{GROUP_NAMES}/{quote(name, safe='')}")
+                users = tuple(found)
                 break
             except httpclient.HTTPError as error:
                 if error.code != 404:

@@ -116,6 +116,13 @@ def unpack(at: int, state: Sequence[int], names: Sequence[str]) -> Point:
     return Point(at, total, dict(zip(known, state[1::2], strict=True)))
 
 
+def one_of(state: Sequence[int], place: int | None) -> tuple[int, int]:
+    """Total and rate of one resource, of a point that `pack` made; zeros where it has none."""
+    if place is None or 2 * place >= len(state):
+        return 0, 0
+    return state[2 * place], state[2 * place + 1]
+
+
 def negative(amounts: Mapping[str, int]) -> dict[str, int]:
     """The change that takes `amounts` back."""
     return {name: -amount for name, amount in amounts.items()}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from .ledger import Point, Segment
+from .ledger import Segment, one_of
 from .limits import MEMBER, Limit
 from .points import FOR_EVER, decode
-from .requests import in_use
+from .requests import BURST
 from .store import QuotaStore
 from .transaction import Transaction
 from .windows import DAY, span
@@ -52,33 +53,45 @@ def members(
         else:
             held = span(limit.window, at, store.zone) if limit.window else None
         begin = held[0] if held else at
+        curve = limit.kind.curve if limit else "cpu"
+        # Two resources of thousands of points: to make whole points of them costs twice as much.
+        place, running = store.points.place(tx, curve), store.points.place(tx, "servers")
+        beyond = store.points.place(tx, curve + BURST)
         found: dict[str, Member] = {name: Member(name) for name in known}
-        for user, now, before, late in _points(store, tx, sorted(set(below)), begin):
-            curve = limit.kind.curve if limit else "cpu"
+        for user, now, before, late in _rows(store, tx, sorted(set(below)), begin):
+            used, rate = one_of(now.state, place)
+            servers = one_of(now.state, running)[1]
             if limit is not None and limit.window is None:
-                used = in_use(now.rate, limit.resource)
+                used = rate + one_of(now.state, beyond)[1]
             elif held is None:
                 used = 0
             else:
-                used = now.total_at(curve, at) - before.total_at(curve, begin)
+                used += rate * (at - now.at)
+                if before:
+                    total, slope = one_of(before.state, place)
+                    used -= total + slope * (begin - before.at)
                 used += sum(segment.total_between(curve, begin, at) for segment in late)
-            servers = now.rate.get("servers", 0)
-            known_so_far = found.get(user, Member(user))
-            found[user] = Member(
-                user,
-                known_so_far.used + used,
-                known_so_far.servers + servers,
-                max(known_so_far.seen, at if servers else now.at),
-            )
+            seen = at if servers else now.at
+            if user in found:
+                so_far = found[user]
+                used, servers = so_far.used + used, so_far.servers + servers
+                seen = max(so_far.seen, seen)
+            found[user] = Member(user, used, servers, seen)
         return found
 
 
-def _points(
+class _Row(NamedTuple):
+    """A point as it is stored."""
+
+    at: int
+    state: Sequence[int]
+
+
+def _rows(
     store: QuotaStore, tx: Transaction, groups: list[str], begin: int
-) -> Iterable[tuple[str, Point, Point, list[Segment]]]:
-    """Of each member of each group: the user, the last point, the one before an instant, and late
-    closings since."""
-    read = store.points.point
+) -> Iterable[tuple[str, _Row, _Row | None, Sequence[Segment]]]:
+    """Of each member of each group: the user, the last point, the one at or before an instant, and
+    late closings since."""
     for start in range(0, len(groups), _CHUNK):
         names = groups[start : start + _CHUNK]
         marks = ", ".join("?" for _ in names)
@@ -96,17 +109,14 @@ def _points(
             " (SELECT max(q.at) FROM point q WHERE q.subject = s.id AND q.at <= ?)"
             f" WHERE s.group_name IN ({marks}) AND s.user_name <> '' ORDER BY s.id LIMIT {MOST}"
         )
-        last = {
-            id: (user, read(tx, at, state)) for id, user, at, state in tx.all(sql, FOR_EVER, *names)
-        }
-        changed = any(point.at > begin for _, point in last.values())
-        before: Mapping[int, Point] = {}
-        if changed:
+        last = tx.all(sql, FOR_EVER, *names)
+        before: dict[int, _Row] = {}
+        if any(at > begin for _, _, at, _ in last):
             rows = tx.all(sql, begin, *names)
-            before = {id: read(tx, at, state) for id, _, at, state in rows}
-        for id, (user, now) in last.items():
-            first = now if now.at <= begin else before.get(id, Point(begin))
-            yield user, now, first, late.get(id, [])
+            before = {id: _Row(at, decode(state)) for id, _, at, state in rows}
+        for id, user, at, state in last:
+            now = _Row(at, decode(state))
+            yield user, now, now if at <= begin else before.get(id), late.get(id, ())
 
 
 def member_limit(limits: Iterable[Limit]) -> Limit | None:

@@ -107,6 +107,11 @@ class Points:
             self._names = names
         return names
 
+    def place(self, tx: Transaction, name: str) -> int | None:
+        """Where a resource stands in points, for `one_of`; None where none has it."""
+        names = self._names if name in self._names else self._read_names(tx)
+        return names.index(name) if name in names else None
+
     def point(self, tx: Transaction, at: int, state: str) -> Point:
         """A point from its row."""
         values, names = decode(state), self._names

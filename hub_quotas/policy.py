@@ -147,6 +147,7 @@ class Policy:
     def managed_by(self, user: str) -> set[str]:
         """The groups of which the policy names a user as a manager."""
         if not self._managed:
+            self._managed[""] = set()  # so that it is filled once, where nobody manages anything
             for name, group in self.groups.items():
                 for who in group.managers:
                     self._managed.setdefault(who, set()).add(name)

@@ -354,6 +354,7 @@ def _local_date(at: int, zone: datetime.tzinfo) -> datetime.date:
     return (_EPOCH + at * _MICROSECOND).astimezone(zone).date()
 
 
+@lru_cache(maxsize=4096)
 def _day_begin(day: datetime.date, zone: datetime.tzinfo) -> int:
     """The first instant at which clocks in the zone show that day or a later one.
 
