@@ -92,9 +92,11 @@ class GroupsMixin:
 
     def _sync_at_start(self, user: orm.User) -> None:
         """Only users who differ cost a transaction."""
-        current = {group.name for group in user.groups}
         known = self._at_start.get(user.name)
-        if known is None or merge(current, known).groups == current == known.applied:
+        if known is None:
+            return
+        current = {group.name for group in user.groups}
+        if merge(current, known).groups == current == known.applied:
             return
         groups = self._store.sync_user(user.name, current).groups
         if groups == current:

@@ -32,6 +32,8 @@ GROUP_NAMES = "group-quotas/groups"
 """Below the hub's REST API, the address of the names of all groups; with a name behind it, of those
 of its users (`listing`)."""
 
+_TOLD, _TOLD_DAYS, _LONGEST_TOLD = "group-quotas-told", 1, 500
+
 _READING = ("GET", "HEAD", "OPTIONS")
 
 
@@ -225,6 +227,33 @@ class Page(Visit):
         self.set_status(403)
         self.show("again.html", typed=typed)
 
+    def done(self, text: str, address: str = "") -> None:
+        """After a form: go to a page, this one by default, which says once what was done.
+
+        Not in the address, where anybody could write something into a link to it.
+        """
+        told = text[:_LONGEST_TOLD]
+        self.set_signed_cookie(_TOLD, told, expires_days=None, **self._told_attributes)
+        self.redirect(address or self.request.path, status=303)
+
+    @property
+    def _told_attributes(self) -> dict[str, Any]:
+        return {
+            "path": self.context.prefix,
+            "httponly": True,
+            "samesite": "Lax",
+            "secure": self.request.protocol == "https",
+        }
+
+    def _take_told(self) -> str:
+        """What `done` left, for who looks at a page: not for a script that reads it anew."""
+        if self.request.method != "GET" or self.request.headers.get("Sec-Fetch-Mode") == "cors":
+            return ""
+        told = self.get_signed_cookie(_TOLD, max_age_days=_TOLD_DAYS)
+        if told:
+            self.clear_cookie(_TOLD, **self._told_attributes)
+        return told.decode() if told else ""
+
     def show(self, template: str, **values: Any) -> None:
         """Answer with a rendered template."""
         self.finish(self.rendered(template, **values))
@@ -239,7 +268,7 @@ class Page(Visit):
             language=words.language(),
             xsrf_form=self.xsrf_form_html,
             xsrf_token=self.xsrf_token.decode(),
-            **values,
+            **{"done": self._take_told(), **values},
         )
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:

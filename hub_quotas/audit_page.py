@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from tornado import web
-from tornado.httputil import url_concat
 
 from hub_groups.words import _, ngettext
 
@@ -51,7 +50,7 @@ class AuditPage(QuotaPage):
     who_changes = Who.MANAGES_ANY
 
     async def get(self) -> None:
-        await self._show_changes(done=self.get_query_argument("done", ""))
+        await self._show_changes()
 
     async def post(self) -> None:
         """Undo one change, with all that was changed in the same go."""
@@ -69,10 +68,9 @@ class AuditPage(QuotaPage):
             await self._show_changes(wrong=say_conflict(error))
         else:
             text = ngettext("{n} entry is as it was before.", "{n} entries are as before.", count)
-            done = {"done": text.format(n=count)}
-            self.redirect(url_concat(f"{self.context.prefix}audit", done))
+            self.done(text.format(n=count), f"{self.context.prefix}audit")
 
-    async def _show_changes(self, done: str = "", wrong: str = "") -> None:
+    async def _show_changes(self, wrong: str = "") -> None:
         group = self.get_query_argument("group", "") or None
         policy = await self.policy()
         if group is not None and not self.access.sees(policy, group):
@@ -89,7 +87,6 @@ class AuditPage(QuotaPage):
             group=group or "",
             changes=found[:PAGE],
             more=found[PAGE - 1].version if len(found) > PAGE else None,
-            done=done,
             wrong=wrong,
         )
 

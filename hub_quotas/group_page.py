@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from tornado import web
-from tornado.httputil import url_concat
 
 from hub_groups.rest import Refusal
 from hub_groups.words import _
@@ -22,7 +21,7 @@ from .desk import QuotaPage, no_such_group, say_conflict
 from .history import running, what_if
 from .limit_fields import Field, fields, merged, read_typed, typed_limits
 from .limits import KEYS, PolicyError
-from .members import member_limit, members
+from .members import member_limit, members, with_limits
 from .messages import of
 from .more import Ask
 from .more_desk import boosts_of
@@ -85,7 +84,7 @@ class GroupPage(QuotaPage):
     who_changes = Who.MANAGES
 
     async def get(self, group: str) -> None:
-        await self._show_group(self.group_of_path(), done=self.get_query_argument("done", ""))
+        await self._show_group(self.group_of_path())
 
     async def post(self, group: str) -> None:
         name = self.group_of_path()
@@ -118,8 +117,7 @@ class GroupPage(QuotaPage):
             self.set_status(409)
             await self._show_group(name, Typed(form, {}, say_conflict(error), overtaken=True))
         else:
-            done = _("Saved. It holds from the next start of a server on.")
-            self.redirect(url_concat(self.request.path, {"done": done}))
+            self.done(_("Saved. It holds from the next start of a server on."))
 
     async def _stop(self, name: str) -> None:
         """Stop a server that is charged to this group or below it."""
@@ -127,8 +125,7 @@ class GroupPage(QuotaPage):
             user = await stop_in_group(self, name, self.get_body_argument("session", ""))
         except Refusal as error:
             raise web.HTTPError(error.status, error.detail) from None
-        done = _("The server of {user} is being stopped.").format(user=user)
-        self.redirect(url_concat(self.request.path, {"done": done}))
+        self.done(_("The server of {user} is being stopped.").format(user=user))
 
     # -- what is shown -----------------------------------------------------------------------
 
@@ -158,7 +155,6 @@ class GroupPage(QuotaPage):
         name: str,
         typed: Typed | None = None,
         preview: Preview | None = None,
-        done: str = "",
     ) -> None:
         seen, in_hub = await self.overviews.latest(self.store), await self.directory.groups()
         policy = seen.held.policy
@@ -187,7 +183,6 @@ class GroupPage(QuotaPage):
             seen_of=seen.of,
             typed=typed,
             preview=preview,
-            done=done,
             manages=self.access.manages(policy, name),
             no_boost=NoBoost(),
             zone=self.store.zone,
@@ -215,7 +210,7 @@ class GroupPage(QuotaPage):
         managers = self.groups.managers(policy.path(name))
         return {
             "member_limit": limit,
-            "members": found[:PAGE],
+            "members": with_limits(store, name, found[:PAGE]),
             "member_count": len(found),
             "member_search": search,
             "member_sort": sort,

@@ -149,7 +149,7 @@ class GroupsPage(QuotaPage):
     who_changes = Who.ADMIN
 
     async def get(self) -> None:
-        await self._show_groups(done=self.get_query_argument("done", ""))
+        await self._show_groups()
 
     async def post(self) -> None:
         """One plan for all that are ticked."""
@@ -166,9 +166,9 @@ class GroupsPage(QuotaPage):
             await self._show_groups(wrong=str(error))
             return
         text = ngettext("{n} group has the plan now.", "{n} groups have the plan now.", len(names))
-        self.redirect(url_concat(self.request.uri or "", {"done": text.format(n=len(names))}))
+        self.done(text.format(n=len(names)), self.request.uri or "")
 
-    async def _show_groups(self, done: str = "", wrong: str = "") -> None:
+    async def _show_groups(self, wrong: str = "") -> None:
         asked = self._asked()
         seen, in_hub = await self.overviews.latest(self.store), await self.directory.groups()
         found = await asyncio.to_thread(
@@ -185,7 +185,6 @@ class GroupsPage(QuotaPage):
             above=policy.path(asked.under)[-2:0:-1] if asked.under else (),
             first_steps=first_steps,
             address=lambda **changes: _address(self.request.path, asked, changes),
-            done=done,
             wrong=wrong,
         )
 

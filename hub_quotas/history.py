@@ -13,7 +13,7 @@ from .policy import WHOLE_HUB, Policy
 from .replay import Start, beyond, replay
 from .sessions import VOIDED, Session, find, read_charges
 from .store import QuotaStore
-from .transaction import Row
+from .transaction import Row, Transaction
 from .whatif import WhatIf, changed
 from .windows import DAY, span
 
@@ -22,7 +22,7 @@ MOST_STARTS = 20_000
 MOST_BEFORE = 40_000
 """Servers that ended before these, and count in windows."""
 
-_AT_ONCE = 500
+AT_ONCE = 500
 """Names in one statement."""
 
 
@@ -45,7 +45,12 @@ def below(store: QuotaStore, policy: Policy, *groups: str) -> list[str]:
     """All groups at or below these that the policy names or that were ever charged, by name;
     without WHOLE_HUB, to which nothing is charged."""
     with store.db.read() as tx:
-        rows = tx.all("SELECT group_name FROM subject WHERE user_name = ''")
+        return names_below(tx, policy, *groups)
+
+
+def names_below(tx: Transaction, policy: Policy, *groups: str) -> list[str]:
+    """The same, within a transaction."""
+    rows = tx.all("SELECT group_name FROM subject WHERE user_name = ''")
     tops = set(groups)
     known = {*policy.groups, *tops, *(row[0] for row in rows)} - {WHOLE_HUB}
     return sorted(name for name in known if not tops.isdisjoint(policy.path(name)))
@@ -55,8 +60,8 @@ def _within(groups: Iterable[str], since: int) -> Iterator[tuple[str, list[objec
     """Conditions, one after the other, on what was charged to groups and ran at `since` or later.
     The index has groups and ends; what is still open is another part of it."""
     wanted = sorted(set(groups))
-    for first in range(0, len(wanted), _AT_ONCE):
-        some = wanted[first : first + _AT_ONCE]
+    for first in range(0, len(wanted), AT_ONCE):
+        some = wanted[first : first + AT_ONCE]
         where = f"group_name IN ({', '.join('?' * len(some))}) AND state <> '{VOIDED}'"
         yield f"{where} AND closed_at IS NULL", [*some]
         yield f"{where} AND closed_at >= ?", [*some, since]

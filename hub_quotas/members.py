@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from .ledger import Segment, one_of
 from .limits import MEMBER, Limit
-from .points import FOR_EVER, decode
+from .points import FOR_EVER, View, decode
 from .requests import BURST
 from .store import QuotaStore
 from .transaction import Transaction
@@ -28,12 +28,15 @@ class Member:
         used: of the limit that the page is about; amount x microseconds, or in use now for a cap.
         servers: running now.
         seen: when something of theirs was started or stopped last; 0 for never.
+        limit: the one that `used` is about, with their boosts; None before `with_limits`, and where
+            there is none.
     """
 
     name: str
     used: int = 0
     servers: int = 0
     seen: int = 0
+    limit: Limit | None = None
 
 
 def members(
@@ -77,6 +80,22 @@ def members(
                 used, servers = so_far.used + used, so_far.servers + servers
                 seen = max(so_far.seen, seen)
             found[user] = Member(user, used, servers, seen)
+        return found
+
+
+def with_limits(store: QuotaStore, group: str, some: Iterable[Member]) -> list[Member]:
+    """These members of a group, each with the limit that holds for them now, and all that counts
+    for it: that of a group above is also used elsewhere. Blocks, for each of them."""
+    with store.db.read() as tx:
+        policy, at = store.policies.read(tx), store.present(tx)
+        found = []
+        for one in some:
+            limit = member_limit(policy.limits_for(group, one.name, at, store.zone))
+            if limit is None:
+                found.append(one)
+                continue
+            use = View(store.points, store.zone, tx, at).use(policy, limit, one.name)
+            found.append(replace(one, used=use.used or 0, limit=limit))
         return found
 
 

@@ -13,7 +13,7 @@ from .access import Who
 from .desk import QuotaRest, iso, no_such_group
 from .groups_api import GROUP_PART, Page, said
 from .history import running
-from .members import Member, member_limit, members
+from .members import Member, member_limit, members, with_limits
 from .policy import DEFAULT_GROUP
 from .quantities import HOUR, RESOURCES
 from .sessions import Session
@@ -30,6 +30,7 @@ class MemberItem(Model):
 
     user: str
     used: str = Field(description="Of the limit that the list names")
+    amount: str = Field(description="What that limit is for them, with boosts")
     servers: int = Field(description="Running now")
     seen: str | None = Field(description="When something was started or stopped last; UTC")
 
@@ -109,10 +110,11 @@ async def _members(desk: QuotaRest, query: MemberQuery, _body: None) -> MemberLi
         MemberItem(
             user=one.name,
             used=kind.format(one.used),
+            amount=one.limit.text if one.limit else "",
             servers=one.servers,
             seen=iso(one.seen) if one.seen else None,
         )
-        for one in some
+        for one in await desk.ledger(with_limits, desk.store, name, some)
     ]
     return MemberList(
         limit=limit.key if limit else "",

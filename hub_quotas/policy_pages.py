@@ -8,7 +8,6 @@ import io
 from typing import Any
 
 import yaml
-from tornado.httputil import url_concat
 
 from hub_groups.words import _
 
@@ -32,9 +31,6 @@ class PolicyPage(QuotaPage):
     who = Who.READS
     who_changes = Who.ADMIN
 
-    def done(self, text: str) -> None:
-        self.redirect(url_concat(self.request.path, {"done": text}))
-
     def expected(self, entry: Entry) -> dict[Entry, int]:
         version = self.get_body_argument("version", "")
         return {entry: int(version)} if version.isdigit() else {}
@@ -47,7 +43,7 @@ class PlansPage(PolicyPage):
     """All plans, each with its limits and the groups that have it."""
 
     async def get(self) -> None:
-        await self._show_plans(done=self.get_query_argument("done", ""))
+        await self._show_plans()
 
     async def post(self) -> None:
         form = {key: self.get_body_argument(key) for key in self.request.body_arguments}
@@ -70,7 +66,7 @@ class PlansPage(PolicyPage):
             before = await self.policy()
             after = change(before)
             found = await asyncio.to_thread(what_if, self.store, before, after)
-            await self._show_plans(typed=form, done=found.text)
+            await self._show_plans(typed=form, preview=found.text)
             return
         try:
             await self.edit(change, form.get("why", ""), self.expected(entry))
@@ -84,7 +80,7 @@ class PlansPage(PolicyPage):
             self.done(_("Removed.") if gone else _("Saved. It holds from the next start on."))
 
     async def _show_plans(
-        self, typed: dict[str, str] | None = None, wrong: str = "", done: str = ""
+        self, typed: dict[str, str] | None = None, wrong: str = "", preview: str = ""
     ) -> None:
         held = await self.held()
         having: dict[str, list[str]] = {}
@@ -102,7 +98,7 @@ class PlansPage(PolicyPage):
             keys=KEYS,
             typed=typed or {},
             wrong=wrong,
-            done=done,
+            preview=preview,
         )
 
 
@@ -111,7 +107,7 @@ class PricesPage(PolicyPage):
 
     async def get(self) -> None:
         held = await self.held()
-        self._show_prices(held, _book(held.policy), done=self.get_query_argument("done", ""))
+        self._show_prices(held, _book(held.policy))
 
     async def post(self) -> None:
         rows = self._rows()
@@ -147,9 +143,7 @@ class PricesPage(PolicyPage):
             found.append({**row, **({other: price} if other else {})})
         return found
 
-    def _show_prices(
-        self, held: Held, rows: list[dict[str, str]], wrong: str = "", done: str = ""
-    ) -> None:
+    def _show_prices(self, held: Held, rows: list[dict[str, str]], wrong: str = "") -> None:
         entry = (PRICES, "")
         self.show(
             "prices.html",
@@ -158,7 +152,6 @@ class PricesPage(PolicyPage):
             version=held.versions.get(entry, 0),
             source=held.sources.get(entry, ""),
             wrong=wrong,
-            done=done,
         )
 
 
@@ -179,7 +172,7 @@ class ExchangePage(PolicyPage):
             self.set_header("Content-Disposition", 'attachment; filename="quotas.yaml"')
             self.finish(as_yaml(held.policy))
             return
-        await self._show_exchange(done=self.get_query_argument("done", ""))
+        await self._show_exchange()
 
     async def post(self) -> None:
         """Show what would change; with `apply`, change it."""
@@ -225,7 +218,6 @@ class ExchangePage(PolicyPage):
         todo: list[Any] | None = None,
         version: int = 0,
         wrong: str = "",
-        done: str = "",
     ) -> None:
         held = await self.held()
         self.show(
@@ -236,7 +228,6 @@ class ExchangePage(PolicyPage):
             version=version,
             sources=sorted(set(held.sources.values())),
             wrong=wrong,
-            done=done,
         )
 
 

@@ -20,9 +20,9 @@ from hub_groups.store import GroupStore
 
 from . import reservations
 from .access import Who
-from .asks import Ask, BadInput, read_ask
 from .decision import Answer
 from .desk import QuotaRest, iso
+from .holds import BadInput, Hold, read_hold
 from .messages import told, tried
 from .policy import DEFAULT_GROUP, group_name
 from .policy_store import now
@@ -111,16 +111,16 @@ def _granted(amounts: Amounts) -> dict[str, str]:
 # -- what is asked ----------------------------------------------------------------------------
 
 
-def read(*keys: str) -> Callable[[bytes], Ask]:
+def read(*keys: str) -> Callable[[bytes], Hold]:
     """How a body is read."""
 
-    def ask_of(body: bytes) -> Ask:
+    def hold_of(body: bytes) -> Hold:
         try:
-            return read_ask(body, *keys)
+            return read_hold(body, *keys)
         except BadInput as error:
             raise Refusal(400, str(error)) from None
 
-    return ask_of
+    return hold_of
 
 
 async def ledger(desk: QuotaRest, call: Callable[..., T], *values: Any) -> T:
@@ -139,11 +139,11 @@ def owner_of(desk: QuotaRest) -> str:
     return desk.user if desk.current_user.get("kind") == "service" else f"user:{desk.user}"
 
 
-def asked(desk: QuotaRest, ask: Ask) -> Request:
+def asked(desk: QuotaRest, hold: Hold) -> Request:
     """Counted as the hub counts its servers."""
     rules = desk.context.settings
     counted = rules["charged"], rules["capped"], rules["clamp"]
-    return Request(ask.limits or {}, ask.guarantees or {}, *counted)
+    return Request(hold.limits or {}, hold.guarantees or {}, *counted)
 
 
 async def refusal(desk: QuotaRest, user: str, answer: Answer) -> Refusal:
@@ -170,37 +170,37 @@ async def _list(desk: QuotaRest, _query: Nothing, _body: None) -> ReservationLis
     return ReservationList(reservations=await _all_shown(desk, held))
 
 
-async def _make(desk: QuotaRest, _query: Nothing, ask: Ask) -> Reservation:
-    if not ask.user:
+async def _make(desk: QuotaRest, _query: Nothing, hold: Hold) -> Reservation:
+    if not hold.user:
         raise Refusal(400, "user: say for whom this is.")
-    if ask.limits is None:
+    if hold.limits is None:
         raise Refusal(400, 'limits: say what it takes, such as {"cpu": "2", "memory": "4G"}.')
-    user, groups = await _user_and_groups(desk, ask)
-    id, owner = ask.id or new_id(now()), owner_of(desk)
-    answer = await ledger(desk, _hold, owner, id, user, ask.name, groups, asked(desk, ask))
+    user, groups = await _user_and_groups(desk, hold)
+    id, owner = hold.id or new_id(now()), owner_of(desk)
+    answer = await ledger(desk, _hold, owner, id, user, hold.name, groups, asked(desk, hold))
     if not answer.granted:
         raise await refusal(desk, user, answer)
     desk.set_header("Location", f"{desk.context.prefix}api/reservations/{id}")
     return await _shown(desk, id)
 
 
-async def _user_and_groups(desk: QuotaRest, ask: Ask) -> tuple[str, list[str]]:
+async def _user_and_groups(desk: QuotaRest, hold: Hold) -> tuple[str, list[str]]:
     """Which groups can be charged, as the hub has it."""
     try:
-        model = await desk.context.hub_api(f"users/{quote(ask.user, safe='')}")
+        model = await desk.context.hub_api(f"users/{quote(hold.user, safe='')}")
     except (httpclient.HTTPError, OSError) as error:
         if getattr(error, "code", 0) == 404:
-            raise Refusal(400, f"user: this hub has no user '{ask.user}'.") from None
-        log.warning("The hub can't be asked about %s: %s", ask.user, error)
+            raise Refusal(400, f"user: this hub has no user '{hold.user}'.") from None
+        log.warning("The hub can't be asked about %s: %s", hold.user, error)
         raise Refusal(503, "The hub can't be asked for the user's groups.") from None
     mine = sorted(group_name(name) for name in model["groups"]) or [DEFAULT_GROUP]
-    if not ask.group:
+    if not hold.group:
         return model["name"], mine
-    if ask.group.strip().strip("/") in mine:
-        return model["name"], [group_name(ask.group)]
+    if hold.group.strip().strip("/") in mine:
+        return model["name"], [group_name(hold.group)]
     raise Refusal(
         403,
-        f"{model['name']} is not a member of the group '{ask.group}'. "
+        f"{model['name']} is not a member of the group '{hold.group}'. "
         f"Choose one of: {', '.join(mine)}.",
         "quota-choice",
     )
@@ -210,8 +210,8 @@ async def _one(desk: QuotaRest, _query: Nothing, _body: None) -> Reservation:
     return await _shown(desk, _hex(desk.part["id"]))
 
 
-async def _renew(desk: QuotaRest, _query: Nothing, ask: Ask) -> Reservation:
-    request = None if ask.limits is None and ask.guarantees is None else asked(desk, ask)
+async def _renew(desk: QuotaRest, _query: Nothing, hold: Hold) -> Reservation:
+    request = None if hold.limits is None and hold.guarantees is None else asked(desk, hold)
     id = _hex(desk.part["id"])
     decision = await ledger(desk, reservations.renew, owner_of(desk), id, request)
     if decision and not decision.allowed:

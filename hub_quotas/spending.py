@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from .costs import COST, WEEK, Spending, forecast
+from .history import AT_ONCE, names_below
 from .points import View
-from .policy import WHOLE_HUB
 from .sessions import Session, find
 from .store import QuotaStore
 from .transaction import Transaction
@@ -48,11 +48,24 @@ def member_spending(store: QuotaStore, group: str, users: Sequence[str]) -> dict
 def members_of(store: QuotaStore, group: str) -> list[str]:
     """All who were ever charged in a group or in what is below it now, by name."""
     with store.db.read() as tx:
-        policy = store.policies.read(tx)
-        rows = tx.all("SELECT group_name FROM subject WHERE user_name = ''")
-        below = {row[0] for row in rows if group in policy.path(row[0])}
-        rows = tx.all("SELECT user_name, group_name FROM subject WHERE user_name <> ''")
-    return sorted({user for user, name in rows if name in below})
+        users: set[str] = set()
+        for names, marks in _below(store, tx, group):
+            rows = tx.all(
+                "SELECT DISTINCT user_name FROM subject"  # noqa: S608
+                f" WHERE group_name IN ({marks}) AND user_name <> ''",
+                *names,
+            )
+            users.update(row[0] for row in rows)
+    return sorted(users)
+
+
+def _below(store: QuotaStore, tx: Transaction, group: str) -> Iterator[tuple[list[str], str]]:
+    """The names of a group and of all below it, some after the other, each time with as many
+    question marks."""
+    names = names_below(tx, store.policies.read(tx), group)
+    for first in range(0, len(names), AT_ONCE):
+        some = names[first : first + AT_ONCE]
+        yield some, ", ".join("?" * len(some))
 
 
 def _spending(
@@ -101,11 +114,10 @@ class Running:
 def running_costs(store: QuotaStore, group: str) -> list[Running]:
     """What runs in a group and below it, dearest first."""
     with store.db.read() as tx:
-        policy = store.policies.read(tx)
-        sessions = find(tx, "closed_at IS NULL")
-    found = [
-        Running(session, session.granted.get(COST, 0))
-        for session in sessions
-        if group == WHOLE_HUB or group in policy.path(session.group)
-    ]
+        sessions = [
+            session
+            for names, marks in _below(store, tx, group)
+            for session in find(tx, f"closed_at IS NULL AND group_name IN ({marks})", *names)
+        ]
+    found = [Running(session, session.granted.get(COST, 0)) for session in sessions]
     return sorted(found, key=lambda running: (-running.rate, running.session.user))

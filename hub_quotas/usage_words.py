@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone, tzinfo
 
 from hub_groups.words import _, ngettext
 
-from .quantities import HOUR, RESOURCES, resource
+from .quantities import RESOURCES, resource
 from .requests import Amounts
 from .usage import Running, size
 
@@ -54,11 +54,6 @@ def say_size(draws: Amounts) -> str:
     """`2 cores · 8 GiB · 1 GPU`; empty where nothing of that is counted."""
     found = ((resource(name), amount) for name, amount in size(draws).items())
     return " · ".join(kind.say(amount) for kind, amount in found if kind)
-
-
-def say_cost(rate: int) -> str:
-    """What a server costs in an hour, given in micro-currency per hour."""
-    return _("{amount} an hour").format(amount=RESOURCES["cost"].say(rate * HOUR))
 
 
 def number(name: str, amount: int) -> str:

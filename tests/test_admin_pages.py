@@ -166,6 +166,28 @@ def test_changes_are_listed_and_undone(hub):
     assert send(hub.login("nobody"), "audit", version=changed).status_code == 403
 
 
+def test_what_was_done_is_said_once_and_by_no_link(hub):
+    policy(hub, TREE)
+    admin = hub.login("admin")
+    saved = "Saved. It holds from the next start of a server on."
+    page = send(admin, "groups/science/geo", new_key="group.gpu", new_amount="3")
+    assert saved in page.text
+    assert page.url.query == b""
+    assert saved not in admin.get("services/quotas/groups/science/geo").text
+    assert "trust me" not in admin.get("services/quotas/groups/science/geo?done=trust+me").text
+    form = {"new_key": "group.gpu", "new_amount": "4", "_xsrf": admin.xsrf("/services/quotas")}
+    address = "services/quotas/groups/science/geo"
+    assert admin.post(address, data=form, follow_redirects=False).status_code == 303
+    told = next(one for one in admin.cookies.jar if one.name == "group-quotas-told")
+    assert (told.path, told.has_nonstandard_attr("HttpOnly")) == ("/services/quotas/", True)
+    assert saved not in admin.get(address, headers={"Sec-Fetch-Mode": "cors"}).text, (
+        "not for a script"
+    )
+    assert saved in admin.get(address).text
+    admin.cookies.set("group-quotas-told", "trust me", path="/services/quotas/")
+    assert "trust me" not in admin.get(address).text, "not signed by us"
+
+
 def test_a_manager_undoes_only_what_they_may_change(hub):
     policy(hub, TREE)
     admin, dean = hub.login("admin"), hub.login("dean")

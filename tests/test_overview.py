@@ -8,7 +8,7 @@ import yaml
 from ledgers import clock, store, url
 
 from hub_quotas.limits import parse_limit
-from hub_quotas.members import members
+from hub_quotas.members import Member, members, with_limits
 from hub_quotas.overview import overview
 from hub_quotas.policy import WHOLE_HUB, parse_policy
 from hub_quotas.quantities import HOUR
@@ -84,6 +84,46 @@ def test_members_are_what_the_ledger_says(store, clock):
     for user in "xyz":
         open_ = [s.granted["memory"] for s in store.open_sessions(user) if s.group != "d"]
         assert held[user].used == sum(open_)
+
+
+def test_each_member_s_limit_is_theirs_and_counts_all_that_it_is_about(store, clock):
+    text = """
+    groups:
+      a:
+        limits: {member.cpu-hours: 40 per 7d}
+        boosts: [{limit: member.cpu-hours, amount: 50 per 7d, until: 2199-01-01, member: x}]
+      a/b: {}
+      d: {limits: {member.memory: 8G}}
+    """
+    store.apply(parse_policy(yaml.safe_load(text)), "tests", "tests")
+    play(store, clock)
+    x, y, nobody = with_limits(store, "a/b", [Member("x"), Member("y"), Member("nobody")])
+    for one, most in (x, 50), (y, 40), (nobody, 40):
+        assert one.limit.group == "a"
+        assert one.limit.amount == most * 1000 * HOUR
+        span_ = (clock.now - 7 * DAY, clock.now)
+        parts = [store.used(group, one.name, "cpu", *span_) for group in ("a", "a/b", "a/c")]
+        assert one.used == sum(parts)
+    assert x.used > members(store, ["a/b"], x.limit)["x"].used > 0, "elsewhere too"
+    (held,) = with_limits(store, "d", [Member("x")])
+    assert held.limit.resource == "memory"
+    (free,) = with_limits(store, "e", [Member("x", used=7)])
+    assert free == Member("x", used=7)
+
+
+def test_of_more_members_than_are_computed_the_figures_stay_right(store, clock, monkeypatch):
+    monkeypatch.setattr("hub_quotas.members.MOST", 2)
+    store.apply(parse_policy({}), "tests", "tests")
+    for number in range(4):
+        store.reserve(f"{number}", f"user-{number}", "", ["a"], {"cpu": 1000})
+    clock.now += 40 * DAY
+    for number in range(4):
+        store.close_session(f"{number}", "stopped")
+    clock.now += HOUR
+    limit = parse_limit("a", "member.cpu-hours", "40 per 7d")
+    found = members(store, ["a"], limit)
+    assert len(found) == 2
+    assert {one.used for one in found.values()} == {1000 * (7 * DAY - HOUR)}
 
 
 def test_a_course_is_the_use_up_to_each_instant(store, clock):

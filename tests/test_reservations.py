@@ -14,8 +14,8 @@ from hubs import PATIENCE, TOKEN, Hub, wait_for
 from ledgers import clock, store, url
 
 from hub_quotas import reservations
-from hub_quotas.asks import BadInput, read_ask
 from hub_quotas.enforcer import Enforcer
+from hub_quotas.holds import BadInput, read_hold
 from hub_quotas.policy import parse_policy
 from hub_quotas.reservations import LASTS, NoReservation, Taken
 from hub_quotas.store import QuotaStore
@@ -417,5 +417,5 @@ def test_hubs_that_share_a_ledger_may_have_services_of_one_name(url, store):
 )
 def test_bad_input_gets_one_clear_sentence(body, said):
     with pytest.raises(BadInput) as error:
-        read_ask(body if isinstance(body, bytes) else json.dumps(body).encode())
+        read_hold(body if isinstance(body, bytes) else json.dumps(body).encode())
     assert str(error.value) == said

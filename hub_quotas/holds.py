@@ -20,7 +20,7 @@ class BadInput(ValueError):
 
 
 @dataclass(frozen=True)
-class Ask:
+class Hold:
     """What a body says.
 
     Attributes:
@@ -37,7 +37,7 @@ class Ask:
     guarantees: Amounts | None = None
 
 
-def read_ask(body: bytes, *keys: str) -> Ask:
+def read_hold(body: bytes, *keys: str) -> Hold:
     """What a body of JSON says; only `keys` may be there, or any if none are given.
 
     Raises:
@@ -54,7 +54,7 @@ def read_ask(body: bytes, *keys: str) -> Ask:
         if key not in known:
             hint = did_you_mean(key, list(known)) or f" There are: {', '.join(known)}."
             raise BadInput(f"{key}: there is no such key.{hint}")
-    ask = Ask(
+    hold = Hold(
         id=_id(found),
         user=_text(found, "user"),
         group=_text(found, "group"),
@@ -62,12 +62,12 @@ def read_ask(body: bytes, *keys: str) -> Ask:
         limits=_amounts(found, "limits"),
         guarantees=_amounts(found, "guarantees"),
     )
-    if ask.guarantees is not None and ask.limits is None:
+    if hold.guarantees is not None and hold.limits is None:
         raise BadInput("guarantees: say the limits too.")
-    for name, amount in (ask.guarantees or {}).items():
-        if amount > (ask.limits or {}).get(name, amount):
+    for name, amount in (hold.guarantees or {}).items():
+        if amount > (hold.limits or {}).get(name, amount):
             raise BadInput(f"guarantees.{name}: this is more than limits.{name}.")
-    return ask
+    return hold
 
 
 def _id(found: Mapping[str, Any]) -> str:
