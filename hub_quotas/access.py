@@ -135,12 +135,14 @@ def access_of(
     prefix = f"{MANAGE}!group="
     by_scope = {scope.removeprefix(prefix) for scope in scopes if scope.startswith(prefix)}
     everywhere = {WHOLE_HUB} if MANAGE in scopes else set()
+    # A token for one group is for that one, whatever else its owner manages.
+    own = managed if acts else ()
     return Access(
         user=str(model["name"]),
         groups=tuple(groups),
         admin=admin,
         reads=admin or READ in scopes,
-        managed=frozenset({*managed, *by_scope, *everywhere}),
+        managed=frozenset({*own, *by_scope, *everywhere}),
         acts=acts or bool(by_scope or everywhere),
         scopes=scopes,
     )

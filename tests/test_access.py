@@ -4,8 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from hub_quotas.access import ACT, ADMIN, MANAGE, READ, NotAllowed, Who, access_of, check_changes
+from hub_quotas.access import (
+    ACT,
+    ADMIN,
+    MANAGE,
+    METRICS,
+    READ,
+    RESERVE,
+    NotAllowed,
+    Who,
+    access_of,
+    check_changes,
+    room,
+)
 from hub_quotas.changes import edited, put
+from hub_quotas.limits import parse_limit
 from hub_quotas.policy import Policy, parse_policy
 
 POLICY = parse_policy(
@@ -57,6 +70,66 @@ def test_a_token_acts_only_where_it_says_so():
     assert not who("ada", by_token=True).manages(POLICY, "a")
     assert not who("ada", by_token=True).may(Who.MANAGES_ANY, POLICY)
     assert who("ada", ACT, by_token=True).manages(POLICY, "a")
+    narrow = who("ada", f"{MANAGE}!group=z", by_token=True)
+    assert narrow.manages(POLICY, "z")
+    assert not narrow.manages(POLICY, "a"), "which ada manages, but not by this token"
+    assert not narrow.sees(POLICY, "a")
+
+
+MAY = {  # of group a
+    "sam": {Who.USER},
+    "ada": {Who.USER, Who.SEES, Who.MANAGES, Who.MANAGES_ANY},
+    "bo": {Who.USER, Who.MANAGES_ANY},
+    READ: {Who.USER, Who.SEES, Who.READS, Who.MANAGES_ANY, Who.SCRAPES},
+    ADMIN: set(Who) - {Who.RESERVES},
+    MANAGE: {Who.USER, Who.SEES, Who.MANAGES, Who.MANAGES_ANY},
+    METRICS: {Who.USER, Who.SCRAPES},
+    RESERVE: {Who.USER, Who.RESERVES},
+}
+
+
+@pytest.mark.parametrize(("name", "may"), MAY.items(), ids=MAY)
+def test_who_may_what(name, may):
+    access = who("x", name) if ":" in name else who(name)
+    assert {one for one in Who if access.may(one, POLICY, "a")} == may
+
+
+@pytest.mark.parametrize(
+    ("name", "group", "key", "gives", "most"),
+    [
+        ("ada", "a", "group.gpu", False, "4"),  # what a was given is not hers to give
+        ("ada", "a", "member.gpu", True, "4"),
+        ("ada", "a/b", "group.gpu", True, "4"),
+        ("ada", "a/b", "server.memory", True, "64G"),
+        ("ada", "z", "member.gpu", False, None),
+        ("bo", "a/b", "group.gpu", False, "4"),
+        ("bo", "a/b", "member.servers", True, None),
+        ("root", "a", "group.gpu", True, None),
+        ("root", "a", "member.gpu", True, "4"),
+        ("root", "a/b", "group.gpu", True, "4"),
+    ],
+)
+def test_who_may_give_more_of_what_and_how_much_there_is(name, group, key, gives, most):
+    access = who(name, admin=name == "root")
+    amount = "1G" if key == "server.memory" else "1"
+    limit = parse_limit(group, key, amount)
+    assert access.gives(POLICY, limit) == gives
+    found = room(access, POLICY, limit)
+    assert (found.text if found else None) == most
+
+
+def test_an_admin_who_manages_a_group_too_is_bound_by_nothing():
+    assert who("ada", ADMIN).ceiling_group(POLICY, "a") is None
+    assert who("ada").ceiling_group(POLICY, "a/b/c") == "a"
+
+
+def test_what_is_beyond_already_does_not_keep_anything_else_from_being_changed():
+    beyond = {"limit": "member.gpu", "amount": 9, "until": "2030-01-01"}
+    lent = entry("a/b", limits={"member.gpu": 7, "member.servers": 2}, boosts=[beyond])
+    after = edited(lent, "a/b", "member.servers", 3)
+    check_changes(who("ada"), lent, after)
+    with pytest.raises(NotAllowed, match="nobody below can have 8 GPUs"):
+        check_changes(who("ada"), lent, edited(after, "a/b", "member.gpu", 8))
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,11 @@ import yaml
 from ledgers import clock, store, url
 
 from hub_quotas.limits import parse_limit
-from hub_quotas.members import Member, members, with_limits
+from hub_quotas.members import Member, member_limit, members, with_limits
 from hub_quotas.overview import overview
 from hub_quotas.policy import WHOLE_HUB, parse_policy
 from hub_quotas.quantities import HOUR
+from hub_quotas.requests import Request
 from hub_quotas.tree import branches, under
 from hub_quotas.trend import LATELY, runs_out
 from hub_quotas.windows import DAY, Calendar, Fixed, Rolling, parse_window, span
@@ -109,6 +110,37 @@ def test_each_member_s_limit_is_theirs_and_counts_all_that_it_is_about(store, cl
     assert held.limit.resource == "memory"
     (free,) = with_limits(store, "e", [Member("x", used=7)])
     assert free == Member("x", used=7)
+
+
+def test_what_is_told_of_members_by_the_kind_of_limit(store, clock):
+    store.apply(parse_policy({}), "tests", "tests")
+    asked = Request({"cpu": 2000, "memory": 4}, {"memory": 1}, capped="limit")
+    store.reserve("1", "sam", "", ["a"], asked)
+    began, clock.now = clock.now, clock.now + 40 * DAY
+    (sam,) = members(store, ["a"], None).values()
+    assert sam.used == 2000 * 30 * DAY, "CPU of the last 30 days"
+    assert (sam.servers, sam.seen) == (1, clock.now), "one that runs is seen now"
+    (sam,) = members(store, ["a"], parse_limit("a", "member.memory", "8G")).values()
+    assert sam.used == 4, "a cap counts what is beyond the guarantee too"
+    over = parse_limit("a", "member.cpu-hours", "40 per 2001-01-01..2001-02-01")
+    (sam,) = members(store, ["a"], over).values()
+    assert sam.used == 0, "the term is over"
+    store.close_session("1", "stopped", began + DAY)
+    clock.now += DAY
+    (sam,) = members(store, ["a"], None).values()
+    assert (sam.used, sam.servers) == (0, 0)
+    assert sam.seen == began + DAY, "when it really ended"
+
+
+def test_the_limit_of_members_that_says_most_is_a_budget():
+    cap, budget = (
+        parse_limit("a", "member.cpu", "4"),
+        parse_limit("a", "member.memory-hours", "9 per 7d"),
+    )
+    whole = parse_limit("a", "group.cpu-hours", "9 per 7d")
+    assert member_limit([cap, whole, budget]) == budget
+    assert member_limit([whole, cap]) == cap
+    assert member_limit([whole]) is None
 
 
 def test_of_more_members_than_are_computed_the_figures_stay_right(store, clock, monkeypatch):
