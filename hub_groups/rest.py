@@ -135,6 +135,10 @@ class Rest(Visit):
                 raise
             raise Refusal(503, _("The hub can't be asked now who you are.")) from None
         if not self.current_user:
+            if await self.hub_auth.get_user(self, sync=False):  # the hub knows it, from the cache
+                scope = f"access:services!service={self.context.name}"
+                text = _("This token may not ask anything here: it needs the scope {scope}.")
+                raise Refusal(403, text.format(scope=scope))
             raise Refusal(401, _("Send a token of this hub as 'Authorization: token ...'."))
         await self.check(operation.who)
 

@@ -24,9 +24,18 @@ def parse_roster(text: str, name: str) -> tuple[Membership, ...]:
         name: what to call the roster in the source and in error messages (a file name).
 
     Raises:
-        RosterError: for a missing column, an empty user or group, or an unknown role.
+        RosterError: it is not CSV; for a missing column, an empty user or group, or an unknown
+            role.
     """
-    rows = csv.reader(io.StringIO(text.lstrip("\ufeff")), skipinitialspace=True)
+    try:
+        return _parse(text, name)
+    except csv.Error as error:
+        raise RosterError(f"{name} is not CSV: {error}.") from None
+
+
+def _parse(text: str, name: str) -> tuple[Membership, ...]:
+    lines = io.StringIO(text.lstrip("\ufeff"), newline=None)  # whatever ends them
+    rows = csv.reader(lines, skipinitialspace=True)
     header: list[str] | None = None
     found: dict[tuple[str, str], Membership] = {}
     for row in rows:

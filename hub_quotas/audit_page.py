@@ -16,9 +16,11 @@ from .desk import QuotaPage, no_such_group, say_conflict
 from .limits import PolicyError
 from .policies import Change, Conflict
 from .policy import Policy
+from .quantities import whole
 from .store import QuotaStore
 
 PAGE = 50
+_LAST = 10**18 - 1
 _LOOK_AT = 2000
 """How many changes are looked through for those that a manager may see."""
 
@@ -54,10 +56,9 @@ class AuditPage(QuotaPage):
 
     async def post(self) -> None:
         """Undo one change, with all that was changed in the same go."""
-        try:
-            version = int(self.get_body_argument("version"))
-        except ValueError:
-            raise web.HTTPError(400, _("There is no such change.")) from None
+        version = whole(self.get_body_argument("version"))
+        if version is None:
+            raise web.HTTPError(400, _("There is no such change."))
         try:
             count = await undo(self, version)
         except (PolicyError, NotAllowed) as error:
@@ -75,12 +76,11 @@ class AuditPage(QuotaPage):
         policy = await self.policy()
         if group is not None and not self.access.sees(policy, group):
             raise web.HTTPError(404, no_such_group())
-        try:
-            before = int(self.get_query_argument("before", str(2**62)))
-        except ValueError:
-            raise web.HTTPError(400, _("before is the number of a change.")) from None
+        before = whole(self.get_query_argument("before", str(_LAST)))
+        if before is None:
+            raise web.HTTPError(400, _("before is the number of a change."))
         found = await asyncio.to_thread(
-            changes_seen_by, self.store, self.access, group, min(before, 2**62), PAGE + 1
+            changes_seen_by, self.store, self.access, group, before, PAGE + 1
         )
         self.show(
             "audit.html",

@@ -29,6 +29,7 @@ from .more_forms import Typed as NoBoost
 from .overview import Overview, Used
 from .policies import Conflict
 from .policy import WHOLE_HUB, Policy
+from .quantities import whole
 from .stopping import stop_in_group
 from .store import QuotaStore
 from .tree import Branch, under
@@ -103,8 +104,8 @@ class GroupPage(QuotaPage):
             await self._show_group(name, typed)
             return
         try:
-            version = int(form.get("version") or -1)
-            expected = {(GROUP_ENTRY, name): version} if version >= 0 else {}
+            version = whole(form.get("version", ""))
+            expected = {} if version is None else {(GROUP_ENTRY, name): version}
             await self.edit(
                 lambda before: put(before, _entry(before, name, form, read)),
                 form.get("why", ""),

@@ -19,6 +19,7 @@ from .limits import PolicyError
 from .overview import GroupUse, Overview
 from .policies import Conflict
 from .policy import WHOLE_HUB, Policy
+from .quantities import whole
 from .tree import Branch, under
 
 PAGE = 50
@@ -193,10 +194,10 @@ class GroupsPage(QuotaPage):
             name: self.get_query_argument(name, "")
             for name in ("q", "under", "plan", "show", "sort")
         }
-        try:
-            return Asked(**text, page=int(self.get_query_argument("page", "1")))
-        except ValueError:
-            raise web.HTTPError(400, _("The page is a number.")) from None
+        page = whole(self.get_query_argument("page", "1"))
+        if page is None:
+            raise web.HTTPError(400, _("The page is a number."))
+        return Asked(**text, page=page)
 
 
 def _address(path: str, asked: Asked, changes: dict[str, Any]) -> str:

@@ -68,7 +68,9 @@ def _cut(text: str) -> str:
 def value_of(text: str) -> Any:
     """What a field says, as a policy has it: a text, a list for several windows, None for none."""
     parts = [part.strip() for part in text.split(",") if part.strip()]
-    return parts if len(parts) > 1 else (parts[0] if parts else None)
+    if not parts:
+        return text.strip() or None  # commas alone are no way to take a limit away
+    return parts if len(parts) > 1 else parts[0]
 
 
 def read_typed(group: str, typed: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:

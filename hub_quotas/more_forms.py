@@ -14,6 +14,7 @@ from .desk import Desk, say_conflict
 from .limits import Limit, PolicyError
 from .more import Answered, NoSuchAsk, TooMany, Wanted, say_key
 from .policies import Conflict
+from .quantities import whole
 
 ERRORS = (PolicyError, NotAllowed, TooMany, Answered, NoSuchAsk, Conflict)
 """What can be wrong with what somebody sends."""
@@ -74,9 +75,10 @@ def value_of(limit: Limit) -> str:
 
 def number_of(text: str) -> int:
     """A number that counts something of ours. Raises NoSuchAsk."""
-    if not (text.isascii() and text.isdigit() and len(text) < 10):
+    number = whole(text)
+    if number is None:
         raise NoSuchAsk
-    return int(text)
+    return number
 
 
 def explain(error: BaseException) -> tuple[int, str, str]:

@@ -26,6 +26,7 @@ from .policies import Change as Changed
 from .policies import Held
 from .policy import parse_policy, print_policy
 from .policy_pages import read_table
+from .quantities import whole
 
 
 class PlanItem(Model):
@@ -281,10 +282,10 @@ def _change(change: Changed, to_admin: bool) -> ChangeItem:
 
 
 async def _undo(desk: QuotaRest, _query: Nothing, _body: None) -> Count:
-    version = desk.part["version"]
-    if not version.isdigit() or int(version) >= 2**62:
+    version = whole(desk.part["version"])
+    if version is None:
         raise Refusal(404, _("There is no such change."))
-    return Count(count=await undo(desk, int(version)))
+    return Count(count=await undo(desk, version))
 
 
 _PLAN = {"plan": "The name of a plan"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
+from contextlib import suppress
 from typing import Any
 
 import yaml
@@ -20,6 +21,7 @@ from .limit_fields import merged, read_typed, texts_of, typed_limits
 from .limits import KEYS, PolicyError
 from .policies import Conflict, Held
 from .policy import Policy, print_policy, print_prices
+from .quantities import whole
 
 _WRONG = (PolicyError, NotAllowed, FileError)
 _LARGEST = 2_000_000
@@ -32,8 +34,8 @@ class PolicyPage(QuotaPage):
     who_changes = Who.ADMIN
 
     def expected(self, entry: Entry) -> dict[Entry, int]:
-        version = self.get_body_argument("version", "")
-        return {entry: int(version)} if version.isdigit() else {}
+        version = whole(self.get_body_argument("version", ""))
+        return {} if version is None else {entry: version}
 
     async def held(self) -> Held:
         return await asyncio.to_thread(self.store.held)
@@ -244,7 +246,14 @@ def read_table(text: str, before: Policy) -> Policy:
         FileError: a column is not known, or a row has no group; with its line.
         PolicyError: what stands in a cell can't be read.
     """
-    reader = csv.DictReader(io.StringIO(text.strip()))
+    try:
+        return _read_table(text, before)
+    except csv.Error as error:
+        raise FileError(_("This is not CSV: {why}.").format(why=error)) from None
+
+
+def _read_table(text: str, before: Policy) -> Policy:
+    reader = csv.DictReader(io.StringIO(text.strip(), newline=None))
     columns = [name.strip() for name in reader.fieldnames or []]
     known = ("group", "plan", "parent", "managers", "priority")
     for name in columns:
@@ -272,7 +281,9 @@ def read_table(text: str, before: Policy) -> Policy:
             if name == "managers":
                 document[name] = value.replace(";", " ").split()
             elif name == "priority":
-                document[name] = int(value) if value.lstrip("-").isdigit() else value
+                document[name] = value
+                with suppress(ValueError):  # else the policy says in its own words what is wrong
+                    document[name] = int(value)
             elif name in known:
                 document[name] = value
             else:

@@ -26,6 +26,7 @@ TIME = "time"
 DURATION = "duration"
 """How long a server may go on."""
 
+_COUNTS = re.compile(r"[0-9]{1,18}")  # what databases hold; int() and isdigit() take much more
 _NUMBER = r"(?P<number>\d+(?:\.\d+)?|\.\d+)"
 _CPU = re.compile(rf"{_NUMBER}\s*(?P<unit>m|cores?|cpus?)?", re.IGNORECASE)
 _BYTES_TEXT = re.compile(rf"{_NUMBER}\s*(?P<unit>[KMGT]?i?B?)", re.IGNORECASE)
@@ -306,6 +307,12 @@ def resource(name: str) -> Resource | None:
 
         return _time(name, curve, 1, "device-microseconds", hours)
     return _counted(name, name, lambda count: f"{count} {name}")
+
+
+def whole(text: str) -> int | None:
+    """A number that counts something of ours, as addresses and forms say it: a few digits; None for
+    anything else."""
+    return int(text) if _COUNTS.fullmatch(text) else None
 
 
 def did_you_mean(word: str, known: list[str]) -> str:

@@ -18,12 +18,13 @@ from .limits import MEMBER
 from .messages import short_reason
 from .notices import Told
 from .notices_api import told_to
+from .quantities import whole
 from .standing import DAYS, PAGE, standing
 from .stopping import stop_server
 from .svg import Svg, sparkline
 from .usage import GroupStanding, Standing
 
-_MOST_DIGITS = 5  # of the number of a page
+_MOST_PAGES = 99_999
 
 
 class UsagePage(QuotaPage):
@@ -100,5 +101,4 @@ def plot(group: GroupStanding) -> Svg | None:
 
 
 def _number(text: str) -> int:
-    readable = text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
-    return max(1, int(text)) if readable else 1
+    return min(max(1, whole(text) or 1), _MOST_PAGES)

@@ -214,6 +214,7 @@ def test_on_an_older_hub(fresh_hub, hub55):
     assert any(notice["text"].startswith(SOON) for notice in told(sam))
     answer = httpx.get(hub.base + API, headers={"Authorization": f"token {token}"})
     assert answer.status_code == 403, "servers' tokens may not by themselves"
+    assert answer.json()["detail"].endswith("it needs the scope access:services!service=quotas.")
     check_end(hub, end)
     wait_for("the page to tell it", lambda: STOPPED in page(sam, "hub/home"), 7)
 

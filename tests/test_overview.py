@@ -66,6 +66,54 @@ def test_the_overview_is_what_the_ledger_says_group_by_group(store, clock):
     assert seen.groups[WHOLE_HUB].use["servers"] == len(store.open_sessions())
 
 
+def test_limits_of_which_nothing_counts_or_nothing_is_allowed(store, clock):
+    text = """
+    groups:
+      never: {limits: {group.cpu-hours: 9 per 7d, group.cpu: 0}}
+      busy:
+        limits:
+          group.cpu-hours: [100 per month, 100 per 2001-01-01..2001-02-01]
+          group.memory-hours: 1 per day
+    """
+    store.apply(parse_policy(yaml.safe_load(text)), "tests", "tests")
+    assert store.reserve("1", "sam", "", ["busy"], {"cpu": 1000, "memory": 0}).granted
+    clock.now += 20 * HOUR
+    seen = overview(store)
+    never, busy = seen.of("never"), seen.of("busy")
+    assert [(one.used, one.share, one.runs_out) for one in never.limits] == [
+        (0, 1.0, None),  # nothing is allowed
+        (0, 0.0, None),
+    ]
+    assert never.tightest.limit.key == "group.cpu"
+    assert never.first_out is None
+    used = next(one for one in busy.limits if one.limit.window == parse_window("month"))
+    assert used.used == 20_000 * HOUR
+    assert [one.used for one in busy.limits if one is not used] == [0, 0]
+    assert used.runs_out is None, "at the pace of the last week, it lasts until the month ends"
+    assert busy.tightest is used
+    assert seen.of("unheard of").limits == ()
+    store.apply(
+        parse_policy({"groups": {"busy": {"limits": {"group.cpu-hours": "21 per month"}}}}),
+        "tests",
+        "tests",
+    )
+    soon = overview(store).of("busy")
+    assert soon.first_out is soon.limits[0]
+    assert soon.first_out.runs_out == clock.now + LATELY // 20, "20 hours in the last week"
+    tree = seen.tree(("in-hub",))
+    assert [branch.name for branch in tree] == ["busy", "in-hub", "never", "default"]
+    assert seen.tree(("in-hub",)) is tree
+    clock.now += 30 * DAY
+    ended = clock.now
+    store.close_session("1", "stopped", ended)
+    clock.now += HOUR
+    store.apply(parse_policy(yaml.safe_load(text)), "tests", "tests")
+    late = overview(store).of("busy")
+    month = span(Calendar("month"), clock.now, store.zone)[0]
+    late_use = next(one for one in late.limits if one.limit.window == parse_window("month"))
+    assert late_use.used == 1000 * (ended - month)
+
+
 def test_members_are_what_the_ledger_says(store, clock):
     store.apply(parse_policy(yaml.safe_load(POLICY)), "tests", "tests")
     play(store, clock)
