@@ -158,7 +158,7 @@ def test_only_what_is_new_or_another_is_looked_at(store, clock):
 
 
 def test_a_plan_changes_what_holds_in_all_its_groups(store, clock, monkeypatch):
-    monkeypatch.setattr(history, "_AT_ONCE", 1)
+    monkeypatch.setattr(history, "AT_ONCE", 1)
     run(store, clock, "1", 1, group="a")
     run(store, clock, "2", 1, group="b")
     run(store, clock, "3", 1, group="c")
