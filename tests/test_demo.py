@@ -27,6 +27,8 @@ def start(page: Page, profile: str = "Small") -> None:
 
 def in_lab(page: Page) -> None:
     expect(page.get_by_role("menuitem", name="File")).to_be_visible(timeout=START_MS)
+    # A server that is stopped while it still loads what can be exported to takes a minute for it.
+    page.wait_for_load_state("networkidle", timeout=START_MS)
 
 
 @pytest.fixture(autouse=True)

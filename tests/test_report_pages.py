@@ -226,6 +226,7 @@ def test_the_page_in_a_browser(hub, new_page):
     page.goto(f"{hub.base}hub/login")
     page.fill("#username_input", "admin")
     page.click("#login_submit")
+    page.wait_for_url(re.compile("/hub/(home|spawn)"))
     page.goto(f"{hub.base}services/quotas/reports")
     page.get_by_role("combobox", name="Group").fill("course")
     page.get_by_role("textbox", name="Month").fill(MONTH)
