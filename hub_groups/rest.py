@@ -36,6 +36,13 @@ class Nothing(Model):
     """No parameters."""
 
 
+class Page(Model):
+    """Which part of a list."""
+
+    offset: int = Field(0, ge=0, le=10**9, description="How many to leave out")
+    limit: int = Field(50, ge=1, le=200, description="How many at most")
+
+
 class Problem(Model):
     """What went wrong (RFC 9457)."""
 

@@ -53,7 +53,8 @@ class BoostsPage(QuotaPage):
     def _back(self) -> str:
         """The page of ours from which somebody came; empty for none, or one that is not ours."""
         back = self.get_body_argument("back", "")
-        return back if back.startswith(self.context.prefix) and "\\" not in back else ""
+        ours = back.startswith(self.context.prefix) and back.isprintable() and "\\" not in back
+        return back if ours else ""
 
     async def _show(self, typed: Typed) -> None:
         group = self.group_of_path()

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from hub_groups.rest import Model, Nothing, Operation, Refusal, paged
+from hub_groups.rest import Model, Nothing, Operation, Page, Refusal, paged
 from hub_groups.words import _
 
 from .access import Who
@@ -19,13 +19,6 @@ from .quantities import AMOUNT, resource
 from .requests import Amounts, in_use
 
 LimitText = str | int | float | list[str | int | float]
-
-
-class Page(Model):
-    """Which part of a list."""
-
-    offset: int = Field(0, ge=0, le=10**9, description="How many to leave out")
-    limit: int = Field(50, ge=1, le=200, description="How many at most")
 
 
 class GroupQuery(Page):

@@ -7,11 +7,11 @@ from typing import Any
 
 from pydantic import Field
 
-from hub_groups.rest import Model, Nothing, Operation, Refusal, paged
+from hub_groups.rest import Model, Nothing, Operation, Page, Refusal, paged
 
 from .access import Who
 from .desk import QuotaRest, iso, no_such_group
-from .groups_api import GROUP_PART, Page, said
+from .groups_api import GROUP_PART, said
 from .history import running
 from .members import Member, member_limit, members, with_limits
 from .policy import DEFAULT_GROUP

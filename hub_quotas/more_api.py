@@ -8,13 +8,13 @@ from typing import Literal, TypeVar
 
 from pydantic import Field
 
-from hub_groups.rest import Model, Nothing, Operation, Refusal, paged
+from hub_groups.rest import Model, Nothing, Operation, Page, Refusal, paged
 from hub_groups.words import _
 
 from . import more_desk
 from .access import Who
 from .asking import Asking
-from .desk import QuotaRest, moment, refusal_of
+from .desk import QuotaRest, iso, refusal_of
 from .limits import PolicyError
 from .more import Answered, Ask, NoSuchAsk, TooMany, Wanted
 from .more_desk import BoostRow
@@ -54,13 +54,11 @@ class Asks(Model):
     next: int | None = Field(description="The offset of what follows")
 
 
-class AskQuery(Model):
+class AskQuery(Page):
     of: Literal["me", "managed"] = Field(
         "me", description="Mine; or of the groups that I manage: what waits, or was answered lately"
     )
     state: _State | None = Field(None, description="Only these")
-    offset: int = Field(0, ge=0)
-    limit: int = Field(50, ge=1, le=200)
 
 
 class NewAsk(Model):
@@ -138,7 +136,7 @@ async def _refused(call: Awaitable[T]) -> T:
 def _ask(ask: Ask) -> AskModel:
     return AskModel(
         id=ask.id,
-        at=moment(ask.at).isoformat(),
+        at=iso(ask.at),
         user=ask.user,
         group=ask.group,
         limit=ask.key,
@@ -146,7 +144,7 @@ def _ask(ask: Ask) -> AskModel:
         until=ask.until,
         why=ask.why,
         state=ask.state,  # type: ignore[arg-type]
-        answered_at=moment(ask.answered_at).isoformat() if ask.answered_at else None,
+        answered_at=iso(ask.answered_at) if ask.answered_at else None,
         answered_by=ask.answered_by,
         answer=ask.answer,
         given=ask.given,
@@ -210,7 +208,7 @@ def _boost(row: BoostRow) -> BoostModel:
         limit=boost.limit.key,
         amount=boost.limit.text,
         until=boost.until.isoformat(),
-        ends=moment(row.ends).isoformat(),
+        ends=iso(row.ends),
         holds=row.holds,
         member=boost.member,
         why=boost.why,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime, timezone
 
 from pydantic import Field
 
@@ -11,7 +10,7 @@ from hub_groups.rest import Model, Operation, Refusal
 from hub_groups.words import _
 
 from .access import Who
-from .desk import QuotaRest
+from .desk import QuotaRest, iso
 from .notices import Notices, Told
 from .policy import DEFAULT_GROUP, group_name
 from .policy_store import now
@@ -58,7 +57,7 @@ def told_to(store: QuotaStore, user: str, groups: Iterable[str]) -> list[Told]:
 def as_notice(told: Told) -> Notice:
     return Notice(
         id=told.id,
-        at=datetime.fromtimestamp(told.at / 10**6, timezone.utc).isoformat(),
+        at=iso(told.at),
         kind=told.kind,
         group=told.group,
         text=told.text,

@@ -8,11 +8,11 @@ from typing import Any
 
 from pydantic import Field
 
-from hub_groups.rest import Model, Nothing, Operation, Raw, Refusal, paged
+from hub_groups.rest import Model, Nothing, Operation, Page, Raw, Refusal, paged
 
 from .access import Who
 from .costs import COST, Credit, Line, Report, Spending, exactly, parse_month, print_month
-from .desk import QuotaRest, moment
+from .desk import QuotaRest, iso
 from .reports import csv_file, file_name, read_report
 from .spending import Running, member_spending, members_of, running_costs, spending_of
 from .windows import WindowError
@@ -127,13 +127,6 @@ class MonthReport(Model):
     next: int | None = Field(description="The offset of more members; null where there are none")
 
 
-class Page(Model):
-    """Some of many."""
-
-    offset: int = Field(0, ge=0, description="How many to leave out")
-    limit: int = Field(100, ge=1, le=1000, description="How many at most")
-
-
 class Month(Model):
     """Which month."""
 
@@ -174,7 +167,7 @@ def _lines(lines: Iterable[Line]) -> list[ReportLine]:
 
 def _credit(credit: Credit) -> CreditLine:
     return CreditLine(
-        at=moment(credit.at).isoformat(),
+        at=iso(credit.at),
         user=credit.user,
         group=credit.group,
         resource=credit.resource,
@@ -192,8 +185,8 @@ def month_report(report: Report, currency: str, offset: int, limit: int) -> Mont
         group=report.group,
         month=print_month(report.month),
         currency=currency,
-        begin=moment(report.begin).isoformat(),
-        until=moment(report.until).isoformat(),
+        begin=iso(report.begin),
+        until=iso(report.until),
         complete=report.until == report.end,
         sessions=report.sessions,
         total=_line(report.total),
@@ -245,7 +238,7 @@ def _server(running: Running) -> RunningServer:
         server=session.server,
         group=session.group,
         profile=session.profile,
-        since=moment(session.reserved_at).isoformat(),
+        since=iso(session.reserved_at),
         per_hour=rate_of(running.rate),
     )
 

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
-
 from pydantic import Field
 
-from hub_groups.rest import Model, Nothing, Operation
+from hub_groups.rest import Model, Nothing, Operation, Page
 
 from .access import Who
-from .desk import QuotaRest
+from .desk import QuotaRest, iso
 from .quantities import HOUR, RESOURCES, resource
 from .requests import Amounts
-from .standing import PAGE, history, running, standing
+from .standing import history, running, standing
 from .stopping import stop_server
 from .usage import Choice, Ended, GroupStanding, Line, Running, size
 from .windows import say_window
-
-_MOST = 100
 
 
 class LimitUse(Model):
@@ -125,13 +121,6 @@ class PastServers(Model):
     next_offset: int | None = None
 
 
-class Part(Model):
-    """Which of many."""
-
-    offset: int = Field(0, ge=0, le=10**9, description="How many to leave out")
-    limit: int = Field(PAGE, ge=1, le=_MOST, description="How many at most")
-
-
 class Stopping(Model):
     """A server that was told to stop."""
 
@@ -234,7 +223,7 @@ def _amounts(amounts: Amounts) -> dict[str, str]:
 
 
 def _iso(at: int | None) -> str:
-    return "" if at is None else datetime.fromtimestamp(at / 10**6, timezone.utc).isoformat()
+    return "" if at is None else iso(at)
 
 
 def _seconds(length: int | None) -> int | None:
@@ -262,7 +251,7 @@ async def _stop(handler: QuotaRest, _query: Nothing, _body: None) -> Stopping:
     return Stopping(id=session, stopped=over)
 
 
-async def _history(handler: QuotaRest, query: Part, _body: None) -> PastServers:
+async def _history(handler: QuotaRest, query: Page, _body: None) -> PastServers:
     found = await handler.ledger(history, handler.store, handler.user, query.offset, query.limit)
     following = query.offset + len(found.items)
     return PastServers(
@@ -303,6 +292,6 @@ OPERATIONS = (
         parts={"server": "Its name"},
     ),
     Operation(
-        "GET", "/me/history", Who.USER, "What ran for me", _history, PastServers, Part, tag="me"
+        "GET", "/me/history", Who.USER, "What ran for me", _history, PastServers, Page, tag="me"
     ),
 )

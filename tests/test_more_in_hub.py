@@ -285,21 +285,25 @@ def test_boosts_are_given_and_ended_on_their_page(hub):
     assert send(ada, page, **for_all).url.path == "/services/quotas/groups", "back where they were"
     away = {**grant, "member": "kim", "amount": "5", "back": "//evil.example.org/services/quotas/"}
     assert send(ada, page, **away).url.path == "/services/quotas/boosts"
+    split = {**away, "member": "sam", "back": "/services/quotas/\r\nX-Hostile: 1"}
+    answer = send(ada, page, **split)
+    assert (answer.status_code, answer.url.path) == (200, "/services/quotas/boosts")
     assert boosts(hub) == [
-        (who, "member.servers", amount) for who, amount in (("sam", "3"), ("", "4"), ("kim", "5"))
+        (who, "member.servers", amount)
+        for who, amount in (("sam", "3"), ("", "4"), ("kim", "5"), ("sam", "5"))
     ]
     shown = ada.get(f"services/quotas/{page}").text
     version = re.search(r'name="version" value="(\d+)"', shown)[1]
     end = {"action": "end", "group": GROUP, "number": "1", "version": version}
     assert send(ada, page, **end).status_code == 200
-    assert [who for who, *_ in boosts(hub)] == ["", "kim"]
+    assert [who for who, *_ in boosts(hub)] == ["", "kim", "sam"]
     late = send(ada, page, **end)
     assert late.status_code == 412
     assert "prof-ada has changed earth/geo-101 since you opened it." in late.text
-    assert [who for who, *_ in boosts(hub)] == ["", "kim"]
+    assert [who for who, *_ in boosts(hub)] == ["", "kim", "sam"]
     as_a_whole = {**grant, "limit": "group.gpu - earth/geo-101", "member": ""}
     refused = send(ada, page, **as_a_whole)
-    assert (refused.status_code, len(boosts(hub))) == (403, 2)
+    assert (refused.status_code, len(boosts(hub))) == (403, 3)
     assert send(hub.login("prof-bo"), page, **as_a_whole).status_code == 200
     assert hub.ledger().audit(GROUP)[0].by.why == "thesis"
 

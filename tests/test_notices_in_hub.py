@@ -190,7 +190,7 @@ def check_api(sam) -> None:
     stopped = wait_for("notice", lambda: [n for n in told(sam) if n["kind"] == "stopped"])[0]
     assert stopped["text"].startswith(STOPPED)
     assert (stopped["group"], stopped["over"]) == ("course", True)
-    assert stopped["at"].endswith("+00:00")
+    assert stopped["at"].endswith("Z")
     last = max(notice["id"] for notice in told(sam))
     assert sam.get(f"{API}?since={last}").json() == {"notices": []}
     assert stopped in sam.get(f"{API}?since={stopped['id'] - 1}").json()["notices"]
