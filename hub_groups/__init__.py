@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 
@@ -13,8 +14,11 @@ def activate(c: Any) -> None:
     """
     from .attach import PageService, attach, serve_pages
     from .authenticator import with_groups
-    from .config import settings
+    from .config import STOP, settings
     from .database import without_password
+    from .hub_users import HubUsers
+    from .hub_writer import keep_stopping, keep_writing
+    from .store import open_store
 
     def apply(app: Any) -> None:
         found = settings(app)
@@ -23,8 +27,14 @@ def activate(c: Any) -> None:
         pages = PageService(
             name="groups",
             module="hub_groups.service",
-            settings={"db_url": found.db_url},
+            settings={"db_url": found.db_url, "rosters": list(found.rosters)},
         )
         serve_pages(app, pages, found.service_url)
+        store = open_store(found.db_url)
+        HubUsers(store).listen()
+        work = [keep_writing(app, store)]
+        if found.on_removal == STOP:
+            work.append(keep_stopping(app, store, found.removal_grace))
+        app._group_writer = [asyncio.ensure_future(one) for one in work]
 
     attach("hub_groups", apply)

@@ -1,28 +1,31 @@
-"""The authenticator mixin: merges memberships at each login and refresh, and at the hub's start."""
+"""The authenticator mixin: merges memberships at each login and refresh."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from jupyterhub import orm
 from jupyterhub.utils import maybe_future
-from sqlalchemy.orm import object_session
+from tornado.httpclient import HTTPClientError
+from tornado.web import HTTPError
 
 from .config import HubGroups
-from .memberships import merge
-from .roster import RosterError, parse_roster
+from .hub_writer import merging
+from .memberships import MEMBER
 from .store import open_store
+
+_OUTAGE = 500
+"""From this status on it is the provider that has failed, not the user."""
 
 
 class GroupsMixin:
     """Put around whatever authenticator class the hub is configured with.
 
     `manage_groups` may be on or off. With it off, the hub ignores the groups of a login, and so
-    do we: what rosters and people say still holds.
+    do we, but for what rules say; what rosters, directories and people say still holds.
     """
 
     group_settings: HubGroups  # set by `with_groups`
@@ -35,34 +38,57 @@ class GroupsMixin:
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._store = open_store(self.group_settings.db_url)
-        for roster in self.group_settings.rosters:
-            self._read_roster(Path(roster))
-        self._at_start = self._store.known()
         self._first_login: dict[str, frozenset[str]] = {}
-
-    def _read_roster(self, path: Path) -> None:
-        try:
-            memberships = parse_roster(path.read_text(encoding="utf-8-sig"), path.name)
-        except (OSError, UnicodeDecodeError, RosterError) as error:
-            self.log.error("Roster %s not read, its memberships stay as they were: %s", path, error)
-        else:
-            self._store.replace_source(f"roster:{path.name}", memberships)
 
     @property
     def _source(self) -> str:
         return f"idp:{(self.login_service or 'login').lower()}"
 
+    def _said(self, model: Mapping[str, Any]) -> Mapping[str, str] | None:
+        """What a login says about groups; None where it says nothing, so that what it said last
+        holds."""
+        groups = model.get("groups")
+        if not self.manage_groups or groups is None:
+            return None
+        missing = "" if groups else self._missing_claim(model)
+        if missing:
+            self.log.warning(
+                "The login of %s has no %s: their groups stay as this login gave them last",
+                model["name"],
+                missing,
+            )
+            return None
+        return dict.fromkeys(groups, MEMBER)
+
+    def _missing_claim(self, model: Mapping[str, Any]) -> str:
+        """OAuthenticator gives no groups where the claim for them is not there, and nor does it
+        where it is there and empty: the name of a claim that is not there."""
+        key = getattr(self, "auth_state_groups_key", None)
+        if not isinstance(key, str) or not key:
+            return ""
+        found: Any = model.get("auth_state")
+        for part in key.split("."):
+            if not isinstance(found, Mapping) or found.get(part) is None:
+                return key
+            found = found[part]
+        return ""
+
     async def _merge(
-        self, user: str, model: dict[str, Any] | None, current: Iterable[str]
+        self,
+        user: str,
+        model: dict[str, Any] | None,
+        current: Iterable[str],
+        is_new: bool = False,
     ) -> frozenset[str]:
         """The groups of `user`, with what the login says where it says something about groups."""
-        said = (model or {}).get("groups")
-        if not self.manage_groups or said is None:
-            merged = await asyncio.to_thread(self._store.sync_user, user, current)
-        else:
+        said = None if model is None else self._said(model)
+        merging.begin(user)
+        try:
             merged = await asyncio.to_thread(
-                self._store.sync_user, user, current, self._source, said
+                self._store.sync_user, user, current, self._source, said, is_new=is_new
             )
+        finally:
+            merging.end(user)
         return merged.groups
 
     async def run_post_auth_hook(self, handler: Any, auth_model: Any) -> Any:
@@ -73,7 +99,7 @@ class GroupsMixin:
         user = handler.find_user(model["name"])  # None at the first login
         await asyncio.sleep(0)  # that was one query of the hub's database, and here is another
         current = [group.name for group in user.groups] if user else []
-        groups = await self._merge(model["name"], model, current)
+        groups = await self._merge(model["name"], model, current, is_new=user is None)
         if self.manage_groups:
             model["groups"] = sorted(groups)
         elif user:
@@ -85,42 +111,29 @@ class GroupsMixin:
     def add_user(self, user: Any) -> Any:
         """A user that is new, or, when the hub starts, each user that it knows."""
         added = super().add_user(user)  # type: ignore[misc]
-        if isinstance(user, orm.User):  # the hub starts: nothing waits for us, nothing is served
-            self._sync_at_start(user)
-            return added
-        return self._sync_new(user, added)
-
-    def _sync_at_start(self, user: orm.User) -> None:
-        """Only users who differ cost a transaction."""
-        known = self._at_start.get(user.name)
-        if known is None:
-            return
-        current = {group.name for group in user.groups}
-        if merge(current, known).groups == current == known.applied:
-            return
-        groups = self._store.sync_user(user.name, current).groups
-        if groups == current:
-            return
-        db = object_session(user)
-        assert db is not None, "the hub hands over users of its own session"
-        here = {g.name: g for g in db.query(orm.Group).filter(orm.Group.name.in_(groups))}
-        for name in groups - here.keys():
-            here[name] = orm.Group(name=name)
-            db.add(here[name])
-        user.groups = list(here.values())
-        db.commit()
+        return added if isinstance(user, orm.User) else self._sync_new(user, added)
 
     async def _sync_new(self, user: Any, added: Any) -> Any:
         result = await maybe_future(added)
         groups = self._first_login.pop(user.name, None)
         if groups is None:  # created by an admin or the API, not by a login
-            groups = await self._merge(user.name, None, [g.name for g in user.groups])
+            current = [group.name for group in user.groups]
+            groups = await self._merge(user.name, None, current, is_new=True)
         user.sync_groups(sorted(groups))
         return result
 
     async def refresh_user(self, user: Any, handler: Any = None) -> Any:
         """Every few minutes of activity, and before a spawn where so configured."""
-        result = await super().refresh_user(user, handler)  # type: ignore[misc]
+        try:
+            result = await super().refresh_user(user, handler)  # type: ignore[misc]
+        except (HTTPClientError, HTTPError, OSError) as error:
+            # Of tornado's errors, 599 is no answer at all.
+            if getattr(error, "code", getattr(error, "status_code", _OUTAGE)) < _OUTAGE:
+                raise
+            self.log.warning(
+                "The provider of logins can't say anything about %s now: %s", user.name, error
+            )
+            result = True  # they stay logged in, with the groups that they had
         if not result:
             return result
         model = {"name": user.name} if result is True else result

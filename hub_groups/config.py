@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from jupyterhub.app import JupyterHub
-from traitlets import List, Unicode
+from traitlets import Enum, Integer, List, Unicode
 from traitlets.config import Configurable
 
 from .database import default_url
+
+KEEP, STOP = "keep", "stop"
 
 
 class HubGroups(Configurable):
@@ -25,8 +27,25 @@ class HubGroups(Configurable):
         help="""
         CSV files with the columns `user`, `group` and optionally `role` (`member` or `manager`).
 
-        Read when the hub starts. A roster that can't be read leaves its memberships as they were.
+        Read when the hub starts, and again when they change. A roster that can't be read leaves its
+        memberships as they were.
         """,
+    ).tag(config=True)
+
+    on_removal = Enum(
+        [KEEP, STOP],
+        KEEP,
+        help="""
+        What becomes of the running servers of somebody who is no longer in a group.
+
+        `keep`: they go on until they end. `stop`: those that are charged to the group (where
+        hub_quotas is used; else all, when the user is in no group any more) are stopped after
+        `removal_grace`.
+        """,
+    ).tag(config=True)
+
+    removal_grace = Integer(
+        600, min=0, help="Seconds from when somebody has left a group to `on_removal`."
     ).tag(config=True)
 
     service_url = Unicode(

@@ -1,59 +1,123 @@
 """Who belongs to which group, and how several sources of membership become one set.
 
-Pure: values in, values out. No I/O, no clock.
+Pure: values in, values out. No I/O, no clock. Times are seconds since 1970, UTC.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 MEMBER = "member"
 MANAGER = "manager"
 ROLES = (MEMBER, MANAGER)
 
 MANUAL = "manual"
-"""The source of what somebody set by hand in the hub."""
+"""The source of what somebody set by hand, in the hub or on our pages."""
+LINK = "link"
+"""The source of who joined by a link."""
+SCIM = "scim"
+"""The source of what a provider pushes."""
+BY_PEOPLE = (MANUAL, LINK)
+"""Sources that are people: what they set is taken away by hand, also in the hub itself."""
+
+Roll = Mapping[str, Mapping[str, str]]
+"""All that a source says: by group, by user, the role."""
 
 
 @dataclass(frozen=True, order=True)
 class Membership:
     """One user in one group, as one source has it.
 
-    A source is `idp:NAME` (a login), `roster:FILE`, or `manual`; it only ever adds and removes
-    its own memberships. A manager of a group is also a member of it.
+    A source is `idp:NAME` (a login), `ldap`, `roster:FILE`, `scim`, `manual` or `link`; it only
+    ever adds and removes its own memberships. A manager of a group is also a member of it.
+
+    Attributes:
+        until: when it ends; None for never.
     """
 
     user: str
     group: str
     source: str
     role: str = MEMBER
+    until: int | None = None
+
+    def lives(self, at: int) -> bool:
+        """Whether it has not ended yet."""
+        return self.until is None or self.until > at
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How what a source says now differs from what it said before.
+
+    Attributes:
+        added, removed, changed: of the latter, the role is another one; as it is now.
+    """
+
+    added: tuple[Membership, ...] = ()
+    removed: tuple[Membership, ...] = ()
+    changed: tuple[Membership, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.removed or self.changed)
+
+
+def difference(before: Roll, after: Roll, source: str) -> Difference:
+    """What has to be done to make `before` what a source says now."""
+    added: list[Membership] = []
+    removed: list[Membership] = []
+    changed: list[Membership] = []
+    for group in before.keys() | after.keys():
+        old, new = before.get(group, {}), after.get(group, {})
+        if old == new:
+            continue
+        added += [Membership(u, group, source, new[u]) for u in new.keys() - old.keys()]
+        removed += [Membership(u, group, source, old[u]) for u in old.keys() - new.keys()]
+        changed += [
+            Membership(u, group, source, new[u])
+            for u in new.keys() & old.keys()
+            if new[u] != old[u]
+        ]
+    return Difference(tuple(sorted(added)), tuple(sorted(removed)), tuple(sorted(changed)))
 
 
 @dataclass(frozen=True)
 class Known:
-    """What is known about a user's groups apart from what the hub has now.
+    """What is known of one user's groups, apart from what the hub has now.
 
     Attributes:
-        applied: the groups that the previous merge gave the hub.
-        sourced: the groups that the sources (login, rosters) give the user now.
-        by_hand: the groups that the previous merge found set by hand.
+        sourced: the groups that logins, directories and rosters give the user now.
+        by_people: the groups that people give the user now.
+        lapsed: groups that the user was given until some time that has passed.
+        pending: groups that the hub may not have as we want yet, and whether it had them by us
+            before.
     """
 
-    applied: frozenset[str] = frozenset()
     sourced: frozenset[str] = frozenset()
-    by_hand: frozenset[str] = frozenset()
+    by_people: frozenset[str] = frozenset()
+    lapsed: frozenset[str] = frozenset()
+    pending: Mapping[str, bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Merge:
-    """What a user's groups come to: `groups` for the hub, of which `by_hand` no source claims."""
+    """What a user's groups come to.
+
+    Attributes:
+        groups: for the hub.
+        added_by_hand: of these, those that somebody added in the hub itself.
+        removed_by_hand: those that people had set, and somebody took away in the hub itself.
+        pending: as of `Known`, until the hub is seen to have them.
+    """
 
     groups: frozenset[str]
-    by_hand: frozenset[str]
+    added_by_hand: frozenset[str] = frozenset()
+    removed_by_hand: frozenset[str] = frozenset()
+    pending: Mapping[str, bool] = field(default_factory=dict)
 
 
-def merge(current: Iterable[str], known: Known) -> Merge:
+def merge(current: Iterable[str], known: Known, *, is_new: bool = False) -> Merge:
     """The groups that a user is to have in the hub.
 
     JupyterHub replaces a user's groups as a whole at each login and refresh, so what people set by
@@ -61,10 +125,17 @@ def merge(current: Iterable[str], known: Known) -> Merge:
 
     Args:
         current: the user's groups in the hub now.
+        is_new: the hub has just made this user, so nothing of what we knew has reached it.
 
-    A group that is in the hub and that we did not put there was set by hand, and stays until
-    it is taken away by hand. A group that we put there goes when its last source lets go of it.
+    A group that is in the hub and that we did not put there was set by hand. What people set stays
+    until it is taken away by hand, there or on our pages; that it is not there counts only where it
+    has been. A group that we put there goes when its last source lets go of it.
     """
     here = frozenset(current)
-    kept = (here - known.applied) | (here & known.by_hand)
-    return Merge(groups=known.sourced | kept, by_hand=kept - known.sourced)
+    ours = known.sourced | known.by_people | known.lapsed
+    added = here - ours - known.pending.keys()
+    reached = {group for group in ours if known.pending.get(group, True)} if not is_new else set()
+    removed = (known.by_people & reached) - here
+    groups = known.sourced | (known.by_people - removed) | added
+    pending = dict.fromkeys(groups - here, False) | dict.fromkeys(here - groups, True)
+    return Merge(groups, added, removed, pending)

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Coroutine
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
 
 from tornado import web
 
 from .memberships import MANAGER, MANUAL, MEMBER
+from .sources import Source, keep_reading, roster_source
 from .store import GroupStore, Standing, open_store
 from .web import Context, Page, Routes
 from .words import _
@@ -32,9 +37,15 @@ class GroupsPage(Page):
             "groups.html",
             mine=mine,
             by_group=_by_group(others),
+            moment=moment,
             say_role=say_role,
             say_source=say_source,
         )
+
+
+def moment(at: int) -> datetime:
+    """A time in seconds since 1970, UTC."""
+    return datetime.fromtimestamp(at, timezone.utc)
 
 
 def say_role(role: str) -> str:
@@ -51,6 +62,17 @@ def _by_group(standings: list[Standing]) -> dict[str, list[Standing]]:
     for standing in standings:
         found[standing.membership.group].append(standing)
     return dict(found)
+
+
+def sources_of(context: Context) -> list[Source]:
+    """Those that are read again and again."""
+    return [roster_source(Path(path)) for path in context.settings["rosters"]]
+
+
+def background(context: Context) -> list[Coroutine[Any, Any, None]]:
+    """What runs beside the pages."""
+    store = open_store(context.settings["db_url"])
+    return [keep_reading(store, sources_of(context))]
 
 
 def routes(context: Context) -> Routes:

@@ -1,105 +1,244 @@
-"""The membership tables, and the only SQL about them."""
+"""The memberships, and the only SQL about them (with `rows`, `pending`, `people` and `record`)."""
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime, timezone
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import sqlalchemy as sa
 
 from .database import open_engine, reading, writing
-from .memberships import MANAGER, MANUAL, Known, Membership, Merge, merge
-
-metadata = sa.MetaData()
-
-membership = sa.Table(
-    "membership",
-    metadata,
-    sa.Column("user", sa.Text, primary_key=True),
-    sa.Column("group", sa.Text, primary_key=True),
-    sa.Column("source", sa.Text, primary_key=True),
-    sa.Column("role", sa.Text, nullable=False),
-    sa.Column("since", sa.Text, nullable=False),  # UTC, ISO 8601
+from .memberships import (
+    BY_PEOPLE,
+    MANAGER,
+    MANUAL,
+    MEMBER,
+    Difference,
+    Known,
+    Membership,
+    Merge,
+    Roll,
+    difference,
+    merge,
 )
-sa.Index("membership_by_source", membership.c.source)
-sa.Index("membership_by_group", membership.c.group)
+from .migrate import GROUPS
+from .rows import log_event, named, new_stamp, read, usable, write
+from .schema import archived, membership, pending
 
-# What the last merge gave the hub: without it, what people set by hand can't be told from ours.
-applied = sa.Table(
-    "applied",
-    metadata,
-    sa.Column("user", sa.Text, primary_key=True),
-    sa.Column("group", sa.Text, primary_key=True),
-)
+_BATCH = 20_000
+"""Changes in one transaction: others wait no longer than it takes."""
 
 
 @dataclass(frozen=True)
 class Standing:
-    """A membership as it stands in the store, with the time (UTC, ISO 8601) since when."""
+    """A membership as it stands in the store.
+
+    Attributes:
+        since: in seconds since 1970, UTC.
+        added_by: who did; empty where the source says it all.
+    """
 
     membership: Membership
-    since: str
+    since: int
+    added_by: str = ""
 
 
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+@dataclass(frozen=True)
+class Member:
+    """A user in a group, for all the reasons there are.
+
+    Attributes:
+        role: the highest of them.
+        standings: one for each source.
+    """
+
+    user: str
+    role: str
+    standings: tuple[Standing, ...] = field(default=())
+
+
+def now() -> int:
+    """In seconds since 1970, UTC."""
+    return int(time.time())
 
 
 class GroupStore:
     """Memberships by source, in a database of their own."""
 
-    def __init__(self, url: str) -> None:
-        self.engine = open_engine(url)
-        metadata.create_all(self.engine)
+    def __init__(self, url: str, clock: Callable[[], int] = now) -> None:
+        self.engine, self.clock = open_engine(url), clock
+        GROUPS.upgrade(self.engine)
 
     def close(self) -> None:
         self.engine.dispose()
 
-    def replace_source(self, source: str, memberships: Iterable[Membership]) -> None:
-        """Make `memberships` all that `source` says; other sources are left alone.
+    # -- what sources say ----------------------------------------------------------------------
 
-        Memberships that were there before keep their `since`.
+    def roll(self, source: str, groups: Collection[str] | None = None) -> dict[str, dict[str, str]]:
+        """All that a source said last; of some groups, or of all."""
+        with reading(self.engine) as db:
+            return _roll(db, source, groups)
+
+    def difference(
+        self, source: str, roll: Roll, groups: Collection[str] | None = None
+    ) -> Difference:
+        """What `replace_source` would change."""
+        return difference(self.roll(source, groups), _only(roll, groups), source)
+
+    def replace_source(
+        self, source: str, roll: Roll, groups: Collection[str] | None = None, by: str = ""
+    ) -> Difference:
+        """Make `roll` all that `source` says, of some groups or of all; other sources are left
+        alone.
+
+        Memberships that were there before keep their `since`. Written in batches: what was
+        interrupted goes on with the next roll.
         """
-        with writing(self.engine) as db:
-            _replace(db, _memberships(db, membership.c.source == source), memberships)
+        found = self.difference(source, roll, groups)
+        found = Difference(
+            tuple(one for one in found.added if usable(one.user) and usable(one.group)),
+            found.removed,
+            found.changed,
+        )
+        self.apply(source, found, by)
+        return found
+
+    def apply(self, source: str, change: Difference, by: str = "", via: str = "sync") -> None:
+        """Write a difference of what a source says."""
+        put = change.added + change.changed
+        for start in range(0, max(len(put), len(change.removed)), _BATCH):
+            some, gone = (all_[start : start + _BATCH] for all_ in (put, change.removed))
+            with writing(self.engine) as db:
+                at = self.clock()
+                write(db, at, some, gone, by)
+                log_event(
+                    *(db, at, by or source, via, "synced"),
+                    group=_only_group((*some, *gone)),
+                    source=source,
+                    put=len(some),
+                    removed=len(gone),
+                    names={"put": named(some), "removed": named(gone)},
+                )
+
+    def change_source(
+        self, source: str, changes: Iterable[tuple[str, str, str | None]], by: str = ""
+    ) -> None:
+        """Change some of what a source says.
+
+        Args:
+            changes: user, group and role; None where the user is not in it any more.
+        """
+        put: list[Membership] = []
+        gone: list[Membership] = []
+        for user, group, role in changes:
+            one = Membership(user, group, source, role or MEMBER)
+            (gone if role is None else put).append(one)
+        self.apply(source, Difference(tuple(put), tuple(gone)), by)
+
+    # -- one user ------------------------------------------------------------------------------
 
     def sync_user(
-        self, user: str, current: Iterable[str], source: str = "", groups: Iterable[str] = ()
+        self,
+        user: str,
+        current: Iterable[str],
+        source: str = "",
+        said: Mapping[str, str] | None = None,
+        *,
+        is_new: bool = False,
     ) -> Merge:
-        """Merge all sources into the groups that `user` is to have in the hub, and remember them.
+        """Merge all sources into the groups that `user` is to have in the hub.
+
+        Costs what the user's own groups cost, and writes nothing where nothing changes.
 
         Args:
             user: the hub's user name.
             current: the user's groups in the hub now.
             source: the source that has just spoken (a login), if any.
-            groups: what that source says; it replaces what it said before.
+            said: what it says, group and role; it replaces what it said before. None for nothing:
+                what it said before stays.
+            is_new: the hub has just made this user.
         """
-        with writing(self.engine) as db:
-            # By user alone: a database may think little of a condition on the source, which
-            # almost all memberships can have.
-            mine = _memberships(db, membership.c.user == user)
-            if source:
-                said = {Membership(user, group, source) for group in groups}
-                _replace(db, {one for one in mine if one.source == source}, said)
-            before = _known(db, user).get(user, Known())
-            result = merge(current, before)
-            manual = {Membership(user, group, MANUAL) for group in result.by_hand}
-            _replace(db, {one for one in mine if one.source == MANUAL}, manual)
-            if result.groups != before.applied:
-                db.execute(sa.delete(applied).where(applied.c.user == user))
-                if result.groups:
-                    db.execute(
-                        sa.insert(applied), [{"user": user, "group": g} for g in result.groups]
-                    )
-            return result
-
-    def known(self) -> dict[str, Known]:
-        """What is known about each user of whom anything is."""
+        here = frozenset(current)
         with reading(self.engine) as db:
-            return _known(db)
+            result, put, gone, same = self._merged(db, user, here, source, said, is_new)
+        if same and not put and not gone:
+            return result
+        with writing(self.engine) as db:
+            result, put, gone, _same = self._merged(db, user, here, source, said, is_new)
+            at = self.clock()
+            write(db, at, put, gone)
+            db.execute(sa.delete(pending).where(pending.c.user == user))
+            if result.pending:
+                stamp = new_stamp()
+                db.execute(
+                    sa.insert(pending),
+                    [
+                        {"user": user, "group": group, "had": had, "stamp": stamp}
+                        for group, had in result.pending.items()
+                    ],
+                )
+            if put or gone:
+                log_event(
+                    *(db, at, source or "hub", "hub", "merged"),
+                    user=user,
+                    put=sorted(f"{one.group} ({one.source})" for one in put),
+                    removed=sorted(f"{one.group} ({one.source})" for one in gone),
+                )
+        return result
+
+    def _merged(
+        self,
+        db: sa.Connection,
+        user: str,
+        here: frozenset[str],
+        source: str,
+        said: Mapping[str, str] | None,
+        is_new: bool,
+    ) -> tuple[Merge, list[Membership], list[Membership], bool]:
+        """What a user's groups come to, the rows that change, and whether `pending` is the same."""
+        at = self.clock()
+        said = said and {group: role for group, role in said.items() if usable(group)}
+        before = {(one.group, one.source): one for one in read(db, membership.c.user == user)}
+        waits = {
+            row.group: bool(row.had)
+            for row in db.execute(
+                sa.select(pending.c.group, pending.c.had).where(pending.c.user == user)
+            )
+        }
+        closed = _archived_of(db, {group for group, _source in before} | set(said or ()))
+        after = {key: one for key, one in before.items() if one.lives(at)}
+        if source and said is not None:
+            after = {key: one for key, one in after.items() if one.source != source}
+            for group, role in said.items():
+                after[group, source] = Membership(user, group, source, role)
+        # A pair whose rows change is one that the hub may not have as we want from now on.
+        unsure = dict(waits)
+        had, has = {group for group, _ in before}, {group for group, _ in after}
+        for group in has - had:
+            unsure.setdefault(group, False)
+        for group in had - has:
+            unsure.setdefault(group, True)
+        open_ = {key: one for key, one in after.items() if one.group not in closed}
+        known = Known(
+            sourced=frozenset(o.group for o in open_.values() if o.source not in BY_PEOPLE),
+            by_people=frozenset(o.group for o in open_.values() if o.source in BY_PEOPLE),
+            lapsed=frozenset(closed & has),
+            pending=unsure,
+        )
+        result = merge(here, known, is_new=is_new)
+        for group in result.added_by_hand:
+            after[group, MANUAL] = Membership(user, group, MANUAL)
+        for group in result.removed_by_hand:
+            for way in BY_PEOPLE:
+                after.pop((group, way), None)
+        put = [one for key, one in after.items() if before.get(key) != one]
+        gone = [one for key, one in before.items() if key not in after]
+        return result, put, gone, result.pending == waits
+
+    # -- reading -------------------------------------------------------------------------------
 
     def standings(
         self,
@@ -107,7 +246,8 @@ class GroupStore:
         groups: Iterable[str] | None = None,
         role: str | None = None,
     ) -> list[Standing]:
-        """Memberships, by group and user: of one user, of some groups, of a role, or all."""
+        """Memberships that have not ended, by group and user: of one user, of some groups, of a
+        role, or all."""
         query = sa.select(membership).order_by(
             membership.c.group, membership.c.user, membership.c.source
         )
@@ -118,10 +258,34 @@ class GroupStore:
         if role is not None:
             query = query.where(membership.c.role == role)
         with reading(self.engine) as db:
-            return [
-                Standing(Membership(row.user, row.group, row.source, row.role), row.since)
-                for row in db.execute(query)
-            ]
+            return _standings(db, query.where(_lives(self.clock())))
+
+    def members(
+        self, group: str, search: str = "", offset: int = 0, limit: int = 50
+    ) -> tuple[list[Member], int]:
+        """Some members of a group by name, and how many there are in all."""
+        here = sa.and_(membership.c.group == group, _lives(self.clock()))
+        if search:
+            here = sa.and_(here, membership.c.user.icontains(search, autoescape=True))
+        users = sa.select(membership.c.user).where(here).distinct()
+        with reading(self.engine) as db:
+            count = db.scalar(sa.select(sa.func.count()).select_from(users.subquery())) or 0
+            page = users.order_by(membership.c.user).offset(offset).limit(limit)
+            names = list(db.scalars(page))
+            query = sa.select(membership).where(here, membership.c.user.in_(names))
+            found = _standings(db, query.order_by(membership.c.user, membership.c.source))
+        by_user: defaultdict[str, list[Standing]] = defaultdict(list)
+        for standing in found:
+            by_user[standing.membership.user].append(standing)
+        return [member_of(user, by_user[user]) for user in names], count
+
+    def sizes(self, groups: Sequence[str]) -> dict[str, int]:
+        """How many members some groups have; 0 is left out."""
+        counted = sa.func.count(membership.c.user.distinct())
+        here = sa.and_(membership.c.group.in_(list(groups)), _lives(self.clock()))
+        query = sa.select(membership.c.group, counted).where(here).group_by(membership.c.group)
+        with reading(self.engine) as db:
+            return {row[0]: row[1] for row in db.execute(query)}
 
     def managers(self, groups: Iterable[str]) -> dict[str, tuple[str, ...]]:
         """The managers of each of `groups`, by name."""
@@ -141,44 +305,53 @@ def open_store(url: str) -> GroupStore:
     return GroupStore(url)
 
 
-def _known(db: sa.Connection, user: str | None = None) -> dict[str, Known]:
-    """By user; of all users, or of one."""
-    found: defaultdict[str, dict[str, set[str]]]
-    found = defaultdict(lambda: {"applied": set(), "sourced": set(), "by_hand": set()})
-    memberships = sa.select(membership.c.user, membership.c.group, membership.c.source)
-    given = sa.select(applied.c.user, applied.c.group)
-    if user is not None:
-        memberships = memberships.where(membership.c.user == user)
-        given = given.where(applied.c.user == user)
-    for row in db.execute(memberships):
-        found[row.user]["by_hand" if row.source == MANUAL else "sourced"].add(row.group)
-    for had in db.execute(given):
-        found[had.user]["applied"].add(had.group)
-    return {
-        name: Known(**{what: frozenset(groups) for what, groups in sets.items()})
-        for name, sets in found.items()
-    }
+def member_of(user: str, standings: Sequence[Standing]) -> Member:
+    """What a user's standings in one group come to."""
+    manages = any(standing.membership.role == MANAGER for standing in standings)
+    return Member(user, MANAGER if manages else MEMBER, tuple(standings))
 
 
-def _memberships(db: sa.Connection, scope: sa.ColumnElement[bool]) -> set[Membership]:
-    rows = db.execute(sa.select(membership).where(scope))
-    return {Membership(row.user, row.group, row.source, row.role) for row in rows}
+def _lives(at: int) -> sa.ColumnElement[bool]:
+    return sa.or_(membership.c.until.is_(None), membership.c.until > at)
 
 
-def _replace(db: sa.Connection, before: set[Membership], after: Iterable[Membership]) -> None:
-    """Make rows of `after` of those of `before`, touching only what differs."""
-    after = set(after)
-    for gone in before - after:
-        db.execute(
-            sa.delete(membership).where(
-                membership.c.user == gone.user,
-                membership.c.group == gone.group,
-                membership.c.source == gone.source,
-            )
+def _standings(db: sa.Connection, query: sa.Select[tuple[object, ...]]) -> list[Standing]:
+    return [
+        Standing(
+            Membership(row.user, row.group, row.source, row.role, row.until),
+            row.since,
+            row.added_by,
         )
-    new = [
-        {"user": m.user, "group": m.group, "source": m.source, "role": m.role, "since": _now()}
-        for m in sorted(after - before)
+        for row in db.execute(query)
     ]
-    if new:
-        db.execute(sa.insert(membership), new)
+
+
+def _archived_of(db: sa.Connection, groups: Collection[str]) -> frozenset[str]:
+    if not groups:
+        return frozenset()
+    return frozenset(db.scalars(sa.select(archived.c.group).where(archived.c.group.in_(groups))))
+
+
+def _roll(
+    db: sa.Connection, source: str, groups: Collection[str] | None
+) -> dict[str, dict[str, str]]:
+    """Read as one text for each group and role: a row for each membership takes twice as long."""
+    users = sa.func.aggregate_strings(membership.c.user, "\n")
+    query = sa.select(membership.c.group, membership.c.role, users)
+    query = query.where(membership.c.source == source)
+    if groups is not None:
+        query = query.where(membership.c.group.in_(list(groups)))
+    found: defaultdict[str, dict[str, str]] = defaultdict(dict)
+    for group, role, names in db.execute(query.group_by(membership.c.group, membership.c.role)):
+        found[group].update(dict.fromkeys(names.split("\n"), role))
+    return dict(found)
+
+
+def _only(roll: Roll, groups: Collection[str] | None) -> Roll:
+    return roll if groups is None else {g: roll[g] for g in groups if g in roll}
+
+
+def _only_group(changes: Sequence[Membership]) -> str:
+    """The group that a change is about, where it is about one."""
+    groups = {one.group for one in changes}
+    return groups.pop() if len(groups) == 1 else ""

@@ -340,6 +340,11 @@ class QuotaMixin:
 
     # -- the charged group -------------------------------------------------------------------
 
+    @property
+    def charged_group(self) -> str:
+        """That of the server that runs; empty for none. For hub_groups, of who has left one."""
+        return self.allowed["group"] if self.allowed else ""
+
     def groups(self) -> list[str]:
         """The groups that this user can charge, in the order in which they are tried."""
         return sorted(group_name(group.name) for group in self.user.groups) or [DEFAULT_GROUP]

@@ -3,56 +3,196 @@
 from __future__ import annotations
 
 import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from postgres import fresh_database
 
-from hub_groups.database import default_url
-from hub_groups.memberships import Known, Membership
+from hub_groups import pending, schema
+from hub_groups.database import default_url, open_engine, writing
+from hub_groups.memberships import Membership
+from hub_groups.migrate import GROUPS
+from hub_groups.people import By, archive, put_members, remove_members, restore
+from hub_groups.record import Conflict, events, rules_text, save_rules
 from hub_groups.store import GroupStore
 
+BY = By("ada", "page")
 
-@pytest.fixture
-def store(tmp_path):
-    store = GroupStore(f"sqlite:///{tmp_path}/groups.sqlite")
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store(request, tmp_path):
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path}/groups.sqlite"
+    else:
+        url = fresh_database(request.getfixturevalue("postgres_url"))
+    store = GroupStore(url, clock=lambda: store.at)
+    store.at = 1000
     yield store
     store.close()
 
 
-def roster(*pairs: str, role: str = "member") -> list[Membership]:
-    return [Membership(*pair.split(":"), "roster:r", role) for pair in pairs]
+def roll(*pairs: str, role: str = "member") -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    for pair in pairs:
+        user, _, group = pair.partition(":")
+        found.setdefault(group, {})[user] = role
+    return found
+
+
+def sources(store, user: str) -> set[tuple[str, str]]:
+    return {(s.membership.group, s.membership.source) for s in store.standings(user)}
 
 
 def test_a_source_replaces_only_what_it_said_itself(store):
-    store.replace_source("roster:r", roster("sam:a", "sam:b"))
-    assert store.sync_user("sam", [], "idp:login", ["c"]).groups == set("abc")
-    store.replace_source("roster:r", roster("sam:b"))
+    store.replace_source("roster:r", roll("sam:a", "sam:b"))
+    assert store.sync_user("sam", [], "idp:login", {"c": "member"}).groups == set("abc")
+    store.replace_source("roster:r", roll("sam:b"))
     assert store.sync_user("sam", "abc").groups == set("bc")
-    assert store.sync_user("sam", "bc", "idp:login", []).groups == {"b"}
+    assert store.sync_user("sam", "bc", "idp:login", {}).groups == {"b"}
+
+
+def test_a_source_replaces_what_it_said_of_some_groups(store):
+    store.replace_source("roster:r", roll("sam:a", "sam:b"))
+    found = store.replace_source("roster:r", roll("kim:a", "kim:b"), groups=["a"])
+    assert [one.user for one in (*found.added, *found.removed)] == ["kim", "sam"]
+    assert store.roll("roster:r") == roll("kim:a", "sam:b")
 
 
 def test_since_stays_while_a_membership_stays(store):
-    store.replace_source("roster:r", roster("sam:a"))
+    store.replace_source("roster:r", roll("sam:a"))
     before = store.standings("sam")
-    store.replace_source("roster:r", roster("sam:a", "kim:a"))
+    store.at += 10
+    found = store.replace_source("roster:r", roll("sam:a", "kim:a"))
     assert store.standings("sam") == before
-    assert len(store.standings()) == 2
+    assert (found.added, found.removed) == ((Membership("kim", "a", "roster:r"),), ())
 
 
 def test_what_is_by_hand_is_known_by_its_source(store):
-    store.sync_user("sam", ["by-hand"], "idp:login", ["a"])
-    assert {(s.membership.group, s.membership.source) for s in store.standings("sam")} == {
-        ("a", "idp:login"),
-        ("by-hand", "manual"),
-    }
-    assert store.known() == {
-        "sam": Known(frozenset({"a", "by-hand"}), frozenset({"a"}), frozenset({"by-hand"}))
-    }
+    store.sync_user("sam", ["by-hand"], "idp:login", {"a": "member"})
+    assert sources(store, "sam") == {("a", "idp:login"), ("by-hand", "manual")}
 
 
-def test_managers(store):
-    store.replace_source("roster:r", roster("ada:geo", "bo:geo", role="manager"))
-    store.replace_source("roster:s", roster("sam:geo"))
+def test_a_manager_by_hand_stays_one(store):
+    put_members(store, "geo", ["ada"], BY, role="manager")
+    assert store.sync_user("ada", [], is_new=True).groups == {"geo"}
+    assert store.sync_user("ada", ["geo"]).groups == {"geo"}
+    assert store.managers(["geo"]) == {"geo": ("ada",)}
+    assert store.standings("ada")[0].added_by == "ada"
+
+
+def test_what_has_ended_is_gone_at_the_next_merge_and_without_one(store):
+    put_members(store, "geo", ["sam", "kim"], BY, until=1100)
+    store.sync_user("sam", ["geo"])
+    pending.settle(store, pending.take(store, 10))
+    store.at = 1100
+    assert store.managers(["geo"]) == {}
+    assert store.sync_user("sam", ["geo"]).groups == frozenset()
+    waits = {(p.user, p.wanted, p.had) for p in pending.take(store, 10)}
+    assert waits == {("kim", False, True), ("sam", False, True)}
+    assert {event.what for event in events(store, user="kim")} == {"ended", "put"}
+
+
+def test_who_another_source_has_in_a_group_stays_in_it(store):
+    store.replace_source("ldap", roll("sam:geo"))
+    put_members(store, "geo", ["sam", "kim"], BY)
+    assert remove_members(store, "geo", ["sam", "kim"], BY) == ("sam",)
+    assert sources(store, "sam") == {("geo", "ldap")}
+    assert sources(store, "kim") == set()
+
+
+def test_a_change_while_another_is_on_its_way_is_not_lost(store):
+    put_members(store, "geo", ["sam"], BY)
+    taken = pending.take(store, 10)
+    remove_members(store, "geo", ["sam"], BY)
+    pending.settle(store, taken)  # the hub has it now
+    assert [(p.user, p.wanted, p.had) for p in pending.take(store, 10)] == [("sam", False, True)]
+    assert store.sync_user("sam", ["geo"]).groups == frozenset(), "not taken for set by hand"
+
+
+def test_pairs_of_users_whom_the_hub_does_not_know_sleep(store):
+    put_members(store, "geo", ["later"], BY)
+    pending.settle(store, [], unknown=pending.take(store, 10))
+    assert pending.take(store, 10) == []
+    put_members(store, "geo", ["later"], BY, role="manager")
+    assert len(pending.take(store, 10)) == 1, "awake again"
+
+
+def test_an_archived_group_has_nobody_until_it_is_restored(store):
+    store.replace_source("ldap", roll("sam:geo"))
+    put_members(store, "geo", ["kim"], BY)
+    pending.settle(store, pending.take(store, 10))
+    archive(store, "geo", BY)
+    assert {(p.user, p.wanted) for p in pending.take(store, 10)} == {("sam", False), ("kim", False)}
+    assert store.sync_user("kim", ["geo"]).groups == frozenset()
+    pending.settle(store, pending.take(store, 10))
+    restore(store, "geo", BY)
+    assert store.sync_user("kim", []).groups == {"geo"}
+    assert sources(store, "kim") == {("geo", "manual")}
+
+
+def test_managers_and_members(store):
+    store.replace_source("roster:r", roll("ada:geo", "bo:geo", role="manager"))
+    store.replace_source("roster:s", roll("sam:geo", "ada:geo"))
     assert store.managers(["geo", "other"]) == {"geo": ("ada", "bo")}
     assert store.managed_by("ada") == ("geo",)
     assert store.managed_by("sam") == ()
+    members, count = store.members("geo", limit=2)
+    assert ([(m.user, m.role, len(m.standings)) for m in members], count) == (
+        [("ada", "manager", 2), ("bo", "manager", 1)],
+        3,
+    )
+    assert [m.user for m in store.members("geo", search="A", offset=1)[0]] == ["sam"]
+    assert store.sizes(["geo", "other"]) == {"geo": 3}
+
+
+def test_names_that_the_hub_can_not_have_are_left_out(store):
+    store.replace_source("ldap", roll("sam:a", "line\nbreak:a", f"{'x' * 256}:a"))
+    assert store.roll("ldap") == roll("sam:a")
+    assert store.sync_user("sam", [], "idp:x", {"": "member", "b\x00": "member"}).groups == {"a"}
+
+
+def test_nothing_is_written_where_nothing_changes(store):
+    store.replace_source("ldap", roll("sam:a"))
+    store.sync_user("sam", ["a", "h"], "idp:x", {"b": "member"})
+    store.sync_user("sam", ["a", "b", "h"], "idp:x", {"b": "member"})
+    before = events(store)
+    with writing(store.engine):  # who wants to write has to wait
+        assert store.sync_user("sam", ["a", "b", "h"], "idp:x", {"b": "member"}).groups
+    assert events(store) == before
+
+
+def test_rules_are_not_overwritten_by_who_has_not_seen_them(store):
+    save_rules(store, "one", 0, "ada")
+    with pytest.raises(Conflict):
+        save_rules(store, "two", 0, "bo")
+    assert rules_text(store).text == "one"
+
+
+def test_migrations_make_the_schema(store):
+    with store.engine.connect() as db:
+        context = MigrationContext.configure(db, opts={"version_table": GROUPS.table})
+        assert compare_metadata(context, schema.metadata) == []
+    GROUPS.downgrade(store.engine, "base")
+    assert sa.inspect(store.engine).get_table_names() == [GROUPS.table]
+    GROUPS.upgrade(store.engine)
+
+
+def test_a_database_from_before_there_were_versions_is_taken_over(tmp_path):
+    url = f"sqlite:///{tmp_path}/groups.sqlite"
+    engine = open_engine(url)
+    with writing(engine) as db:
+        for text in (
+            'CREATE TABLE membership ("user" TEXT, "group" TEXT, '
+            "source TEXT, role TEXT, since TEXT)",
+            'CREATE TABLE applied ("user" TEXT, "group" TEXT)',
+            "INSERT INTO membership VALUES ('sam', 'a', 'manual', 'member', "
+            "'2026-01-01T00:00:00+00:00')",
+        ):
+            db.execute(sa.text(text))
+    store = GroupStore(url)
+    assert store.standings("sam")[0].since == 1767225600
+    assert store.sync_user("sam", ["a"]).groups == {"a"}
+    store.close()
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,35 @@
 from __future__ import annotations
 
 import pytest
+from hubs import Hub, wait_for
+
+from hub_groups.people import By, archive, put_members, restore
+from hub_groups.store import GroupStore
+
+BY = By("tests", "cli")
 
 
 @pytest.fixture
 def hub(fresh_hub):
-    return fresh_hub("groups")
+    hub = fresh_hub("groups")
+    wait_for("the roster", lambda: "roster:roster.csv" in rolls(hub))
+    return hub
+
+
+def store(hub: Hub) -> GroupStore:
+    return GroupStore(f"sqlite:///{hub.folder / 'hub_groups.sqlite'}")
+
+
+def rolls(hub: Hub) -> set[str]:
+    return {standing.membership.source for standing in store(hub).standings()}
+
+
+def reaches(hub: Hub, user: str, *groups: str) -> None:
+    """Without a login."""
+    try:
+        wait_for(f"{user} to be in {groups}", lambda: hub.groups(user) == set(groups), 20)
+    except AssertionError as error:
+        raise AssertionError(f"{error} They are in {hub.groups(user)}.") from None
 
 
 def test_roster_login_and_hand_come_together(hub):
@@ -20,9 +44,9 @@ def test_roster_login_and_hand_come_together(hub):
     assert hub.groups("kim") == {"from-roster", "from-login", "by-hand"}, "kept at a login"
 
     (hub.folder / "roster.csv").write_text("user,group\nkim,new-in-roster\n")
+    reaches(hub, "kim", "new-in-roster", "from-login", "by-hand")
     hub.stop()
     hub.start()
-    assert hub.groups("kim") == {"new-in-roster", "from-login", "by-hand"}, "before any login"
     hub.login("kim")
     assert hub.groups("kim") == {"new-in-roster", "from-login", "by-hand"}
 
@@ -34,10 +58,61 @@ def test_roster_login_and_hand_come_together(hub):
 def test_a_broken_roster_changes_nothing_and_is_named(hub):
     hub.login("kim")
     (hub.folder / "roster.csv").write_text("user,group\nkim,\n")
+    wait_for("a complaint", lambda: "roster.csv, line 2: 'group' is empty" in hub.log)
     hub.stop()
     hub.start()
-    assert "roster.csv, line 2: 'group' is empty" in hub.log
     assert hub.groups("kim") == {"from-roster", "from-login"}
+
+
+def test_what_is_set_on_a_page_is_in_the_hub_at_once_and_ends_by_itself(hub):
+    hub.login("kim")
+    groups = store(hub)
+    put_members(groups, "seminar", ["kim"], BY, until=groups.clock() + 10)
+    reaches(hub, "kim", "from-roster", "from-login", "seminar")
+    reaches(hub, "kim", "from-roster", "from-login")
+    put_members(groups, "seminar", ["kim"], BY)
+    archive(groups, "from-roster", BY)
+    reaches(hub, "kim", "from-login", "seminar")
+    hub.login("kim")
+    assert hub.groups("kim") == {"from-login", "seminar"}
+    restore(groups, "from-roster", BY)
+    reaches(hub, "kim", "from-roster", "from-login", "seminar")
+
+
+def test_what_was_set_before_a_user_was_there_is_theirs(hub):
+    groups = store(hub)
+    put_members(groups, "seminar", ["later", "created"], BY)
+    hub.login("later")
+    assert hub.groups("later") == {"seminar"}
+    assert hub.api("users/created", "POST").is_success
+    assert hub.groups("created") == {"seminar"}
+    hub.login("created")
+    assert hub.groups("created") == {"seminar"}
+
+
+def test_a_renamed_user_keeps_what_people_gave_them(hub):
+    hub.login("kim")
+    put_members(store(hub), "seminar", ["kim"], BY, role="manager")
+    reaches(hub, "kim", "from-roster", "from-login", "seminar")
+    assert hub.api("users/kim", "PATCH", json={"name": "kim2"}).is_success
+    wait_for("the rename", lambda: store(hub).managed_by("kim2") == ("seminar",))
+    hub.login("kim2")
+    assert hub.groups("kim2") == {"seminar"}, "the roster and the login know the old name"
+    assert {s.membership.source for s in store(hub).standings("kim2")} == {"manual"}
+
+
+def test_another_person_of_the_same_name_gets_nothing_by_hand(hub):
+    hub.login("kim")
+    put_members(store(hub), "seminar", ["kim"], BY)
+    reaches(hub, "kim", "from-roster", "from-login", "seminar")
+    assert hub.api("users/kim", "DELETE").is_success
+    wait_for("the end of it", lambda: "seminar" not in rolls_of(hub, "kim"))
+    hub.login("kim")
+    assert hub.groups("kim") == {"from-roster", "from-login"}
+
+
+def rolls_of(hub: Hub, user: str) -> set[str]:
+    return {standing.membership.group for standing in store(hub).standings(user)}
 
 
 def test_the_groups_page_says_where_from(hub):
@@ -52,6 +127,7 @@ def test_the_groups_page_says_where_from(hub):
 
 def test_without_manage_groups_rosters_still_count(fresh_hub):
     hub = fresh_hub("groups", manage_groups=False)
+    wait_for("the roster", lambda: "roster:roster.csv" in rolls(hub))
     hub.login("kim")
     assert hub.groups("kim") == {"from-roster"}
     hub.login("kim")
@@ -61,3 +137,20 @@ def test_without_manage_groups_rosters_still_count(fresh_hub):
 def test_a_user_whom_an_admin_creates_gets_their_groups(hub):
     assert hub.api("users/kim", "POST").is_success
     assert hub.groups("kim") == {"from-roster"}
+
+
+@pytest.mark.parametrize("quotas", [True, False])
+def test_servers_of_who_has_left_stop_after_a_while_where_asked(fresh_hub, quotas):
+    hub = fresh_hub("groups", on_removal="stop", removal_grace=2, quotas=quotas)
+    groups = store(hub)
+    put_members(groups, "seminar", ["sam"], BY)
+    hub.login("sam")
+    hub.api("users/sam/server", "POST", json={"user_options": {"group": "seminar"}})
+    wait_for("the server", lambda: hub.server("sam"))
+    from hub_groups.people import remove_members
+
+    remove_members(groups, "seminar", ["sam"], BY)
+    reaches(hub, "sam")
+    assert hub.server("sam"), "not before the time that they have"
+    wait_for("the end", lambda: hub.api("users/sam").json()["servers"] == {})
+    assert "sam is no longer in seminar" in hub.log

@@ -2,16 +2,25 @@
 
 import json
 import os
+import sys
 from pathlib import Path
 
-load_subconfig(str(Path(__file__).parent / "base.py"))
 c = get_config()
 world = json.loads(os.environ["WORLD"])
+
+if world.get("quotas", True):
+    load_subconfig(str(Path(__file__).parent / "base.py"))
+else:
+    load_subconfig(str(Path(__file__).parent / "bare.py"))
+    drop_ins = Path(sys.prefix) / "etc/jupyterhub/jupyterhub_config.d"
+    load_subconfig(str(drop_ins / "10-hub-groups.py"))
 
 roster = Path(world["folder"]) / "roster.csv"
 if not roster.exists():
     roster.write_text("user,group,role\nkim,from-roster,\nprof-ada,from-roster,manager\n")
 c.HubGroups.rosters = [str(roster)]
+c.HubGroups.on_removal = world.get("on_removal", "keep")
+c.HubGroups.removal_grace = world.get("removal_grace", 600)
 
 c.Authenticator.manage_groups = world.get("manage_groups", True)
 

@@ -1,0 +1,15 @@
+"""How Alembic runs our migrations: on the connection that `migrate.py` hands over."""
+
+from alembic import context
+
+from hub_groups.migrate import GROUPS
+from hub_groups.schema import metadata
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=metadata,
+    version_table=GROUPS.table,
+    render_as_batch=True,  # SQLite can't alter most of a table in place
+)
+with context.begin_transaction():
+    context.run_migrations()

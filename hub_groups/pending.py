@@ -1,0 +1,120 @@
+"""What the hub has to be told: pairs of user and group that it may not have as the rows say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from .database import reading, writing
+from .rows import log_event, read, upsert, write
+from .schema import archived, leaving, membership, pending
+from .store import GroupStore
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A user and a group.
+
+    Attributes:
+        wanted: whether the user is to be in it.
+        had: whether the hub had them in it by us.
+        stamp: of the last change.
+    """
+
+    user: str
+    group: str
+    wanted: bool
+    had: bool
+    stamp: int
+
+
+def take(store: GroupStore, limit: int, without: Iterable[str] = ()) -> list[Pair]:
+    """Some of what waits, by user; what has ended by now is taken out first.
+
+    Args:
+        without: users whose pairs stay.
+    """
+    lapse(store)
+    here = sa.exists().where(
+        membership.c.user == pending.c.user,
+        membership.c.group == pending.c.group,
+        sa.or_(membership.c.until.is_(None), membership.c.until > store.clock()),
+    )
+    wanted = sa.and_(here, ~sa.exists().where(archived.c.group == pending.c.group))
+    query = sa.select(pending, wanted.label("wanted")).where(pending.c.asleep.is_(False))
+    query = query.order_by(pending.c.user).limit(limit)
+    if skipped := list(without):
+        query = query.where(pending.c.user.not_in(skipped))
+    with reading(store.engine) as db:
+        return [
+            Pair(row.user, row.group, bool(row.wanted), bool(row.had), row.stamp)
+            for row in db.execute(query)
+        ]
+
+
+def settle(
+    store: GroupStore, done: Sequence[Pair], left: Iterable[Pair] = (), unknown: Iterable[Pair] = ()
+) -> None:
+    """The hub has these pairs as they were wanted.
+
+    What has changed again since it was taken goes on waiting.
+
+    Args:
+        left: those of them in which the user has left a group that the hub had by us.
+        unknown: others, of users whom the hub does not know: they wait until it does.
+    """
+    with writing(store.engine) as db:
+        if db.execute(sa.delete(pending).where(_same(done))).rowcount < len(done):
+            for pair in done:
+                here = (pending.c.user == pair.user, pending.c.group == pair.group)
+                db.execute(sa.update(pending).where(*here).values(had=pair.wanted))
+        db.execute(sa.update(pending).where(_same(unknown)).values(asleep=True))
+        for pair in left:
+            _put_leaving(db, pair.user, pair.group, store.clock())
+
+
+def _same(pairs: Iterable[Pair]) -> sa.ColumnElement[bool]:
+    key = sa.tuple_(pending.c.user, pending.c.group, pending.c.stamp)
+    return key.in_([(pair.user, pair.group, pair.stamp) for pair in pairs])
+
+
+def _put_leaving(db: sa.Connection, user: str, group: str, at: int) -> None:
+    insert = upsert(db, leaving).values(user=user, group=group, at=at)
+    db.execute(insert.on_conflict_do_update(index_elements=("user", "group"), set_={"at": at}))
+
+
+def lapse(store: GroupStore) -> int:
+    """Take out the memberships that have ended; returns how many."""
+    at = store.clock()
+    ended = sa.and_(membership.c.until.isnot(None), membership.c.until <= at)
+    with reading(store.engine) as db:
+        if db.scalar(sa.select(membership.c.user).where(ended).limit(1)) is None:
+            return 0
+    with writing(store.engine) as db:
+        rows = read(db, ended)
+        write(db, at, gone=rows)
+        for one in rows:
+            log_event(
+                *(db, at, one.source, "sync", "ended"),
+                group=one.group,
+                user=one.user,
+                source=one.source,
+                role=one.role,
+            )
+    return len(rows)
+
+
+def left_before(store: GroupStore, at: int) -> list[tuple[str, str]]:
+    """Who has left which group no later than `at`, and has not come back in the meantime."""
+    query = sa.select(leaving.c.user, leaving.c.group).where(leaving.c.at <= at)
+    with reading(store.engine) as db:
+        return [(row.user, row.group) for row in db.execute(query)]
+
+
+def forget_leaving(store: GroupStore, pairs: Iterable[tuple[str, str]]) -> None:
+    """What was to be done when they had left is done, or they have come back."""
+    with writing(store.engine) as db:
+        for user, group in pairs:
+            db.execute(sa.delete(leaving).where(leaving.c.user == user, leaving.c.group == group))

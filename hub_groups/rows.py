@@ -1,0 +1,151 @@
+"""How memberships are written: each change together with what the hub has to be told of it."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from .memberships import MEMBER, Membership
+from .schema import archived, event, membership, pending
+
+LONGEST_NAME = 255
+"""Of a group or a user, as the hub has them."""
+
+# What a change is about, for as long as it takes: so that the database does it all in one go,
+# however much it is.
+_delta = sa.Table(
+    "delta",
+    sa.MetaData(),
+    sa.Column("user", sa.Text, primary_key=True),
+    sa.Column("group", sa.Text, primary_key=True),
+    sa.Column("source", sa.Text, primary_key=True),
+    sa.Column("role", sa.Text, nullable=False),
+    sa.Column("until", sa.BigInteger),
+    sa.Column("gone", sa.Boolean, nullable=False),
+    prefixes=["TEMPORARY"],
+)
+
+
+def usable(name: str) -> bool:
+    """Whether the hub can have a group or a user of that name."""
+    return 0 < len(name) <= LONGEST_NAME and name.isprintable()
+
+
+def new_stamp() -> int:
+    """What no other change of a pair has."""
+    return random.getrandbits(62)  # noqa: S311 - no secret
+
+
+def upsert(db: sa.Connection, table: sa.Table) -> Any:
+    """An insert that can be given an `on_conflict_...`."""
+    dialect = postgresql if db.dialect.name == "postgresql" else sqlite
+    return dialect.insert(table)
+
+
+def write(
+    db: sa.Connection,
+    at: int,
+    put: Iterable[Membership] = (),
+    gone: Iterable[Membership] = (),
+    by: str = "",
+) -> None:
+    """Write memberships and delete others, of any sources.
+
+    Those that are there already keep their `since` and who added them.
+
+    Args:
+        at: the present, in seconds.
+        by: who adds them; empty where the source says it all.
+    """
+    rows = [_row(one, False) for one in put if usable(one.user) and usable(one.group)]
+    rows += [_row(one, True) for one in gone]
+    if not rows:
+        return
+    _delta.create(db, checkfirst=True)
+    db.execute(sa.delete(_delta))
+    db.execute(sa.insert(_delta), rows)
+    _note_pending(db)
+    pairs = sa.select(_delta.c.user, _delta.c.group, _delta.c.source).where(_delta.c.gone)
+    key = sa.tuple_(membership.c.user, membership.c.group, membership.c.source)
+    db.execute(sa.delete(membership).where(key.in_(pairs)))
+    columns = ("user", "group", "source", "role", "since", "until", "added_by")
+    new = sa.select(
+        *(_delta.c[name] for name in columns[:4]),
+        sa.literal(at, sa.BigInteger),
+        _delta.c.until,
+        sa.literal(by),
+    ).where(sa.not_(_delta.c.gone))
+    insert = upsert(db, membership).from_select(columns, new)
+    db.execute(
+        insert.on_conflict_do_update(
+            index_elements=columns[:3],
+            set_={"role": insert.excluded.role, "until": insert.excluded.until},
+        )
+    )
+
+
+def _row(one: Membership, gone: bool) -> dict[str, Any]:
+    return {
+        **{"user": one.user, "group": one.group, "source": one.source},
+        **{"role": one.role, "until": one.until, "gone": gone},
+    }
+
+
+def _note_pending(db: sa.Connection) -> None:
+    """Before the rows change: whether the hub has had each pair by us can be told from them."""
+    pair = (_delta.c.user, _delta.c.group)
+    had = sa.and_(
+        sa.exists().where(membership.c.user == pair[0], membership.c.group == pair[1]),
+        ~sa.exists().where(archived.c.group == pair[1]),
+    )
+    stamp = sa.literal(new_stamp(), sa.BigInteger)
+    found = sa.select(*pair, had, stamp).distinct().where(sa.true())
+    insert = upsert(db, pending).from_select(("user", "group", "had", "stamp"), found)
+    db.execute(
+        insert.on_conflict_do_update(
+            index_elements=("user", "group"),
+            set_={"stamp": insert.excluded.stamp, "asleep": False},
+        )
+    )
+
+
+def log_event(
+    db: sa.Connection,
+    at: int,
+    who: str,
+    via: str,
+    what: str,
+    *,
+    group: str = "",
+    user: str = "",
+    **detail: Any,
+) -> None:
+    """Say in the audit log who did what.
+
+    Args:
+        who: a user, a service or a source.
+        via: page, api, cli, hub or sync.
+        detail: more, as JSON.
+    """
+    row = {"at": at, "who": who, "via": via, "what": what, "group": group, "user": user}
+    text = json.dumps(detail, sort_keys=True) if detail else ""
+    db.execute(sa.insert(event), {**row, "detail": text})
+
+
+def read(db: sa.Connection, *where: sa.ColumnElement[bool]) -> list[Membership]:
+    """The memberships for which all of that holds, also those that have ended."""
+    rows = db.execute(sa.select(membership).where(*where))
+    return [Membership(row.user, row.group, row.source, row.role, row.until) for row in rows]
+
+
+def named(memberships: Sequence[Membership], most: int = 50) -> list[str]:
+    """The first of them, for the log."""
+    return [
+        f"{one.user} in {one.group}" + ("" if one.role == MEMBER else f" ({one.role})")
+        for one in memberships[:most]
+    ]

@@ -1,0 +1,152 @@
+"""Sources that are read again and again: rosters on disk and directories.
+
+Their difference to what they said last is written; one that would take too many out at once waits
+for an admin, since an empty file or a wrong filter looks like everybody has left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from .memberships import Difference, Roll
+from .record import Run, runs, save_run
+from .roster import RosterError, parse_roster
+from .store import GroupStore
+
+log = logging.getLogger("group-quotas")
+
+_TICK_SECONDS = 5
+_FEW = 20
+"""So many may leave at once, however few there are."""
+_REST = 20
+"""A source that takes long is read again after so many times as long."""
+
+
+class SourceError(RuntimeError):
+    """A source can't be read; the message says what was wrong and what would be right."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Something that says who is in which group.
+
+    Attributes:
+        name: as memberships have it: `ldap`, `roster:FILE`.
+        read: all that it says; blocks, and raises SourceError.
+        seconds: from one reading to the next.
+        version: what changes when there is something new; None where only reading tells.
+    """
+
+    name: str
+    read: Callable[[], Roll]
+    seconds: float
+    version: Callable[[], object] | None = None
+
+
+def roster_source(path: Path) -> Source:
+    """A roster on disk, which is read when it has changed."""
+
+    def read() -> Roll:
+        try:
+            found = parse_roster(path.read_text(encoding="utf-8-sig"), path.name)
+        except (OSError, UnicodeDecodeError, RosterError) as error:
+            raise SourceError(str(error)) from None
+        roll: dict[str, dict[str, str]] = {}
+        for one in found:
+            roll.setdefault(one.group, {})[one.user] = one.role
+        return roll
+
+    def version() -> object:
+        try:
+            found = path.stat()
+        except OSError as error:
+            return str(error)
+        return found.st_mtime_ns, found.st_size, found.st_ino
+
+    return Source(f"roster:{path.name}", read, _TICK_SECONDS, version)
+
+
+def too_many(found: Difference, size: int) -> bool:
+    """Whether a difference takes out more than half of what there is."""
+    return len(found.removed) > max(_FEW, size // 2)
+
+
+def look(store: GroupStore, source: Source) -> tuple[Difference, int]:
+    """What a source would change now, and how many memberships it says. Blocks.
+
+    Raises:
+        SourceError
+    """
+    roll = source.read()
+    return store.difference(source.name, roll), sum(map(len, roll.values()))
+
+
+def read_source(store: GroupStore, source: Source, by: str = "") -> Run:
+    """Read a source and write what has changed; remember how that went. Blocks.
+
+    Args:
+        by: the admin who wants it, however much it takes out; empty for nobody.
+    """
+    began = time.monotonic()
+    before = runs(store).get(source.name) or Run(source.name)
+    try:
+        found, size = look(store, source)
+    except SourceError as error:
+        log.error("%s not read, its memberships stay as they were: %s", source.name, error)
+        result = Run(source.name, good_at=before.good_at, problem=str(error), size=before.size)
+    else:
+        result = _write(store, source, found, size, by)
+        result = replace(result, good_at=before.good_at) if result.held else result
+    took_ms = int((time.monotonic() - began) * 1000)
+    result = replace(result, at=store.clock(), took_ms=took_ms)
+    save_run(store, result)
+    return result
+
+
+def _write(store: GroupStore, source: Source, found: Difference, size: int, by: str) -> Run:
+    result = Run(
+        source.name,
+        good_at=store.clock(),
+        added=len(found.added),
+        removed=len(found.removed),
+        changed=len(found.changed),
+        size=size,
+    )
+    had = size - result.added + result.removed
+    if too_many(found, had) and not by:
+        why = f"{result.removed} of {had} memberships would be removed at once"
+        log.error("%s is not written: %s. An admin can on the groups pages.", source.name, why)
+        return replace(result, size=had, held=why)
+    store.apply(source.name, found, by)
+    return result
+
+
+async def keep_reading(store: GroupStore, sources: list[Source]) -> None:
+    """Each source at its time, one after the other, for as long as the pages' process lives."""
+    due = dict.fromkeys((source.name for source in sources), 0.0)
+    seen: dict[str, object] = {}
+    while sources:
+        for source in sources:
+            if time.monotonic() < due[source.name]:
+                continue
+            began = time.monotonic()
+            try:
+                await asyncio.to_thread(_read_if_new, store, source, seen)
+            except Exception:
+                log.exception("%s can't be read; trying again", source.name)
+            took = time.monotonic() - began
+            due[source.name] = time.monotonic() + max(source.seconds, _REST * took)
+        await asyncio.sleep(min(_TICK_SECONDS, *(source.seconds for source in sources)))
+
+
+def _read_if_new(store: GroupStore, source: Source, seen: dict[str, object]) -> None:
+    version = source.version() if source.version else None
+    if version is not None and seen.get(source.name) == version:
+        return
+    read_source(store, source)
+    seen[source.name] = version
