@@ -5,8 +5,9 @@ Pure: values in, values out. No I/O, no clock.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 MEMBER = "member"
 MANAGER = "manager"
@@ -14,6 +15,9 @@ ROLES = (MEMBER, MANAGER)
 
 MANUAL = "manual"
 """The source of what somebody set by hand in the hub."""
+
+Roll: TypeAlias = Mapping[str, Mapping[str, str]]
+"""What a source says as a whole: group -> user -> role."""
 
 
 @dataclass(frozen=True, order=True)
