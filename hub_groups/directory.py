@@ -66,14 +66,15 @@ class Naming:
 
     Attributes:
         pattern: a regular expression for the whole name of a group; others are left out.
-        name: the name in the hub, with `\\1` or `\\g<course>` for parts of the pattern.
+        name: the name in the hub, with `\\1` or `\\g<course>` for parts of the pattern,
+            and `\\g<0>` for all of it.
         manager_pattern: the same for groups whose members manage another: they give managers to
             the group that `manager_name` comes to, and are no groups of the hub themselves.
         manager_name: the group that they manage.
     """
 
-    pattern: str = "(.+)"
-    name: str = r"\1"
+    pattern: str = ".+"
+    name: str = r"\g<0>"
     manager_pattern: str = ""
     manager_name: str = r"\1"
 
