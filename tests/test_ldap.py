@@ -6,10 +6,11 @@ import os
 import re
 import socket
 import subprocess
+from dataclasses import fields
 from types import SimpleNamespace
 
 import pytest
-import slapd as servers
+from hubs import ROOT, free_port
 from hypothesis import given
 from hypothesis import strategies as st
 from slapd import (
@@ -27,6 +28,7 @@ from slapd import (
 
 from hub_groups.directory import DirectoryError, Group, Naming, User, normal, resolve
 from hub_groups.ldap_source import (
+    LdapSettings,
     LdapSettingsError,
     _Session,
     ldap_settings,
@@ -168,6 +170,25 @@ def test_wrong_settings_are_named(said, words):
     assert "\n" not in str(error.value)
 
 
+def test_the_settings_of_the_document_hold(tmp_path):
+    document = (ROOT / "docs" / "ldap.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", document, re.DOTALL)
+    (tmp_path / "ca.pem").touch()
+    for block in blocks:
+        c = SimpleNamespace(HubGroups=SimpleNamespace())
+        text = block.replace("/etc/ssl/certs/example-edu.pem", str(tmp_path / "ca.pem"))
+        exec(text, {"c": c})
+        naming = ldap_settings(c.HubGroups.ldap).naming
+        if naming.manager_pattern:
+            assert naming.of("course-geo101") == ("courses/geo101", "member")
+            assert naming.of("course-geo101-staff") == ("courses/geo101", "manager")
+            assert naming.of("printers") is None
+    assert len(blocks) == 3
+    table = document.partition("## All settings")[2]
+    for name in (one.name for one in fields(LdapSettings)):
+        assert f"`{name}`" in table, name
+
+
 # -- Active Directory hands out long lists in ranges; there is none to test with -------------------
 
 
@@ -260,7 +281,8 @@ def directory(server, tmp_path):
         return read_directory(ldap_settings({**said, **more}))
 
     yield SimpleNamespace(server=server, add=add, read=read, said=said, password=password)
-    server.start() if server.process is None else None
+    if server.process is None:  # a test that stopped it has failed
+        server.start()
     with server.admin() as connection:
         connection.raise_exceptions = False
         for dn in reversed(made):
@@ -386,7 +408,7 @@ def test_a_server_that_is_gone_or_silent(directory):
         mute = f"ldap://127.0.0.1:{silent.getsockname()[1]}"
         with pytest.raises(DirectoryError, match="the connection broke: "):
             directory.read(uri=mute, timeout=1)
-        gone = f"ldap://127.0.0.1:{servers.free_port()}"
+        gone = f"ldap://127.0.0.1:{free_port()}"
         assert directory.read(uri=f"{gone} {directory.server.uri}").roll, "the next one is asked"
 
 

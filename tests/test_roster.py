@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub_groups.memberships import Membership
-from hub_groups.roster import RosterError, parse_roster, read_roster
+from hub_groups.roster import USER_COLUMNS, RosterError, parse_roster, read_roster
 
 ROSTERS = Path(__file__).parent / "rosters"
 M, L = "member", "manager"
@@ -99,6 +99,15 @@ def test_an_upload_of_users_for_moodle():
     }
     without = "username;firstname;lastname\nSam;S;N\n"
     assert read_roster(without.encode(), "r.csv", "geo") == {"geo": {"sam": M}}
+
+
+def test_the_columns_of_the_document_are_read():
+    rows = (ROSTERS.parent.parent / "docs" / "rosters.md").read_text().splitlines()
+    table = [[cell.strip().strip("`") for cell in row.strip("| ").split("|")] for row in rows]
+    choices = {row[0]: row[1:] for row in table if row[0] in USER_COLUMNS}
+    assert choices.keys() == USER_COLUMNS.keys()
+    for choice, columns in choices.items():
+        assert {column.lower() for column in columns if column} <= set(USER_COLUMNS[choice])
 
 
 # -- for one group ---------------------------------------------------------------------------------
