@@ -412,6 +412,22 @@ def test_a_server_that_is_gone_or_silent(directory):
         assert directory.read(uri=f"{gone} {directory.server.uri}").roll, "the next one is asked"
 
 
+def test_a_server_that_goes_in_the_middle(directory, monkeypatch):
+    directory.add(group("geo101", "ada"))
+    page, pages = _Session._search, []
+
+    def search(session, *which, **how):
+        pages.append(which)
+        if len(pages) == 3:
+            directory.server.stop()
+        return page(session, *which, **how)
+
+    monkeypatch.setattr(_Session, "_search", search)
+    with pytest.raises(DirectoryError, match="the connection broke: "):
+        directory.read(page_size=1)
+    assert len(pages) == 3
+
+
 def test_who_is_encrypted_to_has_to_prove_who_it_is(directory, certificate):
     directory.add(group("geo101", "ada"))
     crt = str(certificate[0])
