@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 MEMBER = "member"
 MANAGER = "manager"
@@ -21,7 +22,7 @@ SCIM = "scim"
 BY_PEOPLE = (MANUAL, LINK)
 """Sources that are people: what they set is taken away by hand, also in the hub itself."""
 
-Roll = Mapping[str, Mapping[str, str]]
+Roll: TypeAlias = Mapping[str, Mapping[str, str]]
 """All that a source says: by group, by user, the role."""
 
 

@@ -146,9 +146,9 @@ class Hub:
             **options,
         )
 
-    def login(self, user: str) -> Visitor:
+    def login(self, user: str, password: str = "") -> Visitor:
         visitor = Visitor(self, user)
-        visitor.login()
+        visitor.login(password)
         return visitor
 
     def server(self, user: str, name: str = "") -> dict[str, Any] | None:
@@ -186,11 +186,11 @@ class Visitor(httpx.Client):
         super().__init__(base_url=hub.base, follow_redirects=True, timeout=PATIENCE)
         self.hub, self.user = hub, user
 
-    def login(self) -> None:
+    def login(self, password: str = "") -> None:
         self.get("hub/login")
         page = self.post(
             "hub/login?next=" + httpx.URL(self.hub.base).path + "hub/token",
-            data={"username": self.user, "password": "", "_xsrf": self.xsrf("/hub/")},
+            data={"username": self.user, "password": password, "_xsrf": self.xsrf("/hub/")},
         )
         assert page.status_code == 200, page.text
 
