@@ -108,7 +108,8 @@ def parse_rules(document: object) -> tuple[Rule, ...]:
     """
     if not isinstance(document, (list, tuple)):
         raise RuleError(
-            (), "rules are a list, each entry with a claim or a preset, such as: - preset: keycloak"
+            (),
+            "rules are a list, each entry with a claim or a preset, such as `- preset: keycloak`.",
         )
     found: list[Rule] = []
     for number, entry in enumerate(document, 1):
