@@ -285,8 +285,8 @@ def test_the_policy_goes_out_and_in_again(hub):
         ("groups: [", "this is not YAML"),
         ("groups: {a: {limits: {member.server: 1}}}", "line 1: groups · a · limits"),
         ("a: &x [1]\nb: *x", "is not read; write it out"),
-        ("[" * 50_000, "this is not a policy"),
-        ("- " * 50_000, "this is not a policy"),
+        ("[" * 50_000, "this can&#39;t be read"),
+        ("- " * 50_000, "this can&#39;t be read"),
     ):
         answer = send(admin, "policy", policy=text)
         assert answer.status_code == 400

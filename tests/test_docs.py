@@ -12,8 +12,12 @@ import pytest
 import yaml
 from hubs import ROOT, TOKEN, make_venv
 
+from hub_groups.cli import main as hub_groups
 from hub_groups.config import HubGroups
+from hub_groups.presets import PRESETS
 from hub_groups.roster import parse_roster
+from hub_groups.rule_files import parse_rules_text
+from hub_groups.rules import KEYS
 from hub_quotas.cli import main as hub_quotas
 from hub_quotas.config import HubQuotas
 from hub_quotas.policy import parse_policy
@@ -118,6 +122,30 @@ def test_the_policies_and_the_roster_can_be_read():
     assert len(parse_roster(blocks("docs/how-to.md", "text")[0], "geo-101.csv")) == 2
 
 
+def test_the_rules_can_be_read_and_all_keys_and_presets_are_named():
+    rules = blocks("docs/rules.md", "yaml")
+    assert [len(parse_rules_text(text, "docs/rules.md")) for text in rules] == [4, 2]
+    text = (ROOT / "docs" / "rules.md").read_text()
+    assert re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE) == [*KEYS]
+    (named,) = re.findall(r"There are presets for (.*?)\. This", text)
+    assert re.findall(r"`(\w+)`", named) == [*PRESETS]
+
+
+def test_the_tester_says_what_the_page_shows(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "claims.json").write_text(blocks("docs/rules.md", "json")[0])
+    (tmp_path / "rules.yaml").write_text(blocks("docs/rules.md", "yaml")[0])
+    words = ["test-rules", "--claims", "claims.json"]
+    assert hub_groups([*words, "--preset", "keycloak"]) == 0
+    assert capsys.readouterr().out == blocks("docs/rules.md", "text")[0]
+    assert hub_groups([*words, "--rules", "rules.yaml", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["groups"] == {
+        "earth-lab": "member",
+        "earth-lab/seismology": "member",
+        "courses/geo-101": "manager",
+    }
+
+
 def commands() -> list[str]:
     found = []
     for page in PAGES:
@@ -136,6 +164,11 @@ def test_every_command_works(command, tmp_path, monkeypatch, sandbox):
         (tmp_path / "quotas.yaml").write_text(blocks("docs/how-to.md", "yaml")[0])
         words = [word.replace("/srv/jupyterhub", str(tmp_path)) for word in words]
         assert hub_quotas(words[1:]) == 0
+    elif words[0] == "hub-groups":
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "claims.json").write_text(blocks("docs/rules.md", "json")[0])
+        (tmp_path / "rules.yaml").write_text(blocks("docs/rules.md", "yaml")[0])
+        assert hub_groups(words[1:]) == 0
     else:
         assert words[0] == "pip", f"nothing runs this command yet: {command}"
         python = make_venv(tmp_path / "venv", "pip", "--no-deps", str(ROOT))

@@ -49,10 +49,11 @@ def test_other_commands_of_the_hub_are_left_alone(fresh_hub, sandbox, command):
     assert done.returncode == 0, done.stderr
 
 
-def test_the_command_line_is_installed(hub55, sandbox):
-    done = sandbox(Path(hub55).parent / "hub-quotas", "--help")
+@pytest.mark.parametrize(("name", "command"), [("hub-quotas", "apply"), ("hub-groups", "presets")])
+def test_the_command_line_is_installed(hub55, sandbox, name, command):
+    done = sandbox(Path(hub55).parent / name, "--help")
     assert done.returncode == 0
-    assert "apply" in done.stdout
+    assert command in done.stdout
 
 
 def test_what_a_hub_image_gets_is_light(hub55):

@@ -1,0 +1,115 @@
+"""YAML files (and so JSON) that people write, with the line of what is wrong."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .words import _
+
+_DEEPEST = 50
+
+
+class FileError(ValueError):
+    """A file that can't be used; the message names it, the line, and what would be right."""
+
+
+def read_text(file: Path) -> str:
+    """The text of a file, without a byte order mark. Raises FileError."""
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise FileError(f"{file}: {why}.") from None
+
+
+def read_yaml(text: str, file: str) -> tuple[Any, yaml.Node | None]:
+    """What a text says, and its nodes for `line_of`.
+
+    Args:
+        file: what it is called in messages.
+
+    Raises:
+        FileError: it is not YAML, or has a key twice.
+    """
+    if _depth(text) > _DEEPEST:  # PyYAML takes minutes to say that it can't read them
+        raise FileError(
+            _("{file}: this can't be read: there are {n} brackets and more.").format(
+                file=file, n=_DEEPEST
+            )
+        )
+    try:
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            if isinstance(event, yaml.AliasEvent):  # a few of them can stand for billions of lines
+                raise FileError(
+                    _("{file}: '*{name}' is not read; write it out.").format(
+                        file=file, name=event.anchor
+                    )
+                )
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        _refuse_twins(file, root)
+        return yaml.safe_load(text), root
+    except yaml.MarkedYAMLError as error:
+        line = _said(error.problem_mark.line) if error.problem_mark else ""
+        raise FileError(
+            _("{place}: this is not YAML: {why}.").format(place=f"{file}{line}", why=error.problem)
+        ) from None
+    except FileError:
+        raise
+    except (yaml.YAMLError, RecursionError, ValueError):  # a tag's own, as of a day 2026-02-30
+        raise FileError(_("{file}: this is not YAML that can be read.").format(file=file)) from None
+
+
+def line_of(node: Any, place: Iterable[str]) -> str:
+    """`, line 7`: of the innermost key of `place` that is there. Entries of lists count from 1."""
+    line = None
+    for key in place:
+        if isinstance(node, yaml.SequenceNode) and key.isdigit():
+            node = node.value[int(key) - 1]
+            line = node.start_mark.line
+            continue
+        pairs = node.value if isinstance(node, yaml.MappingNode) else []
+        found = next((pair for pair in pairs if str(pair[0].value) == key), None)
+        if found is None:
+            break
+        line, node = found[0].start_mark.line, found[1]
+    return "" if line is None else _said(line)
+
+
+def _depth(text: str) -> int:
+    """How many brackets and dashes are open at once, at most."""
+    depth = deepest = 0
+    for sign in re.findall(r"[\[{\]}]", text):
+        depth += 1 if sign in "[{" else -1
+        deepest = max(deepest, depth)
+    dashes = max((len(found) // 2 for found in re.findall(r"(?:[-?:] )+", text)), default=0)
+    return max(deepest, dashes)
+
+
+def _said(line: int) -> str:
+    return _(", line {n}").format(n=line + 1)
+
+
+def _refuse_twins(file: str, node: Any) -> None:
+    """YAML's readers take the last of two equal keys and say nothing."""
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _refuse_twins(file, item)
+    if isinstance(node, yaml.MappingNode):
+        seen: dict[str, int] = {}
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if str(key.value) in seen:
+                first = seen[str(key.value)]
+                raise FileError(
+                    _(
+                        "{file}, line {line}: '{key}' stands here a second time; the first is in "
+                        "line {first}."
+                    ).format(file=file, line=line, key=key.value, first=first)
+                )
+            seen[str(key.value)] = line
+            _refuse_twins(file, value)
