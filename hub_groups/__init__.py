@@ -27,7 +27,14 @@ def activate(c: Any) -> None:
         pages = PageService(
             name="groups",
             module="hub_groups.service",
-            settings={"db_url": found.db_url, "rosters": list(found.rosters)},
+            settings={
+                "db_url": found.db_url,
+                "rosters": list(found.rosters),
+                "ldap": dict(found.ldap),
+                "ldap_every": found.ldap_every,
+                "parents": found.parents,
+                "rules": found.rules,
+            },
         )
         serve_pages(app, pages, found.service_url)
         store = open_store(found.db_url)

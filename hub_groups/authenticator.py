@@ -12,9 +12,9 @@ from jupyterhub.utils import maybe_future
 from tornado.httpclient import HTTPClientError
 from tornado.web import HTTPError
 
+from .claims import After, Rules, by_itself, by_rules, only_logged
 from .config import HubGroups
 from .hub_writer import merging
-from .memberships import MEMBER
 from .store import open_store
 
 _OUTAGE = 500
@@ -38,50 +38,30 @@ class GroupsMixin:
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._store = open_store(self.group_settings.db_url)
+        self._rules = Rules(self._store, self.group_settings)
         self._first_login: dict[str, frozenset[str]] = {}
 
     @property
     def _source(self) -> str:
         return f"idp:{(self.login_service or 'login').lower()}"
 
-    def _said(self, model: Mapping[str, Any]) -> Mapping[str, str] | None:
+    async def _said(self, model: Mapping[str, Any], db: Any) -> After | None:
         """What a login says about groups; None where it says nothing, so that what it said last
         holds."""
-        groups = model.get("groups")
-        if not self.manage_groups or groups is None:
-            return None
-        missing = "" if groups else self._missing_claim(model)
-        if missing:
-            self.log.warning(
-                "The login of %s has no %s: their groups stay as this login gave them last",
-                model["name"],
-                missing,
-            )
-            return None
-        return dict.fromkeys(groups, MEMBER)
-
-    def _missing_claim(self, model: Mapping[str, Any]) -> str:
-        """OAuthenticator gives no groups where the claim for them is not there, and nor does it
-        where it is there and empty: the name of a claim that is not there."""
-        key = getattr(self, "auth_state_groups_key", None)
-        if not isinstance(key, str) or not key:
-            return ""
-        found: Any = model.get("auth_state")
-        for part in key.split("."):
-            if not isinstance(found, Mapping) or found.get(part) is None:
-                return key
-            found = found[part]
-        return ""
+        rules = await asyncio.to_thread(self._rules.now)
+        if rules == ():
+            key = getattr(self, "auth_state_groups_key", None)
+            claim = key if isinstance(key, str) else ""
+            said = by_itself(model, claim) if self.manage_groups else None
+        else:
+            parents = self.group_settings.parents
+            said = by_rules(rules, model, lambda name: _exists(db, name), parents)
+        return only_logged(model["name"], said) if said and self.group_settings.dry_run else said
 
     async def _merge(
-        self,
-        user: str,
-        model: dict[str, Any] | None,
-        current: Iterable[str],
-        is_new: bool = False,
+        self, user: str, current: Iterable[str], said: After | None, is_new: bool = False
     ) -> frozenset[str]:
         """The groups of `user`, with what the login says where it says something about groups."""
-        said = None if model is None else self._said(model)
         merging.begin(user)
         try:
             merged = await asyncio.to_thread(
@@ -96,10 +76,11 @@ class GroupsMixin:
         model = await super().run_post_auth_hook(handler, auth_model)  # type: ignore[misc]
         if not model:
             return model
+        said = await self._said(model, handler.db)
         user = handler.find_user(model["name"])  # None at the first login
         await asyncio.sleep(0)  # that was one query of the hub's database, and here is another
         current = [group.name for group in user.groups] if user else []
-        groups = await self._merge(model["name"], model, current, is_new=user is None)
+        groups = await self._merge(model["name"], current, said, is_new=user is None)
         if self.manage_groups:
             model["groups"] = sorted(groups)
         elif user:
@@ -118,7 +99,7 @@ class GroupsMixin:
         groups = self._first_login.pop(user.name, None)
         if groups is None:  # created by an admin or the API, not by a login
             current = [group.name for group in user.groups]
-            groups = await self._merge(user.name, None, current, is_new=True)
+            groups = await self._merge(user.name, current, None, is_new=True)
         user.sync_groups(sorted(groups))
         return result
 
@@ -137,14 +118,19 @@ class GroupsMixin:
         if not result:
             return result
         model = {"name": user.name} if result is True else result
+        said = await self._said(model, user.db)
         current = {group.name for group in user.groups}
-        groups = await self._merge(user.name, model, current)
+        groups = await self._merge(user.name, current, said)
         if self.manage_groups:
             unchanged = result is True and groups == current
             return True if unchanged else {**model, "groups": sorted(groups)}
         if groups != current:
             user.sync_groups(sorted(groups))
         return result
+
+
+def _exists(db: Any, name: str) -> bool:
+    return orm.Group.find(db, name) is not None
 
 
 def with_groups(authenticator: type, settings: HubGroups) -> type:

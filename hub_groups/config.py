@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jupyterhub.app import JupyterHub
-from traitlets import Enum, Integer, List, Unicode
+from traitlets import Bool, Dict, Enum, Integer, List, Unicode, Union
 from traitlets.config import Configurable
 
 from .database import default_url
@@ -30,6 +30,43 @@ class HubGroups(Configurable):
         Read when the hub starts, and again when they change. A roster that can't be read leaves its
         memberships as they were.
         """,
+    ).tag(config=True)
+
+    ldap = Dict(
+        help="""
+        A directory whose groups count, read by LDAP without waiting for a login.
+
+        The keys are those of `hub_groups.ldap_source.LdapSettings`; the how-to *Take groups from a
+        directory* has examples.
+        """,
+    ).tag(config=True)
+
+    ldap_every = Integer(
+        60, min=10, help="Seconds from one reading of the directory to the next."
+    ).tag(config=True)
+
+    rules = Union(
+        [List(), Unicode()],
+        help="""
+        How the claims of a login become groups: a list of rules, or the path of a YAML file.
+
+        Where this is set, the rules that admins write on the groups pages do not count. Without any
+        rules, a login's own groups count, where `c.Authenticator.manage_groups` is on.
+        """,
+    ).tag(config=True)
+
+    parents = Bool(
+        False,
+        help="""
+        Whether a member of `a/b` is in the hub's group `a` too.
+
+        Limits of `a` count for members of `a/b` in any case; this is for the hub's own access
+        control. It holds for what logins and directories say.
+        """,
+    ).tag(config=True)
+
+    dry_run = Bool(
+        False, help="Log what a login would change by the rules, and change nothing."
     ).tag(config=True)
 
     on_removal = Enum(

@@ -7,11 +7,8 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
-import sqlalchemy as sa
-from jupyterhub import orm
-
+from .hub_tables import listen_to_users
 from .people import forget_user, rename_user
 from .store import GroupStore
 
@@ -30,17 +27,10 @@ class HubUsers:
 
     def listen(self) -> None:
         """To all users of this process, which is one hub's."""
-        sa.event.listen(orm.User, "after_update", self._changed)
-        sa.event.listen(orm.User, "after_delete", self._deleted)
-
-    def _changed(self, _mapper: Any, _connection: Any, user: orm.User) -> None:
-        history = sa.inspect(user).attrs.name.history
-        if history.deleted and history.added:
-            old, new = history.deleted[0], history.added[0]
-            self._tell(partial(rename_user, self._store, old, new))
-
-    def _deleted(self, _mapper: Any, _connection: Any, user: orm.User) -> None:
-        self._tell(partial(forget_user, self._store, user.name))
+        listen_to_users(
+            lambda old, new: self._tell(partial(rename_user, self._store, old, new)),
+            lambda name: self._tell(partial(forget_user, self._store, name)),
+        )
 
     def _tell(self, what: Callable[[], None]) -> None:
         self._untold.append(what)
@@ -52,6 +42,6 @@ class HubUsers:
             try:
                 await asyncio.to_thread(self._untold[0])
                 self._untold.popleft()
-            except sa.exc.SQLAlchemyError:
+            except Exception:
                 log.exception("The store can't be told of a user now; trying again")
                 await asyncio.sleep(_RETRY_SECONDS)

@@ -9,14 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-import sqlalchemy as sa
 from jupyterhub import orm
 
 from . import pending
-from .pending import Pair
+from .hub_tables import ids, write
 from .store import GroupStore
 
 log = logging.getLogger("JupyterHub.groups")
@@ -27,8 +25,6 @@ _BATCH = 400
 _RETRY_SECONDS = 10
 _HOLD_SECONDS = 5
 """From a merge to when the hub has made a user's groups what it came to."""
-
-_seats = orm.user_group_map
 
 
 class Merging:
@@ -83,65 +79,12 @@ async def write_some(app: Any, store: GroupStore) -> bool:
     pairs = [pair for pair in pairs if pair.user not in busy]
     if not pairs:
         return False
-    users = _ids(app.db, orm.User, {pair.user for pair in pairs})
+    users = ids(app.db, orm.User, {pair.user for pair in pairs})
     known = [pair for pair in pairs if pair.user in users]
     left = write(app.db, known, users)  # no await in it: the hub uses the same session
     unknown = [pair for pair in pairs if pair.user not in users]
     await asyncio.to_thread(pending.settle, store, known, left, unknown)
     return True
-
-
-def write(db: Any, pairs: Sequence[Pair], users: Mapping[str, int]) -> list[Pair]:
-    """Bring pairs to the hub's database; returns those that were in it and are no more.
-
-    Args:
-        users: the hub's ids of their users.
-    """
-    groups = _ids(db, orm.Group, {pair.group for pair in pairs})
-    new = {pair.group for pair in pairs if pair.wanted} - groups.keys()
-    if new:
-        db.execute(sa.insert(orm.Group), [{"name": name} for name in sorted(new)])
-        groups |= _ids(db, orm.Group, new)
-    known = [
-        (pair, (users[pair.user], groups[pair.group])) for pair in pairs if pair.group in groups
-    ]
-    here = {
-        (row.user_id, row.group_id)
-        for row in db.execute(
-            sa.select(_seats).where(
-                _seats.c.user_id.in_({ids[0] for _pair, ids in known}),
-                _seats.c.group_id.in_({ids[1] for _pair, ids in known}),
-            )
-        )
-    }
-    put = [ids for pair, ids in known if pair.wanted and ids not in here]
-    gone = [(pair, ids) for pair, ids in known if not pair.wanted and ids in here]
-    if put:
-        db.execute(sa.insert(_seats), [{"user_id": u, "group_id": g} for u, g in put])
-    for _pair, (user, group) in gone:
-        db.execute(sa.delete(_seats).where(_seats.c.user_id == user, _seats.c.group_id == group))
-    changed = [*put, *(ids for _pair, ids in gone)]
-    if changed:
-        _forget(db, changed)
-    db.commit()
-    return [pair for pair, _ids_ in gone]
-
-
-def _ids(db: Any, kind: Any, names: Collection[str]) -> dict[str, int]:
-    rows = db.execute(sa.select(kind.name, kind.id).where(kind.name.in_(names)))
-    return {row.name: row.id for row in rows}
-
-
-def _forget(db: Any, changed: Sequence[tuple[int, int]]) -> None:
-    """What the hub has of them in memory is read anew when it is needed."""
-    for kind, attribute, ids in (
-        (orm.User, "groups", {user for user, _group in changed}),
-        (orm.Group, "users", {group for _user, group in changed}),
-    ):
-        for id in ids:
-            found = db.identity_map.get(sa.orm.util.identity_key(kind, id))
-            if found is not None:
-                db.expire(found, [attribute])
 
 
 async def keep_stopping(app: Any, store: GroupStore, grace: int) -> None:

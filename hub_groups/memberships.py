@@ -48,6 +48,23 @@ class Membership:
         return self.until is None or self.until > at
 
 
+def above(group: str) -> list[str]:
+    """The groups above `a/b/c` by its name: `a`, `a/b`."""
+    parts = group.split("/")
+    return ["/".join(parts[:n]) for n in range(1, len(parts)) if all(parts[:n])]
+
+
+def roll_with_parents(roll: Roll) -> dict[str, dict[str, str]]:
+    """The same, with the members of each group in those above it too, as members."""
+    found = {group: dict(users) for group, users in roll.items()}
+    for group, users in roll.items():
+        for parent in above(group):
+            here = found.setdefault(parent, {})
+            for user in users:
+                here.setdefault(user, MEMBER)
+    return found
+
+
 @dataclass(frozen=True)
 class Difference:
     """How what a source says now differs from what it said before.

@@ -88,13 +88,14 @@ def rename_user(store: GroupStore, old: str, new: str) -> None:
     with writing(store.engine) as db:
         at = store.clock()
         rows = read(db, membership.c.user == old)
+        theirs = {one.group: False for one in read(db, membership.c.user == new)}
         waits = {row.group: row.had for row in db.execute(_pending_of(old))}
         mine = [one for one in rows if one.source in BY_PEOPLE]
         put = [Membership(new, o.group, o.source, o.role, o.until) for o in mine]
         write(db, at, put, mine)
         # The hub has the user in these groups by us, whatever they are called, and has nobody of
         # the old name.
-        _set_pending(db, new, {one.group: True for one in rows} | waits)
+        _set_pending(db, new, theirs | {one.group: True for one in rows} | waits)
         _set_pending(db, old, {one.group: False for one in rows if one not in mine})
         log_event(db, at, "hub", "hub", "renamed", user=new, old=old)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from jmespath.exceptions import JMESPathError
 
-from .memberships import MANAGER, MEMBER
+from .memberships import MANAGER, MEMBER, above
 from .rules import Rule, expression, fill, pattern
 
 MOST_GROUPS = 1_000
@@ -156,9 +156,8 @@ def with_parents(groups: Mapping[str, str]) -> dict[str, str]:
     """`groups` and, as a member, each group above one of them: `a` and `a/b` for `a/b/c`."""
     found = dict(groups)
     for group in groups:
-        parts = group.split("/")
-        for end in range(1, len(parts)):
-            found.setdefault("/".join(parts[:end]), MEMBER)
+        for parent in above(group):
+            found.setdefault(parent, MEMBER)
     return found
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from tornado import web
 
 from .memberships import MANAGER, MANUAL, MEMBER
-from .sources import Source, keep_reading, roster_source
+from .sources import Source, keep_reading, ldap_source, roster_source
 from .store import GroupStore, Standing, open_store
 from .web import Context, Page, Routes
 from .words import _
@@ -66,7 +66,11 @@ def _by_group(standings: list[Standing]) -> dict[str, list[Standing]]:
 
 def sources_of(context: Context) -> list[Source]:
     """Those that are read again and again."""
-    return [roster_source(Path(path)) for path in context.settings["rosters"]]
+    found = context.settings
+    sources = [roster_source(Path(path)) for path in found["rosters"]]
+    if found["ldap"]:
+        sources.append(ldap_source(found["ldap"], found["ldap_every"], found["parents"]))
+    return sources
 
 
 def background(context: Context) -> list[Coroutine[Any, Any, None]]:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .memberships import Difference, Roll
+from .directory import DirectoryError
+from .memberships import Difference, Roll, roll_with_parents
 from .record import Run, runs, save_run
-from .roster import RosterError, parse_roster
+from .roster import RosterError, read_roster
 from .store import GroupStore
 
 log = logging.getLogger("group-quotas")
@@ -53,13 +54,9 @@ def roster_source(path: Path) -> Source:
 
     def read() -> Roll:
         try:
-            found = parse_roster(path.read_text(encoding="utf-8-sig"), path.name)
-        except (OSError, UnicodeDecodeError, RosterError) as error:
+            return read_roster(path.read_bytes(), path.name)
+        except (OSError, RosterError) as error:
             raise SourceError(str(error)) from None
-        roll: dict[str, dict[str, str]] = {}
-        for one in found:
-            roll.setdefault(one.group, {})[one.user] = one.role
-        return roll
 
     def version() -> object:
         try:
@@ -69,6 +66,28 @@ def roster_source(path: Path) -> Source:
         return found.st_mtime_ns, found.st_size, found.st_ino
 
     return Source(f"roster:{path.name}", read, _TICK_SECONDS, version)
+
+
+def ldap_source(said: Mapping[str, object], seconds: float, parents: bool) -> Source:
+    """A directory.
+
+    Args:
+        said: see `ldap_source.LdapSettings`.
+        parents: whether members of `a/b` are in `a` too.
+    """
+
+    def read() -> Roll:
+        from .ldap_source import LdapSettingsError, ldap_settings, read_directory
+
+        try:
+            found = read_directory(ldap_settings(said))
+        except (LdapSettingsError, DirectoryError) as error:
+            raise SourceError(str(error)) from None
+        for note in found.notes:
+            log.warning("ldap: %s", note)
+        return roll_with_parents(found.roll) if parents else found.roll
+
+    return Source("ldap", read, seconds)
 
 
 def too_many(found: Difference, size: int) -> bool:

@@ -28,6 +28,8 @@ from .migrate import GROUPS
 from .rows import log_event, named, new_stamp, read, usable, write
 from .schema import archived, membership, pending
 
+Said = Mapping[str, str] | Callable[[Mapping[str, str]], Mapping[str, str]]
+
 _BATCH = 20_000
 """Changes in one transaction: others wait no longer than it takes."""
 
@@ -145,7 +147,7 @@ class GroupStore:
         user: str,
         current: Iterable[str],
         source: str = "",
-        said: Mapping[str, str] | None = None,
+        said: Said | None = None,
         *,
         is_new: bool = False,
     ) -> Merge:
@@ -157,8 +159,8 @@ class GroupStore:
             user: the hub's user name.
             current: the user's groups in the hub now.
             source: the source that has just spoken (a login), if any.
-            said: what it says, group and role; it replaces what it said before. None for nothing:
-                what it said before stays.
+            said: what it says, group and role, or how to come to that from what it said before,
+                which is replaced. None for nothing: what it said before stays.
             is_new: the hub has just made this user.
         """
         here = frozenset(current)
@@ -195,12 +197,11 @@ class GroupStore:
         user: str,
         here: frozenset[str],
         source: str,
-        said: Mapping[str, str] | None,
+        said: Said | None,
         is_new: bool,
     ) -> tuple[Merge, list[Membership], list[Membership], bool]:
         """What a user's groups come to, the rows that change, and whether `pending` is the same."""
         at = self.clock()
-        said = said and {group: role for group, role in said.items() if usable(group)}
         before = {(one.group, one.source): one for one in read(db, membership.c.user == user)}
         waits = {
             row.group: bool(row.had)
@@ -208,12 +209,14 @@ class GroupStore:
                 sa.select(pending.c.group, pending.c.had).where(pending.c.user == user)
             )
         }
-        closed = _archived_of(db, {group for group, _source in before} | set(said or ()))
         after = {key: one for key, one in before.items() if one.lives(at)}
         if source and said is not None:
+            last = {one.group: one.role for one in after.values() if one.source == source}
             after = {key: one for key, one in after.items() if one.source != source}
-            for group, role in said.items():
-                after[group, source] = Membership(user, group, source, role)
+            for group, role in (said(last) if callable(said) else said).items():
+                if usable(group):
+                    after[group, source] = Membership(user, group, source, role)
+        closed = _archived_of(db, {group for group, _source in (*before, *after)})
         # A pair whose rows change is one that the hub may not have as we want from now on.
         unsure = dict(waits)
         had, has = {group for group, _ in before}, {group for group, _ in after}

@@ -17,4 +17,4 @@ c.LDAPAuthenticator.server_port = world["ldap_port"]
 c.LDAPAuthenticator.tls_strategy = "insecure"  # on this machine
 c.LDAPAuthenticator.bind_dn_template = ["uid={username},ou=people,dc=example,dc=edu"]
 
-# c.HubGroups.ldap = world["ldap"]
+c.HubGroups.ldap = world["ldap"]
