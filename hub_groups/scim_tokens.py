@@ -75,7 +75,9 @@ class ScimTokens:
         """Which token this is; None where it is none that holds now. Remembers its use."""
         id = text.split("-")[1] if text.count("-") > 1 else ""
         with reading(self._engine) as db:
-            row = db.execute(sa.select(scim_token).where(scim_token.c.id == _plain(id))).one_or_none()
+            row = db.execute(
+                sa.select(scim_token).where(scim_token.c.id == _plain(id))
+            ).one_or_none()
         # Compared even where there is none: how long it takes tells nothing.
         right = hmac.compare_digest(row.digest if row else _digest(""), _digest(text))
         if not row or not right or (row.expires is not None and row.expires <= now):
