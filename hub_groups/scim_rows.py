@@ -5,11 +5,17 @@ Pure: values in, values out. No I/O, no clock.
 
 from __future__ import annotations
 
+import json
 import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
+from .scim_changes import local_part
+
 USER, GROUP = "User", "Group"
+LONGEST_PAGE = 200
+"""Resources in one answer."""
+
 LONGEST_NAME = 255
 """Characters in a userName, a displayName of a group or an externalId, as in the hub's database."""
 
@@ -102,3 +108,35 @@ def check_text(what: str, text: str | None) -> None:
         raise Refused(f"The {what} is longer than {LONGEST_NAME} characters.")
     if what != "externalId" and not (text or "").strip():
         raise Refused(f"The {what} is empty.")
+
+
+def columns(row: UserRow | GroupRow) -> dict[str, Any]:
+    """What is stored of a row.
+
+    Raises:
+        Refused: its document holds what a database can't store.
+    """
+    name = row.user_name if isinstance(row, UserRow) else row.display_name
+    found = {
+        "id": row.id,
+        "name_key": key(name),
+        "external_id": None if row.external_id is None else plain(row.external_id),
+        "version": row.version,
+        "document": _written(row.document),
+        "created": row.created,
+        "modified": row.modified,
+    }
+    if isinstance(row, UserRow):
+        local_key = key(local_part(name))
+        return {**found, "user_name": name, "local_key": local_key, "active": row.active}
+    return {**found, "display_name": name}
+
+
+def _written(document: dict[str, Any]) -> str:
+    """Raises:
+    Refused: it holds what a database can't store.
+    """
+    text = json.dumps(document, ensure_ascii=False)
+    if "\\u0000" in text.replace("\\\\", ""):
+        raise Refused("A text holds the character U+0000, which can't be stored.")
+    return text

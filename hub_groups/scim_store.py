@@ -29,7 +29,6 @@ from .scim_changes import (
     pairs,
 )
 from .scim_rows import (
-    LONGEST_NAME,
     USER,
     Both,
     Condition,
@@ -40,6 +39,7 @@ from .scim_rows import (
     Taken,
     UserRow,
     check_text,
+    columns,
     key,
     plain,
 )
@@ -158,17 +158,14 @@ class Session:
 
     def members(
         self, groups: Collection[str], users: Collection[str] | None = None
-    ) -> dict[str, list[tuple[str, str]]]:
-        """Of each of `groups`, the ids and userNames of its members; of all, or of `users`."""
-        query = sa.select(scim_member, scim_user.c.user_name).join(
-            scim_user, scim_user.c.id == scim_member.c.user_id
-        )
-        column, ids = scim_member.c.group_id, groups
+    ) -> dict[str, list[str]]:
+        """Of each of `groups`, the ids of its members: of all, or of those among `users`."""
+        query, column, ids = sa.select(scim_member), scim_member.c.group_id, groups
         if users is not None:
             query, column, ids = query.where(column.in_(groups)), scim_member.c.user_id, users
-        found: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
+        found: defaultdict[str, list[str]] = defaultdict(list)
         for row in self._by_id(query.order_by(scim_member.c.user_id), column, ids):
-            found[row.group_id].append((row.user_id, row.user_name))
+            found[row.group_id].append(row.user_id)
         return found
 
     def groups_of(self, users: Collection[str]) -> dict[str, list[tuple[str, str]]]:
@@ -192,7 +189,7 @@ class Session:
         now = self._now()
         new = replace(user, id=_new_id(now), created=now, modified=now)
         self._check_user(new)
-        self._db.execute(sa.insert(scim_user).values(_user_columns(new)))
+        self._db.execute(sa.insert(scim_user).values(columns(new)))
         return new
 
     def change_user(self, user: UserRow) -> UserRow:
@@ -206,13 +203,11 @@ class Session:
         )  # fmt: skip
         self._check_user(new)
         where = scim_user.c.id == new.id
-        self._db.execute(sa.update(scim_user).where(where).values(_user_columns(new)))
+        self._db.execute(sa.update(scim_user).where(where).values(columns(new)))
         was, is_ = Person(old.user_name, old.active), Person(new.user_name, new.active)
         if was != is_:
             groups = [name for _id, name in self.groups_of([new.id])[new.id]]
             self._tell([was], groups, [is_], groups)
-            if old.user_name != new.user_name:  # which groups say about their members
-                self._touch_groups_of(new.id)
         return new
 
     def remove_user(self, id: str) -> None:
@@ -251,7 +246,7 @@ class Session:
         now = self._now()
         new = replace(group, id=_new_id(now), created=now, modified=now)
         self._check_group(new)
-        self._db.execute(sa.insert(scim_group).values(_group_columns(new)))
+        self._db.execute(sa.insert(scim_group).values(columns(new)))
         people = self._put_in(new.id, set(members))
         self._tell([], [], people, [new.display_name])
         return new
@@ -276,12 +271,12 @@ class Session:
         )  # fmt: skip
         self._check_group(new)
         where = scim_group.c.id == new.id
-        self._db.execute(sa.update(scim_group).where(where).values(_group_columns(new)))
+        self._db.execute(sa.update(scim_group).where(where).values(columns(new)))
         renamed = old.display_name != new.display_name
         before = self._people_in(new.id) if renamed else []
         had: set[str] = set()
         if members is not None:
-            had = {id for id, _name in self.members([new.id], within)[new.id]}
+            had = set(self.members([new.id], within)[new.id])
         has = set(members or ())
         lost, got = self._put_out(new.id, had - has), self._put_in(new.id, has - had)
         if renamed:
@@ -311,7 +306,7 @@ class Session:
     def _put_in(self, group: str, users: set[str]) -> list[Person]:
         people = self._people(users)
         if missing := sorted(users - people.keys()):
-            raise Refused(f"There is no user {missing[0][:LONGEST_NAME]!r} to be a member.")
+            raise Refused(f"There is no user {missing[0][:40]!r} to be a member.")
         if people:
             rows = [{"group_id": group, "user_id": user} for user in sorted(people)]
             self._db.execute(sa.insert(scim_member), rows)
@@ -422,44 +417,3 @@ def _portions(ids: Iterable[str]) -> Iterator[list[str]]:
 def _new_id(now: int) -> str:
     """In the order of time, so that pages of a list stay what they are while users come in."""
     return f"{now:016x}{secrets.token_hex(8)}"
-
-
-def _user_columns(user: UserRow) -> dict[str, Any]:
-    return {
-        "id": user.id,
-        "user_name": user.user_name,
-        "name_key": key(user.user_name),
-        "local_key": key(local_part(user.user_name)),
-        "external_id": None if user.external_id is None else plain(user.external_id),
-        "active": user.active,
-        **_common(user),
-    }
-
-
-def _group_columns(group: GroupRow) -> dict[str, Any]:
-    return {
-        "id": group.id,
-        "display_name": group.display_name,
-        "name_key": key(group.display_name),
-        "external_id": None if group.external_id is None else plain(group.external_id),
-        **_common(group),
-    }
-
-
-def _common(row: UserRow | GroupRow) -> dict[str, Any]:
-    return {
-        "version": row.version,
-        "document": _written(row.document),
-        "created": row.created,
-        "modified": row.modified,
-    }
-
-
-def _written(document: dict[str, Any]) -> str:
-    """Raises:
-    Refused: it holds what a database can't store.
-    """
-    text = json.dumps(document, ensure_ascii=False)
-    if "\\u0000" in text.replace("\\\\", ""):
-        raise Refused("A text holds the character U+0000, which can't be stored.")
-    return text
