@@ -1,7 +1,11 @@
-"""Which members of a group a request is about, so that no others need be read."""
+"""What the requests of a directory come to for the tables: a PATCH of members, and filters.
+
+Pure, but for the library's syntax trees.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
 import scim2_models as scim
@@ -17,6 +21,7 @@ from scim2_models.path import (
 from .scim_rows import GROUP, USER, Both, Condition, Either, Is
 
 Op = scim.PatchOperation.Op
+Operation = scim.PatchOperation[Any]
 
 _COLUMNS = {
     USER: {"id": "id", "externalid": "external_id", "username": "name"},
@@ -24,67 +29,116 @@ _COLUMNS = {
 }
 
 
-def named_members(patch: scim.PatchOp[Any]) -> set[str] | None:
-    """The ids of the members that a PATCH of a group names; None where it may be about any.
+@dataclass
+class Members:
+    """What a PATCH comes to for a group's members.
 
-    What the operations say of members is brought down to their ids: a removal that also gives
-    the name under which the directory shows somebody would else miss them.
+    Attributes:
+        all_others_leave: whether nobody stays but who joins.
     """
-    named: set[str] = set()
-    for operation in patch.operations or []:
-        found = _named(operation)
-        if found is None:
-            return None
-        named |= found
-    return named
+
+    join: set[str] = field(default_factory=set)
+    leave: set[str] = field(default_factory=set)
+    all_others_leave: bool = False
+
+    def add(self, ids: set[str]) -> None:
+        self.join |= ids
+        self.leave -= ids
+
+    def remove(self, ids: set[str] | None = None) -> None:
+        """Take away some, or all."""
+        if ids is None:
+            self.join, self.leave, self.all_others_leave = set(), set(), True
+        else:
+            self.join -= ids
+            self.leave |= ids
+
+    @property
+    def named(self) -> set[str] | None:
+        """Who alone is concerned; None for anybody."""
+        return None if self.all_others_leave else self.join | self.leave
 
 
-def _named(operation: scim.PatchOperation[Any]) -> set[str] | None:
-    path, value = operation.path, operation.value
-    if path is None or path.model is not None:
-        if not isinstance(value, dict):
-            return set()
-        found: set[str] | None = set()
-        for key, item in value.items():
-            if key.lower().rpartition(":")[2] == "members":
-                value[key] = _only_ids(item)
-                found = _ids(value[key]) if operation.op == Op.add else None
-            elif isinstance(item, dict):  # a schema with what is in it
+def take_members(operations: list[Operation]) -> tuple[Members, list[Operation]] | None:
+    """What is said of a group's members, as sets of ids, and all other operations.
+
+    None where something is said that sets of ids can't hold; the library knows what to do or
+    to say then. Only what it has checked should come here.
+    """
+    members, others = Members(), list[Operation]()
+    for operation in operations:
+        path, value = operation.path, operation.value
+        if path is None or path.model is not None:
+            rest = _take_from_object(operation, members)
+            if rest is None:
                 return None
-        return found
-    if path.parts[0].lower() != "members":
-        return set()
-    if path.value_filter is not None:
-        return _selected(path.value_filter)
-    if len(path.parts) > 1 or value is None:
+            others += rest
+        elif path.parts[0].lower() != "members":
+            others.append(operation)
+        elif len(path.parts) > 1:
+            return None
+        elif path.value_filter is not None:
+            ids = _selected(path.value_filter, exactly=True)
+            if ids is None or operation.op != Op.remove:
+                return None
+            members.remove(ids)
+        elif not _take(operation.op, value, members):
+            return None
+    return members, others
+
+
+def _take_from_object(operation: Operation, members: Members) -> list[Operation] | None:
+    """Of an operation whose value is an object; what is left of it."""
+    value = operation.value
+    if not isinstance(value, dict) or any(isinstance(item, dict) for item in value.values()):
         return None
-    operation.value = _only_ids(value)
-    return None if operation.op == Op.replace_ else _ids(operation.value)
+    rest = dict(value)
+    for key in value:
+        name = key.lower().rpartition(":")[2]
+        if name.startswith("members") and not (
+            name == "members" and _take(operation.op, rest.pop(key), members)
+        ):
+            return None
+    if not rest:
+        return []
+    return [operation.model_copy(update={"value": rest})]
 
 
-def _only_ids(value: Any) -> Any:
+def _take(op: Op, value: Any, members: Members) -> bool:
+    if value is None and op == Op.remove:
+        members.remove()
+        return True
+    ids = _ids(value)
+    if ids is None:
+        return False
+    if op == Op.remove:
+        members.remove(ids)
+        return True
+    if op == Op.replace_:
+        members.remove()
+    members.add(ids)
+    return True
+
+
+def _ids(value: Any) -> set[str] | None:
+    # By the ids alone: a removal that also gives the name under which the directory shows
+    # somebody is still about them.
     entries = value if isinstance(value, list) else [value]
-    return [
-        {"value": entry["value"]}
-        if isinstance(entry, dict) and isinstance(entry.get("value"), str)
-        else entry
-        for entry in entries
-    ]
+    found = [entry.get("value") if isinstance(entry, dict) else None for entry in entries]
+    return {id for id in found if id} if all(isinstance(id, str) and id for id in found) else None
 
 
-def _ids(entries: list[Any]) -> set[str] | None:
-    found = {entry.get("value") for entry in entries if isinstance(entry, dict)}
-    names = {id for id in found if isinstance(id, str)}
-    return names if len(names) == len(found) else None
+def _selected(node: FilterNode, exactly: bool = False) -> set[str] | None:
+    """The only members that a filter can be true of; None for any.
 
-
-def _selected(node: FilterNode) -> set[str] | None:
-    """The only members that a filter can be true of; None for any."""
+    Args:
+        exactly: None also where it may be true of only some of them.
+    """
     if isinstance(node, LogicalExpr):
-        terms = [_selected(term) for term in node.terms]
+        terms = [_selected(term, exactly) for term in node.terms]
         known = [term for term in terms if term is not None]
         if node.op == LogicalOperator.and_:
-            return min(known, key=len) if known else None
+            return None if exactly or not known else min(known, key=len)
         return set().union(*known) if len(known) == len(terms) else None
     equals = _equals(node)
     return {equals[2]} if equals and equals[:2] == ("value", "") else None

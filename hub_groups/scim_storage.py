@@ -1,13 +1,13 @@
 """Users and groups as the SCIM library has them, over the tables of `scim_store`.
 
 A member of a group is stored as one row, and a change of some members touches theirs alone. So
-`Handler` reads of a group only those members that a PATCH names, lets the library apply it to
-them, and has what came of it stored.
+`Handler` reads no members of a group for a PATCH: what that says of them goes to the store as
+sets of ids, and the library applies the rest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
@@ -22,13 +22,16 @@ from scim2_server.service import ScimService
 from scim2_server.storage import ScimStorage, SearchPage
 
 from .scim_changes import Change
-from .scim_patch import condition, named_members
+from .scim_patch import Members, condition, take_members
 from .scim_rows import GROUP, USER, GroupRow, Missing, Refused, Taken, UserRow
 from .scim_store import ScimStore, Session
 
 Resource = scim.Resource[Any]
 
 _SCAN = 500  # resources in memory at a time, where a filter has to look at each
+MOST_OPERATIONS = 100
+"""In one PATCH, besides those on members: each is applied while nobody else can write."""
+_NO_MEMBERS = scim.ResponseParameters[Any].model_validate({"excludedAttributes": "members"})
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _WORKED_OUT = {USER: ("id", "meta", "groups", "password"), GROUP: ("id", "meta", "members")}
 """What documents go without. Nobody logs in here with a password, so none is kept."""
@@ -86,14 +89,6 @@ class Storage(ScimStorage):
         with self._at_work() as session:
             row = session.user(resource_id) if kind == USER else session.group(resource_id)
             return self._resources(session, kind, [row], _keeps(response_parameters, kind))[0]
-
-    def named(self, group_id: str, members: Collection[str]) -> Resource:
-        """A group with those of its members alone who are among `members`, as no more than ids."""
-        with self._at_work() as session:
-            row = session.group(group_id)
-            ids = [{"value": id} for id in session.members([group_id], members)[group_id]]
-            group: Resource = self._model(GROUP).model_validate(_document(row, members=ids))
-            return group
 
     def search(
         self,
@@ -161,15 +156,16 @@ class Storage(ScimStorage):
         resource: Resource,
         *,
         expected_version: str | None = None,
-        within: Collection[str] | None = None,
+        members: Members | None = None,
     ) -> Resource:
         """As the library has it.
 
         Args:
-            within: the members of a group whom alone this is about; the answer is without any.
+            members: who joins and leaves a group; then the answer is without any members. Without
+                it, those of `resource` are all that there are.
         """
         kind, id = str(resource_type.name), str(resource.id)
-        row, members = _row(resource, kind)
+        row, all_members = _row(resource, kind)
         with self._at_work() as session:
             old = session.user(id) if kind == USER else session.group(id)
             if expected_version is not None and _version(old) != expected_version:
@@ -179,10 +175,11 @@ class Storage(ScimStorage):
             if isinstance(row, UserRow):
                 new = old if same == old else session.change_user(row)
                 return self._resources(session, kind, [new])[0]
-            had = set(session.members([id], within)[id])
-            if same != old or members != had:
-                new = session.change_group(row, members, within)
-            return self._resources(session, kind, [new], whole=within is None)[0]
+            within = members.named if members else None
+            has = members.join if members else all_members
+            if same != old or has != set(session.members([id], within)[id]):
+                new = session.change_group(row, has, within)
+            return self._resources(session, kind, [new], whole=members is None)[0]
 
     def delete(
         self,
@@ -255,17 +252,22 @@ class Handler(ScimHandler):
         patch_op: scim.PatchOp[Any],
         conditions: Conditions,
     ) -> Resource:
-        named = named_members(patch_op) if resource_type.name == GROUP else None
-        if named is None:
+        operations = patch_op.operations or []
+        taken = take_members(operations) if resource_type.name == GROUP else None
+        if len(operations if taken is None else taken[1]) > MOST_OPERATIONS:
+            raise scim.InvalidValueException(detail=f"At most {MOST_OPERATIONS} operations.")
+        if taken is None:
             return super().patch_resource(resource_type, resource_id, patch_op, conditions)
-        current = self.storage.named(resource_id, named)
+        members, others = taken
+        current = self.storage.get(resource_type, resource_id, response_parameters=_NO_MEMBERS)
         assert current.meta is not None
         version = current.meta.version
-        patched = self.service.apply_patch(current, patch_op, conditions)
-        if patched is not None:
-            current = self.storage.update(
-                resource_type, patched, expected_version=version, within=named
-            )
+        self.service.check_preconditions(current, "PATCH", conditions)
+        if others:
+            patch_op.model_copy(update={"operations": others}).patch(current)
+        current = self.storage.update(
+            resource_type, current, expected_version=version, members=members
+        )
         return self.storage.get(resource_type, resource_id) if self._answers_with_group else current
 
 
