@@ -33,8 +33,12 @@ MOST_OPERATIONS = 100
 """In one PATCH, besides those on members: each is applied while nobody else can write."""
 _NO_MEMBERS = scim.ResponseParameters[Any].model_validate({"excludedAttributes": "members"})
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-_WORKED_OUT = {USER: ("id", "meta", "groups", "password"), GROUP: ("id", "meta", "members")}
-"""What documents go without. Nobody logs in here with a password, so none is kept."""
+_WORKED_OUT = {
+    USER: ("id", "meta", "schemas", "groups", "password"),
+    GROUP: ("id", "meta", "schemas", "members"),
+}
+"""What documents go without. Nobody logs in here with a password, so none is kept; and of schemas,
+a resource may name only those that are served."""
 
 
 class Storage(ScimStorage):
