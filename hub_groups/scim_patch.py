@@ -64,6 +64,9 @@ def take_members(operations: list[Operation]) -> tuple[Members, list[Operation]]
 
     None where something is said that sets of ids can't hold; the library knows what to do or
     to say then. Only what it has checked should come here.
+
+    Raises:
+        scim.InvalidValueException: a member is no user by their id.
     """
     members, others = Members(), list[Operation]()
     for operation in operations:
@@ -82,8 +85,8 @@ def take_members(operations: list[Operation]) -> tuple[Members, list[Operation]]
             if ids is None or operation.op != Op.remove:
                 return None
             members.remove(ids)
-        elif not _take(operation.op, value, members):
-            return None
+        else:
+            _take(operation.op, value, members)
     return members, others
 
 
@@ -95,37 +98,42 @@ def _take_from_object(operation: Operation, members: Members) -> list[Operation]
     rest = dict(value)
     for key in value:
         name = key.lower().rpartition(":")[2]
-        if name.startswith("members") and not (
-            name == "members" and _take(operation.op, rest.pop(key), members)
-        ):
+        if name == "members":
+            _take(operation.op, rest.pop(key), members)
+        elif name.startswith("members"):  # a path into them
             return None
     if not rest:
         return []
     return [operation.model_copy(update={"value": rest})]
 
 
-def _take(op: Op, value: Any, members: Members) -> bool:
-    if value is None and op == Op.remove:
+def _take(op: Op, value: Any, members: Members) -> None:
+    if value is None and op != Op.add:  # a null unassigns, as a removal does
         members.remove()
-        return True
-    ids = _ids(value)
-    if ids is None:
-        return False
+        return
+    ids = member_ids(value)
     if op == Op.remove:
         members.remove(ids)
-        return True
+        return
     if op == Op.replace_:
         members.remove()
     members.add(ids)
-    return True
 
 
-def _ids(value: Any) -> set[str] | None:
-    # By the ids alone: a removal that also gives the name under which the directory shows
-    # somebody is still about them.
+def member_ids(value: Any) -> set[str]:
+    """Of one or several members as they are sent, by their ids alone: a removal that also gives
+    the name under which the directory shows somebody is still about them.
+
+    Raises:
+        scim.InvalidValueException: one has none.
+    """
     entries = value if isinstance(value, list) else [value]
-    found = [entry.get("value") if isinstance(entry, dict) else None for entry in entries]
-    return {id for id in found if id} if all(isinstance(id, str) and id for id in found) else None
+    found: list[Any] = [
+        entry.get("value") if isinstance(entry, dict) else None for entry in entries
+    ]
+    if not all(isinstance(id, str) and id for id in found):
+        raise scim.InvalidValueException(detail="Each member needs the id of a user as its value.")
+    return set(found)
 
 
 def _selected(node: FilterNode, exactly: bool = False) -> set[str] | None:

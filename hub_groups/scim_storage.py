@@ -22,7 +22,7 @@ from scim2_server.service import ScimService
 from scim2_server.storage import ScimStorage, SearchPage
 
 from .scim_changes import Change
-from .scim_patch import Members, condition, take_members
+from .scim_patch import Members, condition, member_ids, take_members
 from .scim_rows import GROUP, USER, GroupRow, Missing, Refused, Taken, UserRow
 from .scim_store import ScimStore, Session
 
@@ -320,8 +320,8 @@ def _row(resource: Resource, kind: str) -> tuple[UserRow | GroupRow, set[str]]:
         return UserRow(
             id, document.get("userName", ""), external, active is not False, known
         ), set()
-    members = {str(one.get("value")) for one in document.get("members") or ()}
-    return GroupRow(id, document.get("displayName", ""), external, known), members
+    members = [{"value": one.value} for one in getattr(resource, "members", None) or ()]
+    return GroupRow(id, document.get("displayName", ""), external, known), member_ids(members)
 
 
 def _document(row: UserRow | GroupRow, **more: Any) -> dict[str, Any]:

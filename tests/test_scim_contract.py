@@ -9,7 +9,7 @@ pytest.importorskip("scim2_server", reason="the library needs Python 3.11")
 from scim2_models import ScimProvider
 from scim2_server.testing import ScimStorageContract
 from scim2_server.utils import load_default_provider
-from scim_server import new_store, url  # noqa: F401
+from scim_server import new_store
 
 from hub_groups.scim_models import provider as ours
 from hub_groups.scim_storage import Storage
@@ -23,7 +23,7 @@ class TestStorage(ScimStorageContract):
         return ScimProvider(theirs.models, theirs.resource_types, ours().config)
 
     @pytest.fixture
-    def storage(self, url, provider):
-        store = new_store(url)
+    def storage(self, tmp_path, provider):
+        store = new_store(f"sqlite:///{tmp_path}/groups.sqlite")
         yield Storage(store, provider, writes=True)
         store.engine.dispose()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from scim_server import GROUP, PATCH, USER, client, ids, refused, scim, url  # noqa: F401
+from scim_server import GROUP, PATCH, USER, client, refused, scim, url
+
+__all__ = ["client", "scim", "url"]
 
 ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
 GUID = "0a21f0f2-8d2a-4f8e-bf98-7363c4aed4ef"
@@ -53,7 +55,10 @@ def test_entra_id(scim, client):
     answer = client.post(
         "Groups",
         json={
-            "schemas": [GROUP, "http://schemas.microsoft.com/2006/11/ResourceManagement/ADSCIM/2.0/Group"],
+            "schemas": [
+                GROUP,
+                "http://schemas.microsoft.com/2006/11/ResourceManagement/ADSCIM/2.0/Group",
+            ],
             "externalId": "8aa1a0c0-c4c3-4bc0-b4a5-2ef676900159",
             "displayName": "Course",
             "meta": {"resourceType": "Group"},
@@ -79,7 +84,9 @@ def test_entra_id(scim, client):
     client.changed(here, {"op": "Add", "path": "members", "value": member})
 
     # Unassigned: soft-deleted first, as text and as a boolean; then deleted.
-    assert client.changed(me, {"op": "Replace", "path": "active", "value": "False"})["active"] is False
+    assert (
+        client.changed(me, {"op": "Replace", "path": "active", "value": "False"})["active"] is False
+    )
     assert scim.groups == set()
     client.changed(me, {"op": "Replace", "path": "active", "value": True})
     assert scim.groups == {("test_user@contoso.com", "Course 2")}
@@ -91,7 +98,9 @@ def test_entra_id(scim, client):
 
 
 def test_okta(scim, client):
-    assert client.found("Users", 'userName eq "test.user@okta.local"', startIndex=1, count=100) == []
+    assert (
+        client.found("Users", 'userName eq "test.user@okta.local"', startIndex=1, count=100) == []
+    )
     sent = {
         "schemas": [USER],
         "userName": "test.user@okta.local",
@@ -115,7 +124,9 @@ def test_okta(scim, client):
     answer = client.post("Groups", json={"schemas": [GROUP], "displayName": "Test", "members": []})
     group = f"Groups/{answer.json()['id']}"
     member = [{"value": id, "display": "test.user@okta.local"}]
-    assert client.change(group, {"op": "add", "path": "members", "value": member}).status_code == 204
+    assert (
+        client.change(group, {"op": "add", "path": "members", "value": member}).status_code == 204
+    )
     assert scim.groups == {("test.user@okta.local", "Test")}
     named = {"id": group.split("/")[1], "displayName": "Test SCIMv2"}
     assert client.change(group, {"op": "replace", "value": named}).status_code == 204
