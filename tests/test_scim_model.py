@@ -18,7 +18,8 @@ from hub_groups.scim import Scim  # isort: skip
 from hub_groups.scim_tokens import ScimTokens  # isort: skip
 
 NAMES = st.sampled_from(["Anna", "anna", "BEN", "ben", "Cleo", "é", "e\u0301"])
-FEW = st.lists(st.integers(0, 3), max_size=3)
+WHICH = st.integers(0, 3)
+FEW = st.lists(WHICH, max_size=3)
 
 
 @dataclass
@@ -72,6 +73,16 @@ class World:
 
     # -- changes; `draw` chooses --------------------------------------------------------------
 
+    def begin(self) -> None:
+        """Three who are in both of two groups: else most of what is drawn finds nothing to do."""
+        for name in ("Anna", "ben", "Cleo"):
+            answer = self.ask("POST", "/Users", {"schemas": [USER], "userName": name})
+            self.model.people[answer.body["id"]] = Person(name)
+        for name in ("Anna", "ben"):
+            sent = {"schemas": [GROUP], "displayName": name, "members": ids(*self.model.people)}
+            answer = self.ask("POST", "/Groups", sent)
+            self.model.groups[answer.body["id"]] = (name, set(self.model.people))
+
     def taken(self, name: str, among, but: str = "") -> bool:
         return any(same(name, other) for id, other in among if id != but)
 
@@ -81,11 +92,14 @@ class World:
     def group_names(self):
         return [(id, name) for id, (name, _members) in self.model.groups.items()]
 
+    # By number, since ids are others in each run: so what went wrong once goes wrong again.
+
     def some(self, draw, of) -> str:
-        return draw(st.sampled_from(sorted(of))) if of else "nobody"
+        known = list(of)
+        return known[draw(WHICH) % len(known)] if known else "nobody"
 
     def few(self, draw) -> list[str]:
-        known = sorted(self.model.people)
+        known = list(self.model.people)
         return [known[n] for n in draw(FEW) if n < len(known)]
 
     def add_user(self, draw) -> None:
@@ -189,13 +203,13 @@ class World:
             one["id"]: (one["displayName"], {m["value"] for m in one.get("members", [])})
             for one in listed
         } == self.model.groups
-        filter, holds = draw(user_filters(sorted(self.model.groups)))
+        filter, holds = draw(user_filters(list(self.model.groups)))
         self.check_filter("/Users", filter, {
             id
             for id, one in self.model.people.items()
             if holds(id, one, {g for g, (_n, m) in self.model.groups.items() if id in m})
         })  # fmt: skip
-        filter, holds = draw(group_filters(sorted(self.model.people)))
+        filter, holds = draw(group_filters(list(self.model.people)))
         self.check_filter("/Groups", filter, {
             id for id, group in self.model.groups.items() if holds(id, *group)
         })  # fmt: skip
@@ -282,7 +296,8 @@ def user_filters(groups: list[str]):
     external = st.sampled_from(["x", "X"]).map(
         lambda n: (f'externalId eq "{n}"', lambda id, one, _in: one.external == n)
     )
-    of = st.sampled_from([*groups, "none"]).map(
+    known = [*groups, "none"]
+    of = WHICH.map(lambda n: known[n % len(known)]).map(
         lambda g: (f'groups.value eq "{g}"', lambda id, one, groups: g in groups)
     )
     has = st.just(("externalId pr", lambda id, one, _in: one.external is not None))
@@ -292,7 +307,8 @@ def user_filters(groups: list[str]):
 def group_filters(people: list[str]):
     names = NAMES.map(lambda n: (f'displayName eq "{n}"', lambda id, name, _m: same(name, n)))
     shapes = ['members eq "{}"', 'members.value eq "{}"', 'members[value eq "{}"]']
-    who = st.tuples(st.sampled_from([*people, "none"]), st.sampled_from(shapes)).map(
+    known = [*people, "none"]
+    who = st.tuples(WHICH.map(lambda n: known[n % len(known)]), st.sampled_from(shapes)).map(
         lambda two: (two[1].format(two[0]), lambda id, name, members: two[0] in members)
     )
     return combined(names | who)
@@ -319,7 +335,9 @@ def store(tmp_path_factory):
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @given(data=st.data())
 def test_any_sequence(store, data):
@@ -327,6 +345,7 @@ def test_any_sequence(store, data):
         for table in reversed(metadata.sorted_tables):
             db.execute(table.delete())
     world = World(store)
-    for change in data.draw(st.lists(st.sampled_from(CHANGES), min_size=3, max_size=14)):
+    world.begin()
+    for change in data.draw(st.lists(st.sampled_from(CHANGES), min_size=5, max_size=12)):
         change(world, data.draw)
         world.check(data.draw)
