@@ -12,12 +12,14 @@ def activate(c: Any) -> None:
     Args:
         c: that file's configuration object. Nothing is assigned to it.
     """
+    from .access import ACT, ON_PAGES, SCOPES
     from .attach import PageService, attach, serve_pages
     from .authenticator import with_groups
     from .config import STOP, settings
     from .database import without_password
     from .hub_users import HubUsers
     from .hub_writer import keep_stopping, keep_writing
+    from .listing import list_groups
     from .store import open_store
 
     def apply(app: Any) -> None:
@@ -33,10 +35,17 @@ def activate(c: Any) -> None:
                 "ldap": dict(found.ldap),
                 "ldap_every": found.ldap_every,
                 "parents": found.parents,
+                "scim": found.scim,
+                "scim_username": found.scim_username,
                 "rules": found.rules,
             },
+            scopes=("list:groups", "read:groups"),
+            custom_scopes=SCOPES,
+            login_scopes=ON_PAGES,
+            user_scopes=(ACT,),
         )
         serve_pages(app, pages, found.service_url)
+        list_groups(app)
         store = open_store(found.db_url)
         HubUsers(store).listen()
         work = [keep_writing(app, store)]

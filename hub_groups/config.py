@@ -55,6 +55,25 @@ class HubGroups(Configurable):
         """,
     ).tag(config=True)
 
+    scim = Bool(
+        False,
+        help="""
+        Whether a directory (Entra ID, Okta, Keycloak) may push its users and groups, by SCIM 2.0.
+
+        At `/services/groups/scim/v2/`, with a token that an admin makes on the groups pages. Needs
+        the extra `scim`: `pip install jupyterhub-group-quotas[scim]`.
+        """,
+    ).tag(config=True)
+
+    scim_username = Enum(
+        ["userName", "lowercase", "localpart"],
+        "lowercase",
+        help="""
+        What the hub's user is called whose `userName` a directory sends by SCIM: the same, the same
+        in lower case (as JupyterHub has it), or what is before its `@`, in lower case.
+        """,
+    ).tag(config=True)
+
     parents = Bool(
         False,
         help="""

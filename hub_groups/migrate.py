@@ -56,4 +56,4 @@ class Migrations:
             getattr(commands, command)(config, revision)
 
 
-GROUPS = Migrations(Path(__file__).parent / "migrations", "hub_groups_version", "0001")
+GROUPS = Migrations(Path(__file__).parent / "migrations", "hub_groups_version", "0002")

@@ -1,67 +1,40 @@
-"""The groups page: who is in which group, and from where."""
+"""What the pages' process does for groups: pages, the API, SCIM, and what is read beside them."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+import logging
 from collections.abc import Coroutine
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from tornado import web
-
-from .memberships import MANAGER, MANUAL, MEMBER
+from . import admin_pages, operations, people_pages
+from .memberships import MEMBER, SCIM
+from .rest import NoSuchAddress
 from .sources import Source, keep_reading, ldap_source, roster_source
-from .store import GroupStore, Standing, open_store
-from .web import Context, Page, Routes
-from .words import _
+from .store import GroupStore, open_store
+from .web import Context, Routes
+
+log = logging.getLogger("group-quotas")
 
 
-class GroupsPage(Page):
-    """My groups and where each membership comes from; for admins and managers, who else is in."""
-
-    def initialize(self, context: Context, store: GroupStore) -> None:  # type: ignore[override]
-        super().initialize(context)
-        self.store = store
-
-    @web.authenticated
-    async def get(self) -> None:
-        mine = await asyncio.to_thread(self.store.standings, self.user)
-        if self.is_admin:
-            others = await asyncio.to_thread(self.store.standings)
-        else:
-            managed = await asyncio.to_thread(self.store.managed_by, self.user)
-            others = await asyncio.to_thread(self.store.standings, None, managed)
-        self.show(
-            "groups.html",
-            mine=mine,
-            by_group=_by_group(others),
-            moment=moment,
-            say_role=say_role,
-            say_source=say_source,
-        )
+def routes(context: Context) -> Routes:
+    """The handlers of these pages."""
+    store = open_store(context.settings["db_url"])
+    shared = {"context": context, "store": store}
+    return [
+        *people_pages.routes(context, shared),
+        *admin_pages.routes(context, shared),
+        *operations.routes(context, shared),
+        (f"{context.prefix}api/.*", NoSuchAddress, {"context": context}),
+        *_scim_routes(context, store),
+    ]
 
 
-def moment(at: int) -> datetime:
-    """A time in seconds since 1970, UTC."""
-    return datetime.fromtimestamp(at, timezone.utc)
-
-
-def say_role(role: str) -> str:
-    return {MEMBER: _("member"), MANAGER: _("manager")}.get(role, role)
-
-
-def say_source(source: str) -> str:
-    """Where a membership is from: `manual`, or the name of a login or a roster."""
-    return _("manual") if source == MANUAL else source
-
-
-def _by_group(standings: list[Standing]) -> dict[str, list[Standing]]:
-    found: defaultdict[str, list[Standing]] = defaultdict(list)
-    for standing in standings:
-        found[standing.membership.group].append(standing)
-    return dict(found)
+def background(context: Context) -> list[Coroutine[Any, Any, None]]:
+    """What runs beside the pages."""
+    store = open_store(context.settings["db_url"])
+    return [keep_reading(store, sources_of(context)), _catch_up(context, store)]
 
 
 def sources_of(context: Context) -> list[Source]:
@@ -73,13 +46,38 @@ def sources_of(context: Context) -> list[Source]:
     return sources
 
 
-def background(context: Context) -> list[Coroutine[Any, Any, None]]:
-    """What runs beside the pages."""
-    store = open_store(context.settings["db_url"])
-    return [keep_reading(store, sources_of(context))]
+def _scim_routes(context: Context, store: GroupStore) -> Routes:
+    """Only where it is asked for: what it needs takes tens of megabytes of memory."""
+    if not context.settings["scim"]:
+        return []
+    try:
+        from .scim import scim_routes
+    except ImportError as error:
+        log.error(
+            "c.HubGroups.scim is on, but %s is missing: pip install jupyterhub-group-quotas[scim], "
+            "with Python 3.11 or later",
+            error.name,
+        )
+        return []
+    from .scim_store import ScimStore
+
+    scim_store = ScimStore(store.engine, context.settings["scim_username"])
+    return scim_routes(
+        context.prefix, scim_store, lambda changes: store.change_source(SCIM, changes)
+    )
 
 
-def routes(context: Context) -> Routes:
-    """The handlers of these pages."""
-    store = open_store(context.settings["db_url"])
-    return [(context.prefix, GroupsPage, {"context": context, "store": store})]
+async def _catch_up(context: Context, store: GroupStore) -> None:
+    """What a process that was killed had taken from a directory and not told yet."""
+    if context.settings["scim"]:
+        from .scim_store import ScimStore
+
+        def replace() -> None:
+            roll: dict[str, dict[str, str]] = {}
+            for user, group in ScimStore(
+                store.engine, context.settings["scim_username"]
+            ).memberships():
+                roll.setdefault(group, {})[user] = MEMBER
+            store.replace_source(SCIM, roll)
+
+        await asyncio.to_thread(replace)

@@ -30,6 +30,9 @@ from .schema import archived, membership, pending
 
 Said = Mapping[str, str] | Callable[[Mapping[str, str]], Mapping[str, str]]
 
+StoreError = sa.exc.OperationalError
+"""The database can't be reached, or is locked for too long."""
+
 _BATCH = 20_000
 """Changes in one transaction: others wait no longer than it takes."""
 

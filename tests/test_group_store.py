@@ -8,7 +8,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from postgres import fresh_database
 
-from hub_groups import pending, schema
+from hub_groups import pending, scim_tables
 from hub_groups.database import default_url, open_engine, writing
 from hub_groups.memberships import Membership
 from hub_groups.migrate import GROUPS
@@ -171,7 +171,7 @@ def test_rules_are_not_overwritten_by_who_has_not_seen_them(store):
 def test_migrations_make_the_schema(store):
     with store.engine.connect() as db:
         context = MigrationContext.configure(db, opts={"version_table": GROUPS.table})
-        assert compare_metadata(context, schema.metadata) == []
+        assert compare_metadata(context, scim_tables.metadata) == []
     GROUPS.downgrade(store.engine, "base")
     assert sa.inspect(store.engine).get_table_names() == [GROUPS.table]
     GROUPS.upgrade(store.engine)

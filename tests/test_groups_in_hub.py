@@ -118,8 +118,8 @@ def rolls_of(hub: Hub, user: str) -> set[str]:
 def test_the_groups_page_says_where_from(hub):
     page = hub.login("kim").get("services/groups/").text
     assert "from-roster" in page
-    assert "roster:roster.csv" in page
-    assert "idp:login" in page
+    assert "roster roster.csv" in page
+    assert "login (login)" in page
     assert "prof-ada" not in page, "others are for managers and admins"
     hub.login("prof-ada")
     assert "kim" in hub.login("prof-ada").get("services/groups/").text

@@ -3,7 +3,7 @@
 from alembic import context
 
 from hub_groups.migrate import GROUPS
-from hub_groups.schema import metadata
+from hub_groups.scim_tables import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],
