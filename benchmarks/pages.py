@@ -168,14 +168,10 @@ def seed_groups(file: Path, of: World) -> None:
                     "group": course,
                     "source": MANUAL,
                     "role": MANAGER if firsts[course] == user else "member",
-                    "since": "2026-01-01T00:00:00+00:00",
+                    "since": 1_767_225_600,
                 }
                 for user, course in of.seats
             ],
-        )
-        db.execute(
-            sa.insert(group_store.applied),
-            [{"user": user, "group": course} for user, course in of.seats],
         )
     store.close()
 

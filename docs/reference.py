@@ -5,9 +5,13 @@ from __future__ import annotations
 import inspect
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
+from hub_groups import access as group_access
+from hub_groups import operations as group_operations
 from hub_groups.config import HubGroups
+from hub_groups.rest import Operation
 from hub_groups.web import BURST, PER_SECOND
 from hub_quotas.access import SCOPES
 from hub_quotas.config import HubQuotas
@@ -46,13 +50,14 @@ def limits() -> str:
 
 def scopes() -> str:
     rows = ["| scope | what it lets its holder do |", "| --- | --- |"]
-    rows += [f"| `{name}` | {about['description']} |" for name, about in SCOPES.items()]
+    known = {**SCOPES, **group_access.SCOPES}
+    rows += [f"| `{name}` | {about['description']} |" for name, about in known.items()]
     return "\n".join(rows)
 
 
-def operations() -> str:
+def operations(known: Iterable[Operation]) -> str:
     rows = ["| operation | what it does | who may |", "| --- | --- | --- |"]
-    for one in OPERATIONS:
+    for one in known:
         rows.append(f"| `{one.method} {one.path}` | {one.summary} | {one.who.value} |")
     return "\n".join(rows)
 
@@ -65,23 +70,19 @@ def metrics() -> str:
     return "\n".join(rows)
 
 
-def commands() -> str:
-    names = (
-        "check",
-        "apply",
-        "explain",
-        "usage",
-        "sessions",
-        "export",
-        "report",
-        "adjust",
-        "prune",
-    )
-    return "\n\n".join(usage(name) for name in ("", *names))
+QUOTA_COMMANDS = (
+    *("check", "apply", "explain", "usage", "sessions"),
+    *("export", "report", "adjust", "prune"),
+)
+GROUP_COMMANDS = ("test-rules", "presets")
 
 
-def usage(command: str) -> str:
-    words = [sys.executable, "-m", "hub_quotas.cli", *([command] if command else []), "--help"]
+def commands(module: str, names: Iterable[str]) -> str:
+    return "\n\n".join(usage(module, name) for name in ("", *names))
+
+
+def usage(module: str, command: str) -> str:
+    words = [sys.executable, "-m", module, *([command] if command else []), "--help"]
     shown = subprocess.run(
         words, capture_output=True, text=True, check=True, env={"COLUMNS": "100"}
     ).stdout
@@ -150,12 +151,18 @@ until the end of a day or until a time (`2026-12-18T14:00`, in the hub's time zo
 
 ## REST API
 
-Below `/services/quotas/api`. The hub serves the whole description there as a page, and as
-`openapi.json` (OpenAPI 3.1). A slash in a group's name is written `%2F`. Errors are problem details
-(RFC 9457). A user can make {BURST} changes at once, and {PER_SECOND} more each second; services are
-not held to that.
+Quotas are below `/services/quotas/api`, groups below `/services/groups/api`. The hub serves the
+whole description of each there as a page, and as `openapi.json` (OpenAPI 3.1). A slash in a group's
+name is written `%2F`. Errors are problem details (RFC 9457). A user can make {BURST} changes at
+once, and {PER_SECOND} more each second; services are not held to that.
 
-{operations()}
+### Quotas
+
+{operations(OPERATIONS)}
+
+### Groups
+
+{operations(group_operations.OPERATIONS)}
 
 ## The charged group
 
@@ -185,7 +192,13 @@ limit; where there is none, caps and budgets on that can't hold, and refuse it. 
 {settings(HubQuotas)}
 ## Command line
 
-{commands()}
+### hub-quotas
+
+{commands("hub_quotas.cli", QUOTA_COMMANDS)}
+
+### hub-groups
+
+{commands("hub_groups.cli", GROUP_COMMANDS)}
 
 ## Metrics
 

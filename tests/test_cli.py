@@ -9,7 +9,6 @@ import json
 import pytest
 from hubs import ROOT
 
-from hub_groups.memberships import Membership
 from hub_groups.store import open_store as open_group_store
 from hub_quotas.cli import DONE, REFUSED, UNUSABLE, USAGE, main
 from hub_quotas.store import open_store
@@ -105,11 +104,7 @@ def test_explain_answers_for_the_sample_world(cli, db, tmp_path):
     cli("apply", SAMPLE, "--yes")
     geo = "earth-sciences/geo-101"
     groups = open_group_store(f"sqlite:///{tmp_path}/hub_groups.sqlite")
-    roster = [
-        Membership("sam", geo, "roster:r"),
-        Membership("prof-ada", geo, "roster:r", "manager"),
-    ]
-    groups.replace_source("roster:r", roster)
+    groups.replace_source("roster:r", {geo: {"sam": "member", "prof-ada": "manager"}})
     code, said = cli("explain", "sam", "--cpu", "0.5", "--memory", "512M")
     assert code == DONE
     assert said.startswith(f"A server with 0.5 cores of cpu, 512 MiB of memory charged to {geo} wo")

@@ -18,7 +18,7 @@ from traitlets import TraitError
 from traitlets.config import Config
 
 from hub_groups.database import writing
-from hub_groups.memberships import MANAGER, Membership
+from hub_groups.memberships import MANAGER
 from hub_groups.store import GroupStore
 from hub_quotas.config import HubQuotas
 from hub_quotas.delivery import Sender, Ways, recipients, webhook_body, who_is_told
@@ -87,7 +87,7 @@ def test_addresses(user, pattern, address):
 def test_managers_are_those_of_the_nearest_group_that_has_any(tmp_path):
     store, groups = a_store(tmp_path), GroupStore(f"sqlite:///{tmp_path}/groups.sqlite")
     store.apply(parse_policy({"groups": {"school": {"managers": ["bob"]}}}), "ada", "test")
-    groups.replace_source("test", [Membership("ada", "school/a", "test", MANAGER)])
+    groups.replace_source("test", {"school/a": {"ada": MANAGER}})
     send_to = who_is_told(store, groups, ALL)
 
     def told(group: str) -> list[str]:

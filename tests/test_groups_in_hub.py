@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
+
+import httpx
+import psutil
 import pytest
 from hubs import Hub, wait_for
 
-from hub_groups.people import By, archive, put_members, restore
+from hub_groups.people import By, archive, put_members, remove_members, restore
+from hub_groups.scim_tokens import ScimTokens
 from hub_groups.store import GroupStore
 
 BY = By("tests", "cli")
@@ -147,10 +154,46 @@ def test_servers_of_who_has_left_stop_after_a_while_where_asked(fresh_hub, quota
     hub.login("sam")
     hub.api("users/sam/server", "POST", json={"user_options": {"group": "seminar"}})
     wait_for("the server", lambda: hub.server("sam"))
-    from hub_groups.people import remove_members
-
     remove_members(groups, "seminar", ["sam"], BY)
     reaches(hub, "sam")
     assert hub.server("sam"), "not before the time that they have"
     wait_for("the end", lambda: hub.api("users/sam").json()["servers"] == {})
     assert "sam is no longer in seminar" in hub.log
+
+
+def test_what_a_directory_pushes_is_in_the_hub_within_seconds(fresh_hub):
+    hub = fresh_hub("groups", scim=True)
+    token = ScimTokens(store(hub).engine).create("Okta", time.time_ns() // 1000)
+    hub.login("kim")
+    put_members(store(hub), "seminar", ["kim"], BY)
+    reaches(hub, "kim", "from-roster", "from-login", "seminar")
+    with httpx.Client(
+        base_url=f"{hub.base}services/groups/scim/v2/",
+        headers={"Authorization": f"Bearer {token}", "Content-Type": "application/scim+json"},
+    ) as directory:
+        names = "urn:ietf:params:scim:schemas:core:2.0:"
+        user = {"schemas": [f"{names}User"], "userName": "Kim"}
+        kim = directory.post("Users", json=user).json()["id"]
+        group = {"schemas": [f"{names}Group"], "displayName": "pushed", "members": [{"value": kim}]}
+        where = f"Groups/{directory.post('Groups', json=group).json()['id']}"
+        reaches(hub, "kim", "from-roster", "from-login", "seminar", "pushed")
+        hub.login("kim")
+        assert "pushed" in hub.groups("kim")
+        gone = {"op": "Remove", "path": f'members[value eq "{kim}"]'}
+        message = {"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"]}
+        assert directory.patch(where, json={**message, "Operations": [gone]}).is_success
+        reaches(hub, "kim", "from-roster", "from-login", "seminar")
+    assert token not in hub.log
+
+
+def test_removed_groups_and_a_dead_pages_process_lose_nothing(hub):
+    """The hub brings changes to itself, whoever wrote them."""
+    hub.login("kim")
+    os.kill(pages_process(hub), signal.SIGKILL)
+    put_members(store(hub), "seminar", ["kim"], BY)
+    reaches(hub, "kim", "from-roster", "from-login", "seminar")
+
+
+def pages_process(hub: Hub) -> int:
+    hub_process = psutil.Process(hub.process.pid)
+    return next(p.pid for p in hub_process.children() if "hub_groups.host" in " ".join(p.cmdline()))

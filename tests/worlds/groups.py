@@ -19,6 +19,7 @@ roster = Path(world["folder"]) / "roster.csv"
 if not roster.exists():
     roster.write_text("user,group,role\nkim,from-roster,\nprof-ada,from-roster,manager\n")
 c.HubGroups.rosters = [str(roster)]
+c.HubGroups.scim = world.get("scim", False)
 c.HubGroups.on_removal = world.get("on_removal", "keep")
 c.HubGroups.removal_grace = world.get("removal_grace", 600)
 
