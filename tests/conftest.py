@@ -127,8 +127,10 @@ def fresh_hub(tmp_path: Path) -> Iterator[StartHub]:
     """The same for a test that needs a hub of its own."""
     hubs: list[Hub] = []
 
-    def start(world: str, **settings) -> Hub:
+    def start(world: str, before: Callable[[str], None] | None = None, **settings) -> Hub:
         hubs.append(Hub(tmp_path, world, **settings))
+        if before:  # with its address
+            before(hubs[-1].url)
         hubs[-1].start()
         return hubs[-1]
 

@@ -1,0 +1,143 @@
+"""Users who do not come by are asked about: who is due when, and a hub that does it."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hubs import wait_for
+from hypothesis import given
+from hypothesis import strategies as st
+from idp import log_in, open_canaille
+from jupyterhub.auth import Authenticator, DummyAuthenticator
+from oauthenticator.generic import GenericOAuthenticator
+
+from hub_groups.authenticator import with_groups
+from hub_groups.config import HubGroups
+from hub_groups.refresher import back_off, can_tell, next_step
+
+EVERY = 1800.0
+
+
+def test_nobody_is_due():
+    assert next_step({}, EVERY, 0.5).user is None
+    step = next_step({"ada": 100.0, "kim": 1790.0}, EVERY, 0.5)
+    assert (step.user, step.wait) == (None, 10.0)
+    assert next_step({"ada": 0.0}, EVERY, 0.5).wait == 60, "somebody may come in the meantime"
+
+
+def test_who_waits_longest_comes_first():
+    assert next_step({"ada": 1800.0, "kim": 1900.0}, EVERY, 0).user == "kim"
+    assert next_step({"ada": 9999.0, "kim": None}, EVERY, 0).user == "kim"
+
+
+@given(
+    st.dictionaries(st.text(max_size=3), st.none() | st.floats(0, 1e6), max_size=50),
+    st.floats(1, 1e5),
+    st.floats(0, 1),
+)
+def test_never_faster_than_one_a_second(ages, every, chance):
+    step = next_step(ages, every, chance)
+    assert 1 <= step.wait <= 60
+    if step.user is not None:
+        assert ages[step.user] is None or ages[step.user] >= every
+
+
+@pytest.mark.parametrize("users", [40, 300, 5000])
+def test_after_a_restart_all_are_asked_about_evenly(users):
+    """And go on to be, each once in that time, or as fast as may be where they are many."""
+    at, seen = 0.0, {}
+    asked: list[float] = []
+    chances = (0.1, 0.9, 0.5)
+    round_ = max(EVERY, users)
+    while at < 2.5 * round_:
+        step = next_step(
+            {f"u{i}": at - seen[i] if i in seen else None for i in range(users)},
+            EVERY,
+            chances[len(asked) % 3],
+        )
+        if step.user:
+            seen[int(step.user[1:])] = at
+            asked.append(at)
+        at += step.wait
+        if users == 5000 and len(asked) > 50:  # it's the same all the way
+            assert at >= 50
+            return
+    assert len(seen) == users
+    for quarter in range(4):
+        begin = quarter * EVERY / 4
+        some = sum(begin <= one < begin + EVERY / 4 for one in asked)
+        assert some == pytest.approx(users / 4, rel=0.2)
+    assert len(asked) <= 3 * users
+
+
+def test_a_provider_that_fails_is_left_alone():
+    waits = [back_off(n, EVERY) for n in (1, 2, 3, 9, 10, 10**6)]
+    assert waits == [5, 10, 20, 1280, 1800, 1800]
+
+
+def test_who_can_tell():
+    class Header(DummyAuthenticator):
+        async def refresh_user(self, user, handler=None):
+            return True
+
+    def told(cls: type[Authenticator], **settings) -> bool:
+        groups = HubGroups(db_url="sqlite://")
+        return can_tell(with_groups(cls, groups)(**settings))
+
+    assert not told(DummyAuthenticator)
+    assert told(Header)
+    assert told(GenericOAuthenticator)
+    assert not told(GenericOAuthenticator, auth_refresh_age=0), "the admin wants no refresh"
+
+
+# -- a hub ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def provider():
+    with open_canaille() as running:
+        yield running
+
+
+def test_an_idle_user_loses_a_group_without_a_request(provider, fresh_hub):
+    for name in ("kim", "sam"):
+        provider.user(name, "geo101", "all")
+    hub = fresh_hub(
+        "oidc",
+        issuer=provider.url,
+        authenticator={"auth_refresh_age": 3600, "enable_auth_state": True},
+        groups={"refresh_every": 4},
+        before=provider.add_client,
+    )
+    for name in ("kim", "sam"):
+        log_in(hub, name)
+    hub.api("users/kim/server", "POST")
+    wait_for("the server", lambda: hub.server("kim"))
+    hub.api("groups/by-hand", "POST")
+    hub.api("groups/by-hand/users", "POST", json={"users": ["kim"]})
+    provider.remove("geo101", "kim")
+    wait_for("the end of it", lambda: hub.groups("kim") == {"all", "by-hand"}, 20)
+    assert hub.groups("sam") == {"geo101", "all"}
+    assert hub.server("kim"), "and their server goes on"
+
+    # Nobody answers: one sentence, and groups stay.
+    provider.remove("geo101", "sam")
+    provider.stop()
+    wait_for("an outage", lambda: "can't say anything about" in hub.log, 20)
+    time.sleep(5)
+    assert hub.log.count("can't say anything about") == 1
+    assert hub.groups("kim") == {"all", "by-hand"}
+    provider.start()
+    wait_for("its end", lambda: "answers again" in hub.log, 20)
+
+    # Whose tokens are dead has to log in again, and keeps what they had until then.
+    provider.end_tokens()
+    wait_for("a sentence", lambda: "kim has to log in again" in hub.log, 20)
+    time.sleep(5)
+    assert hub.log.count("kim has to log in again") == 1
+    assert hub.groups("kim") == {"all", "by-hand"}
+    assert hub.server("kim")
+    log_in(hub, "kim")
+    provider.add("geo101", "kim")
+    wait_for("it to come back", lambda: hub.groups("kim") == {"geo101", "all", "by-hand"}, 20)
