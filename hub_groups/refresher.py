@@ -55,7 +55,7 @@ def next_step(ages: Mapping[str, float | None], every: float, chance: float) -> 
         chance: from 0 to 1; without it, several hubs would ask in step.
     """
     if not ages:
-        return Step(None, _MOST_SECONDS)
+        return Step(None, min(max(_LEAST_SECONDS, every / 2), _MOST_SECONDS))
     pace = max(_LEAST_SECONDS, every / len(ages) * (0.75 + chance / 2))
     oldest = max(ages, key=lambda user: _age(ages[user]))
     missing = every - _age(ages[oldest])
