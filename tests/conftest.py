@@ -127,10 +127,8 @@ def fresh_hub(tmp_path: Path) -> Iterator[StartHub]:
     """The same for a test that needs a hub of its own."""
     hubs: list[Hub] = []
 
-    def start(world: str, before: Callable[[str], None] | None = None, **settings) -> Hub:
+    def start(world: str, **settings) -> Hub:
         hubs.append(Hub(tmp_path, world, **settings))
-        if before:  # with its address
-            before(hubs[-1].url)
         hubs[-1].start()
         return hubs[-1]
 
@@ -148,6 +146,7 @@ def hub55(tmp_path_factory: pytest.TempPathFactory) -> str:
     return make_venv(
         folder,
         *("jupyterhub==5.5.*", "configurable-http-proxy", "jupyterhub-fancy-profiles"),
+        "oauthenticator>=17.4",
         *spawners,
         str(ROOT),
     )

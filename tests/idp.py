@@ -18,6 +18,8 @@ import httpx
 import pytest
 from hubs import Hub, Visitor, free_port
 
+from hub_groups.store import GroupStore, open_store
+
 CLIENT, SECRET = "the-hub", "of-the-hub"
 SCOPES = ["openid", "profile", "email", "groups"]
 
@@ -101,17 +103,20 @@ class Canaille:
         with self.app.app_context():
             return self.backend.get(getattr(self.models, kind), **by)
 
-    def add_client(self, hub_url: str) -> None:
-        callback = f"{hub_url}/hub/oauth_callback"
+    def add_hub(self, hub: Hub) -> None:
+        """As a client; all have the same id, since they say the same in their settings."""
+        found = self._get("Client", client_id=CLIENT)
         self._save(
-            self._get("Client", client_id=CLIENT)
-            or self.models.Client(client_id=CLIENT, client_secret=SECRET, client_name="hub"),
-            redirect_uris=[callback],
+            found or self.models.Client(client_id=CLIENT, client_secret=SECRET, client_name="hub"),
+            redirect_uris=[
+                *(found.redirect_uris if found else ()),
+                f"{hub.url}/hub/oauth_callback",
+            ],
             grant_types=["authorization_code", "refresh_token"],
             response_types=["code"],
             scope=SCOPES,
             token_endpoint_auth_method="client_secret_post",
-            client_uri=hub_url,  # on this machine, so that nobody is asked for consent
+            client_uri=hub.url,  # on this machine, so that nobody is asked for consent
         )
 
     def say_groups(self, whether: bool) -> None:
@@ -149,16 +154,19 @@ class Canaille:
         self._save(self._get("Group", display_name=old), display_name=new)
 
     def rename_user(self, old: str, new: str) -> None:
-        self._save(self._get("User", user_name=old), user_name=new)
+        self._save(self._get("User", user_name=old), user_name=new, password=f"of-{new}")
 
     def delete_user(self, name: str) -> None:
+        """With all tokens; canaille answers 500 to those that are left of somebody."""
+        user = self._get("User", user_name=name)
+        self.end_tokens(subject=user)
         with self.app.app_context():
-            self.backend.delete(self.backend.get(self.models.User, user_name=name))
+            self.backend.delete(user)
 
-    def end_tokens(self, *kinds: str) -> None:
+    def end_tokens(self, **of: Any) -> None:
         """All that were given out, as when an admin ends all sessions."""
         with self.app.app_context():
-            for token in self.backend.query(self.models.Token):
+            for token in self.backend.query(self.models.Token, **of):
                 self.backend.delete(token)
 
 
@@ -189,3 +197,8 @@ def log_in(hub: Hub, name: str, visitor: Visitor | None = None) -> Visitor:
     assert str(page.url).startswith(hub.base), f"{page.status_code} {page.url}\n{page.text[:2000]}"
     assert page.status_code == 200, page.text
     return visitor
+
+
+def store(hub: Hub) -> GroupStore:
+    """The memberships of a hub, as its pages have them."""
+    return open_store(f"sqlite:///{hub.folder / 'hub_groups.sqlite'}")

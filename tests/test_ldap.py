@@ -6,11 +6,12 @@ import os
 import re
 import socket
 import subprocess
+import time
 from dataclasses import fields
 from types import SimpleNamespace
 
 import pytest
-from hubs import ROOT, free_port
+from hubs import ROOT, free_port, wait_for
 from hypothesis import given
 from hypothesis import strategies as st
 from slapd import (
@@ -290,6 +291,8 @@ def directory(server, tmp_path):
 
 
 M = "member"
+LDAP_EVERY = 10
+"""Seconds from one reading of a hub to the next; no fewer are allowed."""
 
 
 def test_groups_as_directories_have_them(directory):
@@ -449,8 +452,56 @@ def test_who_is_encrypted_to_has_to_prove_who_it_is(directory, certificate):
 
 
 def test_a_hub_whose_users_log_in_there(directory, fresh_hub):
-    directory.add(group("geo101", "ada"))
-    hub = fresh_hub("ldap", ldap_port=directory.server.port, ldap=directory.said)
-    assert hub.login("ada", "of-ada").get("hub/home").status_code == 200
+    """What changes in the directory is in the hub within its time, without a login."""
+    sam, lee = (f"uid={name},ou=people,{BASE}" for name in ("sam", "lee"))
+    directory.add(
+        group("geo101", "ada", "sam"),
+        group("all", group_dn("geo101"), "kim"),
+        group("staff", "kim"),
+    )
+    hub = fresh_hub(
+        "ldap", ldap_port=directory.server.port, ldap=directory.said, ldap_every=LDAP_EVERY
+    )
+
+    def comes_to_be_in(user: str, *groups: str) -> None:
+        said = f"{user} to be in {groups}"
+        wait_for(said, lambda: hub.groups(user) == set(groups), 4 * LDAP_EVERY)
+
+    visitor = hub.login("ada", "of-ada")
+    assert visitor.get("hub/home").status_code == 200
     with pytest.raises(AssertionError):
         hub.login("sam", "of-ada")
+    comes_to_be_in("ada", "geo101", "all")
+    hub.login("sam", "of-sam")
+    assert hub.groups("sam") == {"geo101", "all"}, "at once, since the directory has been read"
+    hub.api("groups/by-hand", "POST")
+    hub.api("groups/by-hand/users", "POST", json={"users": ["sam"]})
+
+    began = time.monotonic()
+    directory.server.change(group_dn("geo101"), member=[f"uid=ada,ou=people,{BASE}", lee])
+    comes_to_be_in("sam", "by-hand")  # nor in the group that this one is in
+    assert time.monotonic() - began < 2 * LDAP_EVERY
+    assert hub.groups("ada") == {"geo101", "all"}
+    hub.login("sam", "of-sam")
+    assert hub.groups("sam") == {"by-hand"}
+
+    directory.server.stop()
+    wait_for("an outage", lambda: "ldap not read, its memberships stay" in hub.log)
+    assert hub.groups("ada") == {"geo101", "all"}
+    assert visitor.get("hub/home").status_code == 200
+    directory.server.start()
+
+    # Another user name is another user of the hub, whom the directory has in the same groups.
+    hub.login("lee", "of-lee")
+    comes_to_be_in("lee", "geo101", "all")
+    with directory.server.admin() as connection:
+        connection.modify_dn(lee, "uid=lea")
+    directory.server.change(group_dn("geo101"), member=[lee.replace("lee", "lea"), sam])
+    try:
+        comes_to_be_in("lee")
+        comes_to_be_in("sam", "geo101", "all", "by-hand")
+        hub.login("lea", "of-lee")
+        assert hub.groups("lea") == {"geo101", "all"}
+    finally:
+        with directory.server.admin() as connection:
+            connection.modify_dn(lee.replace("lee", "lea"), "uid=lee")
