@@ -15,6 +15,7 @@ from tornado.web import HTTPError
 from .claims import After, Rules, by_itself, by_rules, only_logged
 from .config import HubGroups
 from .hub_writer import merging
+from .memberships import LOGIN
 from .store import open_store
 
 _OUTAGE = 500
@@ -48,7 +49,7 @@ class GroupsMixin:
 
     @property
     def _source(self) -> str:
-        return f"idp:{(self.login_service or 'login').lower()}"
+        return f"{LOGIN}{(self.login_service or 'login').lower()}"
 
     async def _said(self, model: Mapping[str, Any], db: Any) -> After | None:
         """What a login says about groups; None where it says nothing, so that what it said last
