@@ -169,6 +169,16 @@ class Canaille:
             for token in self.backend.query(self.models.Token, **of):
                 self.backend.delete(token)
 
+    def expire_tokens(self) -> None:
+        """Those that are out are over; what they can be renewed with is not.
+
+        In canaille both end at the same time, so they are made unknown.
+        """
+        with self.app.app_context():
+            for token in self.backend.query(self.models.Token):
+                self.backend.update(token, access_token=str(uuid.uuid4()))
+                self.backend.save(token)
+
 
 @contextmanager
 def open_canaille() -> Iterator[Canaille]:

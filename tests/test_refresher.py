@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import pytest
 from hubs import wait_for
@@ -102,13 +103,23 @@ def provider():
 
 
 @pytest.fixture
-def hub(provider, fresh_hub):
-    """With kim, who has a server, and sam, who has none; both in two groups, and by hand in one."""
+def start(provider, fresh_hub):
+    return partial(_start, provider, fresh_hub)
+
+
+@pytest.fixture
+def hub(start):
+    return start()
+
+
+def _start(provider, fresh_hub, groups=(), **settings):
+    """With kim, who has a server, and sam, who has none; both in two groups, kim in one by hand."""
     hub = fresh_hub(
         "oidc",
         issuer=provider.url,
         authenticator={"auth_refresh_age": 3600},
-        groups={"refresh_every": 3},
+        groups={"refresh_every": 3, **dict(groups)},
+        **settings,
     )
     provider.add_hub(hub)
     put_members(store(hub), "seminar", ["kim"], By("tests", "cli"))
@@ -121,10 +132,34 @@ def hub(provider, fresh_hub):
 
 
 def test_an_idle_user_loses_a_group_without_a_request(provider, hub):
+    lose_one(provider, hub)
+
+
+@pytest.mark.slow
+def test_the_same_by_rules_on_the_oldest_hub(provider, start, hub55):
+    rules = {"rules": [{"preset": "keycloak"}]}
+    lose_one(provider, start(groups=rules, manage_groups=False, python=hub55))
+
+
+def lose_one(provider, hub) -> None:
     provider.remove("geo101", "kim")
     wait_for("the end of it", lambda: hub.groups("kim") == {"all", "seminar"}, 20)
     assert hub.groups("sam") == {"geo101", "all"}
     assert hub.server("kim"), "and their server goes on"
+
+
+@pytest.mark.slow
+def test_a_renewed_token_is_kept(provider, hub):
+    """Each can be renewed once, so the second time shows that the hub has the new one."""
+    for _ in range(2):
+        provider.expire_tokens()
+        before = provider.asked.count("/oauth/token")
+        wait_for("two more", lambda: provider.asked.count("/oauth/token") >= before + 2, 20)  # noqa: B023
+        time.sleep(1)
+    provider.remove("geo101", "kim")
+    wait_for("the end of it", lambda: hub.groups("kim") == {"all", "seminar"}, 20)
+    assert "has to log in again" not in hub.log
+    assert not hub.api("users/kim").json()["admin"]
 
 
 @pytest.mark.slow
