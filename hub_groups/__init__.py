@@ -20,6 +20,7 @@ def activate(c: Any) -> None:
     from .hub_users import HubUsers
     from .hub_writer import keep_stopping, keep_writing
     from .listing import list_groups
+    from .refresher import keep_refreshing
     from .store import open_store
 
     def apply(app: Any) -> None:
@@ -51,6 +52,8 @@ def activate(c: Any) -> None:
         work = [keep_writing(app, store)]
         if found.on_removal == STOP:
             work.append(keep_stopping(app, store, found.removal_grace))
+        if found.refresh_every:
+            work.append(keep_refreshing(app, found.refresh_every))
         app._group_writer = [asyncio.ensure_future(one) for one in work]
 
     attach("hub_groups", apply)

@@ -15,10 +15,16 @@ from tornado.web import HTTPError
 from .claims import After, Rules, by_itself, by_rules, only_logged
 from .config import HubGroups
 from .hub_writer import merging
+from .memberships import LOGIN
 from .store import open_store
 
 _OUTAGE = 500
 """From this status on it is the provider that has failed, not the user."""
+_TRIES = 3
+
+
+class ProviderDown(RuntimeError):
+    """The provider of logins can't say anything now; the message is why."""
 
 
 class GroupsMixin:
@@ -43,7 +49,7 @@ class GroupsMixin:
 
     @property
     def _source(self) -> str:
-        return f"idp:{(self.login_service or 'login').lower()}"
+        return f"{LOGIN}{(self.login_service or 'login').lower()}"
 
     async def _said(self, model: Mapping[str, Any], db: Any) -> After | None:
         """What a login says about groups; None where it says nothing, so that what it said last
@@ -52,7 +58,8 @@ class GroupsMixin:
         if rules == ():
             key = getattr(self, "auth_state_groups_key", None)
             claim = key if isinstance(key, str) else ""
-            said = by_itself(model, claim) if self.manage_groups else None
+            absent = self.group_settings.absent_is_none
+            said = by_itself(model, claim, absent) if self.manage_groups else None
         else:
             parents = self.group_settings.parents
             said = by_rules(rules, model, lambda name: _exists(db, name), parents)
@@ -71,6 +78,17 @@ class GroupsMixin:
             merging.end(user)
         return merged.groups
 
+    async def _merge_known(self, user: Any, said: After | None) -> frozenset[str]:
+        """The same for a user of the hub: once more where somebody has changed their groups by
+        hand while we were at it, or that would be lost."""
+        groups = frozenset[str]()
+        for _ in range(_TRIES):
+            current = _groups_of(user)
+            groups = await self._merge(user.name, current, said)
+            if _groups_of(user) == current:
+                break
+        return groups
+
     async def run_post_auth_hook(self, handler: Any, auth_model: Any) -> Any:
         """Each login. The admin's own post_auth_hook has run inside super()."""
         model = await super().run_post_auth_hook(handler, auth_model)  # type: ignore[misc]
@@ -79,8 +97,10 @@ class GroupsMixin:
         said = await self._said(model, handler.db)
         user = handler.find_user(model["name"])  # None at the first login
         await asyncio.sleep(0)  # that was one query of the hub's database, and here is another
-        current = [group.name for group in user.groups] if user else []
-        groups = await self._merge(model["name"], current, said, is_new=user is None)
+        if user:
+            groups = await self._merge_known(user, said)
+        else:
+            groups = await self._merge(model["name"], [], said, is_new=True)
         if self.manage_groups:
             model["groups"] = sorted(groups)
         elif user:
@@ -106,27 +126,45 @@ class GroupsMixin:
     async def refresh_user(self, user: Any, handler: Any = None) -> Any:
         """Every few minutes of activity, and before a spawn where so configured."""
         try:
-            result = await super().refresh_user(user, handler)  # type: ignore[misc]
-        except (HTTPClientError, HTTPError, OSError) as error:
-            # Of tornado's errors, 599 is no answer at all.
-            if getattr(error, "code", getattr(error, "status_code", _OUTAGE)) < _OUTAGE:
-                raise
+            result = await self.ask(user, handler)
+        except ProviderDown as error:
             self.log.warning(
                 "The provider of logins can't say anything about %s now: %s", user.name, error
             )
             result = True  # they stay logged in, with the groups that they had
-        if not result:
-            return result
+        return await self.with_what_we_know(user, result) if result else result
+
+    async def ask(self, user: Any, handler: Any = None) -> Any:
+        """What the configured authenticator's own refresh says.
+
+        Raises:
+            ProviderDown
+        """
+        try:
+            return await super().refresh_user(user, handler)  # type: ignore[misc]
+        except (HTTPClientError, HTTPError, OSError, ValueError) as error:
+            # Of tornado's errors, 599 is no answer at all. A ValueError is an answer that is none:
+            # the page of a proxy before it, or one without a user name.
+            if getattr(error, "code", getattr(error, "status_code", _OUTAGE)) < _OUTAGE:
+                raise
+            raise ProviderDown(str(error)) from error
+
+    async def with_what_we_know(self, user: Any, result: Any) -> Any:
+        """What the hub is to make of `result`, which a refresh has said: True or a dict."""
         model = {"name": user.name} if result is True else result
         said = await self._said(model, user.db)
-        current = {group.name for group in user.groups}
-        groups = await self._merge(user.name, current, said)
+        groups = await self._merge_known(user, said)
+        current = _groups_of(user)
         if self.manage_groups:
             unchanged = result is True and groups == current
             return True if unchanged else {**model, "groups": sorted(groups)}
         if groups != current:
             user.sync_groups(sorted(groups))
         return result
+
+
+def _groups_of(user: Any) -> frozenset[str]:
+    return frozenset(group.name for group in user.groups)
 
 
 def _exists(db: Any, name: str) -> bool:

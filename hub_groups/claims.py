@@ -79,16 +79,17 @@ def by_rules(
     return after
 
 
-def by_itself(model: Mapping[str, Any], claim: str) -> After | None:
+def by_itself(model: Mapping[str, Any], claim: str, absent_is_none: bool = False) -> After | None:
     """What a login says itself; None where it says nothing.
 
     Args:
         claim: where an authenticator takes groups from, which gives none where that is missing.
+        absent_is_none: whether that means that there are none.
     """
     groups = model.get("groups")
     if groups is None:
         return None
-    if not groups and claim and _is_missing(model.get("auth_state"), claim):
+    if not groups and claim and not absent_is_none and _is_missing(model.get("auth_state"), claim):
         log.warning("The login of %s has no %s: its groups stay", model["name"], claim)
         return None
     said = dict.fromkeys(groups, MEMBER)

@@ -74,6 +74,30 @@ class HubGroups(Configurable):
         """,
     ).tag(config=True)
 
+    absent_is_none = Bool(
+        False,
+        help="""
+        Whether a login without the claim that groups are in means "no groups".
+
+        Without rules, for OAuthenticators with `auth_state_groups_key`; a rule has `optional`. Some
+        providers leave the claim out for users who are in no group, such as Keycloak since 22:
+        where this is `False`, who is taken out of their last group there keeps it here. Where it is
+        `True`, everybody loses their groups when the claim is switched off by mistake.
+        """,
+    ).tag(config=True)
+
+    refresh_every = Integer(
+        1800,
+        min=0,
+        help="""
+        Seconds after which users are asked about at the provider of logins without coming by: those
+        who have a running server or were active in that time. 0 for never.
+
+        As a refresh by the hub, which only happens when a user comes by. Nobody is asked about
+        where `c.Authenticator.auth_refresh_age` is 0, or where the authenticator can't tell.
+        """,
+    ).tag(config=True)
+
     parents = Bool(
         False,
         help="""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -53,6 +54,18 @@ def ids(db: Any, kind: Any, names: Collection[str]) -> dict[str, int]:
     """Of users or groups, by name."""
     rows = db.execute(sa.select(kind.name, kind.id).where(kind.name.in_(names)))
     return {row.name: row.id for row in rows}
+
+
+def active_users(db: Any, since: datetime) -> dict[int, str]:
+    """Names by id of users who have a server, or were active since then.
+
+    Args:
+        since: UTC, without a time zone, as the hub has it.
+    """
+    serving = sa.select(orm.Spawner.user_id).where(orm.Spawner.server_id.isnot(None))
+    here = sa.or_(orm.User.last_activity > since, orm.User.id.in_(serving))
+    rows = db.execute(sa.select(orm.User.id, orm.User.name).where(here))
+    return {row.id: row.name for row in rows}
 
 
 def _forget(db: Any, changed: Sequence[tuple[int, int]]) -> None:

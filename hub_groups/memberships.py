@@ -19,6 +19,8 @@ LINK = "link"
 """The source of who joined by a link."""
 SCIM = "scim"
 """The source of what a provider pushes."""
+LOGIN = "idp:"
+"""What the sources that are logins begin with. A hub has one; what it is called may change."""
 BY_PEOPLE = (MANUAL, LINK)
 """Sources that are people: what they set is taken away by hand, also in the hub itself."""
 

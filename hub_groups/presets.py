@@ -79,7 +79,8 @@ PRESETS: Mapping[str, Preset] = {
     ),
     "keycloak": Preset(
         "GenericOAuthenticator and, in Keycloak, a mapper 'Group Membership' to the claim groups, "
-        "in the userinfo.",
+        "in the userinfo. Since version 22 it leaves the claim out for users in no group, who keep "
+        "the last one here; with `optional: true` they lose it, as all do without the mapper.",
         ({"claim": "auth_state.oauth_user.groups"},),
     ),
     "cilogon": Preset(

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from .database import open_engine, reading, writing
 from .memberships import (
     BY_PEOPLE,
+    LOGIN,
     MANAGER,
     MANUAL,
     MEMBER,
@@ -161,7 +162,8 @@ class GroupStore:
         Args:
             user: the hub's user name.
             current: the user's groups in the hub now.
-            source: the source that has just spoken (a login), if any.
+            source: the source that has just spoken (a login), if any. A login also speaks for
+                what it was called before.
             said: what it says, group and role, or how to come to that from what it said before,
                 which is replaced. None for nothing: what it said before stays.
             is_new: the hub has just made this user.
@@ -214,8 +216,9 @@ class GroupStore:
         }
         after = {key: one for key, one in before.items() if one.lives(at)}
         if source and said is not None:
-            last = {one.group: one.role for one in after.values() if one.source == source}
-            after = {key: one for key, one in after.items() if one.source != source}
+            own = {key: one for key, one in after.items() if _speaks_for(source, one.source)}
+            last = {one.group: one.role for one in own.values()}
+            after = {key: one for key, one in after.items() if key not in own}
             for group, role in (said(last) if callable(said) else said).items():
                 if usable(group):
                     after[group, source] = Membership(user, group, source, role)
@@ -309,6 +312,10 @@ class GroupStore:
 def open_store(url: str) -> GroupStore:
     """The one store of this process for a database."""
     return GroupStore(url)
+
+
+def _speaks_for(source: str, other: str) -> bool:
+    return source == other or (source.startswith(LOGIN) and other.startswith(LOGIN))
 
 
 def member_of(user: str, standings: Sequence[Standing]) -> Member:

@@ -146,6 +146,7 @@ def hub55(tmp_path_factory: pytest.TempPathFactory) -> str:
     return make_venv(
         folder,
         *("jupyterhub==5.5.*", "configurable-http-proxy", "jupyterhub-fancy-profiles"),
+        "oauthenticator>=17.4",
         *spawners,
         str(ROOT),
     )

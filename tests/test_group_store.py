@@ -51,6 +51,14 @@ def test_a_source_replaces_only_what_it_said_itself(store):
     assert store.sync_user("sam", "bc", "idp:login", {}).groups == {"b"}
 
 
+def test_a_login_that_is_called_something_else_replaces_what_it_said(store):
+    store.replace_source("roster:r", roll("sam:a"))
+    store.sync_user("sam", [], "idp:oauth 2.0", {"b": "member", "c": "member"})
+    assert store.sync_user("sam", "abc", "idp:keycloak").groups == set("abc"), "it says nothing"
+    assert store.sync_user("sam", "abc", "idp:keycloak", {"c": "member"}).groups == set("ac")
+    assert sources(store, "sam") == {("a", "roster:r"), ("c", "idp:keycloak")}
+
+
 def test_a_source_replaces_what_it_said_of_some_groups(store):
     store.replace_source("roster:r", roll("sam:a", "sam:b"))
     found = store.replace_source("roster:r", roll("kim:a", "kim:b"), groups=["a"])

@@ -10,7 +10,7 @@ from dataclasses import fields
 from types import SimpleNamespace
 
 import pytest
-from hubs import ROOT, free_port
+from hubs import ROOT, free_port, wait_for
 from hypothesis import given
 from hypothesis import strategies as st
 from slapd import (
@@ -290,6 +290,8 @@ def directory(server, tmp_path):
 
 
 M = "member"
+LDAP_EVERY = 10
+"""Seconds from one reading of a hub to the next; no fewer are allowed."""
 
 
 def test_groups_as_directories_have_them(directory):
@@ -448,9 +450,68 @@ def test_who_is_encrypted_to_has_to_prove_who_it_is(directory, certificate):
 # -- a hub ---------------------------------------------------------------------------------------
 
 
-def test_a_hub_whose_users_log_in_there(directory, fresh_hub):
-    directory.add(group("geo101", "ada"))
-    hub = fresh_hub("ldap", ldap_port=directory.server.port, ldap=directory.said)
-    assert hub.login("ada", "of-ada").get("hub/home").status_code == 200
+@pytest.fixture
+def hub(directory, fresh_hub):
+    """Where ada and sam are in geo101, and with kim in all, and sam in one by hand too; ada has
+    come by."""
+    directory.add(
+        group("geo101", "ada", "sam"),
+        group("all", group_dn("geo101"), "kim"),
+        group("staff", "kim"),
+    )
+    hub = fresh_hub(
+        "ldap", ldap_port=directory.server.port, ldap=directory.said, ldap_every=LDAP_EVERY
+    )
+    hub.login("ada", "of-ada")
+    comes_to_be_in(hub, "ada", "geo101", "all")
+    hub.login("sam", "of-sam")
+    assert hub.groups("sam") == {"geo101", "all"}, "at once, since the directory has been read"
+    hub.api("groups/by-hand", "POST")
+    hub.api("groups/by-hand/users", "POST", json={"users": ["sam"]})
+    return hub
+
+
+def comes_to_be_in(hub, user: str, *groups: str) -> None:
+    """Within the time that there is, and without a login."""
+    said = f"{user} to be in {groups}"
+    wait_for(said, lambda: hub.groups(user) == set(groups), 2 * LDAP_EVERY)
+
+
+def test_a_hub_whose_users_log_in_there(directory, hub):
     with pytest.raises(AssertionError):
         hub.login("sam", "of-ada")
+    directory.server.change(group_dn("geo101"), member=[f"uid=ada,ou=people,{BASE}"])
+    comes_to_be_in(hub, "sam", "by-hand")  # nor in the group that this one is in
+    assert hub.groups("ada") == {"geo101", "all"}
+    hub.login("sam", "of-sam")
+    assert hub.groups("sam") == {"by-hand"}
+
+
+@pytest.mark.slow
+def test_a_hub_whose_directory_is_down(directory, hub):
+    directory.server.stop()
+    wait_for("an outage", lambda: "ldap not read, its memberships stay" in hub.log)
+    assert hub.groups("sam") == {"geo101", "all", "by-hand"}
+    hub.stop()
+    hub.start()
+    assert hub.groups("sam") == {"geo101", "all", "by-hand"}
+    directory.server.start()
+    directory.server.change(group_dn("geo101"), member=[f"uid=ada,ou=people,{BASE}"])
+    comes_to_be_in(hub, "sam", "by-hand")
+
+
+@pytest.mark.slow
+def test_a_hub_whose_users_are_called_something_else(directory, hub):
+    """Another user name is another user of the hub, whom the directory has in the same groups."""
+    new = f"uid=samuel,ou=people,{BASE}"
+    with directory.server.admin() as connection:
+        connection.modify_dn(f"uid=sam,ou=people,{BASE}", "uid=samuel")
+    try:
+        directory.server.change(group_dn("geo101"), member=[f"uid=ada,ou=people,{BASE}", new])
+        comes_to_be_in(hub, "sam", "by-hand")
+        hub.login("samuel", "of-sam")
+        comes_to_be_in(hub, "samuel", "geo101", "all")
+        assert hub.groups("ada") == {"geo101", "all"}
+    finally:
+        with directory.server.admin() as connection:
+            connection.modify_dn(new, "uid=sam")

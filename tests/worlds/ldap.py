@@ -1,6 +1,6 @@
 """A hub whose users log in by LDAP, at the directory (`slapd.Slapd`) that it takes its groups from.
 
-Settings: `ldap_port`, and `ldap`: what `c.HubGroups.ldap` is to be.
+Settings: `ldap_port`, and `ldap` and `ldap_every`: what `c.HubGroups` is to have of these.
 """
 
 import json
@@ -18,3 +18,4 @@ c.LDAPAuthenticator.tls_strategy = "insecure"  # on this machine
 c.LDAPAuthenticator.bind_dn_template = ["uid={username},ou=people,dc=example,dc=edu"]
 
 c.HubGroups.ldap = world["ldap"]
+c.HubGroups.ldap_every = world.get("ldap_every", 60)
