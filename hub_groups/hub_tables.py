@@ -12,6 +12,12 @@ from jupyterhub import orm
 from .pending import Pair
 
 _seats = orm.user_group_map
+_LOOK_UPS = 50
+"""Seats in one query. SQLite looks up each of its users in each of its groups; a query for pairs
+would have it read the whole table."""
+_stand_up = sa.delete(_seats).where(
+    _seats.c.user_id == sa.bindparam("u"), _seats.c.group_id == sa.bindparam("g")
+)
 
 
 def write(db: Any, pairs: Sequence[Pair], users: Mapping[str, int]) -> list[Pair]:
@@ -28,21 +34,13 @@ def write(db: Any, pairs: Sequence[Pair], users: Mapping[str, int]) -> list[Pair
     known = [
         (pair, (users[pair.user], groups[pair.group])) for pair in pairs if pair.group in groups
     ]
-    here = {
-        (row.user_id, row.group_id)
-        for row in db.execute(
-            sa.select(_seats).where(
-                _seats.c.user_id.in_({ids[0] for _pair, ids in known}),
-                _seats.c.group_id.in_({ids[1] for _pair, ids in known}),
-            )
-        )
-    }
+    here = _taken(db, [ids for _pair, ids in known])
     put = [ids for pair, ids in known if pair.wanted and ids not in here]
     gone = [(pair, ids) for pair, ids in known if not pair.wanted and ids in here]
     if put:
         db.execute(sa.insert(_seats), [{"user_id": u, "group_id": g} for u, g in put])
-    for _pair, (user, group) in gone:
-        db.execute(sa.delete(_seats).where(_seats.c.user_id == user, _seats.c.group_id == group))
+    if gone:  # all in one call; the connection's own, as the session makes a plan for each
+        db.connection().execute(_stand_up, [{"u": u, "g": g} for _pair, (u, g) in gone])
     changed = [*put, *(ids for _pair, ids in gone)]
     if changed:
         _forget(db, changed)
@@ -66,6 +64,18 @@ def active_users(db: Any, since: datetime) -> dict[int, str]:
     here = sa.or_(orm.User.last_activity > since, orm.User.id.in_(serving))
     rows = db.execute(sa.select(orm.User.id, orm.User.name).where(here))
     return {row.id: row.name for row in rows}
+
+
+def _taken(db: Any, seats: Sequence[tuple[int, int]]) -> set[tuple[int, int]]:
+    """Those of these seats that are taken, and some more."""
+    found: set[tuple[int, int]] = set()
+    for start in range(0, len(seats), _LOOK_UPS):
+        users, groups = zip(*seats[start : start + _LOOK_UPS], strict=True)
+        query = sa.select(_seats.c.user_id, _seats.c.group_id).where(
+            _seats.c.user_id.in_(set(users)), _seats.c.group_id.in_(set(groups))
+        )
+        found.update(tuple(row) for row in db.connection().execute(query))
+    return found
 
 
 def _forget(db: Any, changed: Sequence[tuple[int, int]]) -> None:

@@ -20,8 +20,10 @@ from .store import GroupStore
 log = logging.getLogger("JupyterHub.groups")
 
 _TICK_SECONDS = 1
-_BATCH = 400
-"""Pairs at a time: a few milliseconds of the hub's event loop."""
+_BATCH = 1000
+"""Pairs at a time, of the store."""
+_SLICE = 200
+"""Of these, so many go to the hub at a time: a few milliseconds of its event loop."""
 _RETRY_SECONDS = 10
 _HOLD_SECONDS = 5
 """From a merge to when the hub has made a user's groups what it came to."""
@@ -74,17 +76,29 @@ async def keep_writing(app: Any, store: GroupStore) -> None:
 
 async def write_some(app: Any, store: GroupStore) -> bool:
     """Bring one batch to the hub; returns whether there was any."""
+    began = time.monotonic()
     pairs = await asyncio.to_thread(pending.take, store, _BATCH, merging.users())
-    busy = merging.users()
-    pairs = [pair for pair in pairs if pair.user not in busy]
-    if not pairs:
-        return False
-    users = ids(app.db, orm.User, {pair.user for pair in pairs})
-    known = [pair for pair in pairs if pair.user in users]
-    left = write(app.db, known, users)  # no await in it: the hub uses the same session
-    unknown = [pair for pair in pairs if pair.user not in users]
-    await asyncio.to_thread(pending.settle, store, known, left, unknown)
-    return True
+    done: list[pending.Pair] = []
+    left: list[pending.Pair] = []
+    unknown: list[pending.Pair] = []
+    try:
+        for start in range(0, len(pairs), _SLICE):
+            if start and time.monotonic() - began > _HOLD_SECONDS / 2:
+                break  # whose groups were replaced since is soon no longer known: take anew
+            await asyncio.sleep(0)
+            busy = merging.users()
+            some = [pair for pair in pairs[start : start + _SLICE] if pair.user not in busy]
+            if not some:
+                continue
+            users = ids(app.db, orm.User, {pair.user for pair in some})
+            known = [pair for pair in some if pair.user in users]
+            left += write(app.db, known, users)  # no await in it: the hub uses the same session
+            done += known
+            unknown += [pair for pair in some if pair.user not in users]
+    finally:  # what was written is, also where the next slice fails
+        if done or unknown:
+            await asyncio.to_thread(pending.settle, store, done, left, unknown)
+    return bool(done or unknown)
 
 
 async def keep_stopping(app: Any, store: GroupStore, grace: int) -> None:

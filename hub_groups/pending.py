@@ -12,6 +12,9 @@ from .rows import log_event, read, upsert, write
 from .schema import archived, leaving, membership, pending
 from .store import GroupStore
 
+_here = sa.and_(pending.c.user == sa.bindparam("who"), pending.c.group == sa.bindparam("what"))
+_unchanged = pending.c.stamp == sa.bindparam("seen")
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -66,23 +69,25 @@ def settle(
         unknown: others, of users whom the hub does not know: they wait until it does.
     """
     with writing(store.engine) as db:
-        if db.execute(sa.delete(pending).where(_same(done))).rowcount < len(done):
-            for pair in done:
-                here = (pending.c.user == pair.user, pending.c.group == pair.group)
-                db.execute(sa.update(pending).where(*here).values(had=pair.wanted))
-        db.execute(sa.update(pending).where(_same(unknown)).values(asleep=True))
-        for pair in left:
-            _put_leaving(db, pair.user, pair.group, store.clock())
+        # One by one, in one call: for a list of pairs, SQLite looks at all that waits.
+        if _each(db, sa.delete(pending).where(_here, _unchanged), done) < len(done):
+            for wanted in (True, False):
+                now = sa.update(pending).where(_here).values(had=wanted)
+                _each(db, now, [pair for pair in done if pair.wanted == wanted])
+        _each(db, sa.update(pending).where(_here, _unchanged).values(asleep=True), unknown)
+        at = store.clock()
+        if rows := [{"user": pair.user, "group": pair.group, "at": at} for pair in left]:
+            insert = upsert(db, leaving)
+            set_ = {"at": insert.excluded.at}
+            db.execute(
+                insert.on_conflict_do_update(index_elements=("user", "group"), set_=set_), rows
+            )
 
 
-def _same(pairs: Iterable[Pair]) -> sa.ColumnElement[bool]:
-    key = sa.tuple_(pending.c.user, pending.c.group, pending.c.stamp)
-    return key.in_([(pair.user, pair.group, pair.stamp) for pair in pairs])
-
-
-def _put_leaving(db: sa.Connection, user: str, group: str, at: int) -> None:
-    insert = upsert(db, leaving).values(user=user, group=group, at=at)
-    db.execute(insert.on_conflict_do_update(index_elements=("user", "group"), set_={"at": at}))
+def _each(db: sa.Connection, statement: sa.Delete | sa.Update, pairs: Iterable[Pair]) -> int:
+    """Returns how many rows there were."""
+    rows = [{"who": pair.user, "what": pair.group, "seen": pair.stamp} for pair in pairs]
+    return db.execute(statement, rows).rowcount if rows else 0
 
 
 def lapse(store: GroupStore) -> int:

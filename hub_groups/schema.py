@@ -22,7 +22,9 @@ membership = sa.Table(
 )
 # Of one source all, in order, without a look at the table: what it says next is compared with it.
 sa.Index("membership_by_source", *(membership.c[c] for c in ("source", "group", "user", "role")))
-sa.Index("membership_by_group", membership.c.group)
+# With the user, though it has that anyway: else SQLite takes it also for who is in which group, and
+# looks all over the table where the primary key has it in order.
+sa.Index("membership_by_group", membership.c.group, membership.c.user)
 sa.Index(
     "membership_by_end",
     membership.c.until,

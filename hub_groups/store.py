@@ -348,16 +348,18 @@ def _archived_of(db: sa.Connection, groups: Collection[str]) -> frozenset[str]:
 def _roll(
     db: sa.Connection, source: str, groups: Collection[str] | None
 ) -> dict[str, dict[str, str]]:
-    """Read as one text for each group and role: a row for each membership takes twice as long."""
-    users = sa.func.aggregate_strings(membership.c.user, "\n")
-    query = sa.select(membership.c.group, membership.c.role, users)
-    query = query.where(membership.c.source == source)
+    """Read as one text for each group, in the order of the index: a row for each membership takes
+    three times as long."""
+    here = [membership.c.source == source]
     if groups is not None:
-        query = query.where(membership.c.group.in_(list(groups)))
-    found: defaultdict[str, dict[str, str]] = defaultdict(dict)
-    for group, role, names in db.execute(query.group_by(membership.c.group, membership.c.role)):
-        found[group].update(dict.fromkeys(names.split("\n"), role))
-    return dict(found)
+        here.append(membership.c.group.in_(list(groups)))
+    users = sa.func.aggregate_strings(membership.c.user, "\n")
+    query = sa.select(membership.c.group, users).where(*here).group_by(membership.c.group)
+    found = {group: dict.fromkeys(names.split("\n"), MEMBER) for group, names in db.execute(query)}
+    others = sa.select(membership.c.group, membership.c.user, membership.c.role)
+    for group, user, role in db.execute(others.where(*here, membership.c.role != MEMBER)):
+        found.setdefault(group, {})[user] = role
+    return found
 
 
 def _only(roll: Roll, groups: Collection[str] | None) -> Roll:

@@ -38,6 +38,22 @@ def test_the_what_if_benchmark_prints_its_figures():
         assert figures[f"what_if_{days}_ms"] > 0 < figures[f"what_if_{days}_cpu_ms"]
 
 
+def test_the_benchmark_of_groups_prints_its_figures(tmp_path):
+    words = ["--memberships", "2000", "--logins", "20", "--json"]
+    done = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "groups.py", *words, "--folder", str(tmp_path)],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout.splitlines()[-1])
+    assert figures["memberships"] == 2000
+    for name in ("full_s", "delta_s", "delta_share", "hub_sync_s", "hub_sync_delta_s"):
+        assert figures[name] > 0
+    for name in ("login_added_ms", "longest_hold_ms", "hub_sync_longest_ms"):
+        assert figures[name] > 0
+
+
 @pytest.mark.slow
 def test_the_benchmark_of_pages_prints_its_figures(tmp_path):
     words = ["--groups", "20", "--users", "100", "--rounds", "2", "--json"]

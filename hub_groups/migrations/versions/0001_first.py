@@ -23,7 +23,7 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("membership_by_source", "membership", ["source", "group", "user", "role"])
-    op.create_index("membership_by_group", "membership", ["group"])
+    op.create_index("membership_by_group", "membership", ["group", "user"])
     ends = sa.text("until IS NOT NULL")
     op.create_index(
         "membership_by_end", "membership", ["until"], sqlite_where=ends, postgresql_where=ends
