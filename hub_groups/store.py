@@ -285,6 +285,13 @@ class GroupStore:
             by_user[standing.membership.user].append(standing)
         return [member_of(user, by_user[user]) for user in names], count
 
+    def groups(self) -> list[str]:
+        """All groups that have had a member: the hub has none yet where all of them have yet to
+        log in."""
+        query = sa.select(membership.c.group).distinct().order_by(membership.c.group)
+        with reading(self.engine) as db:
+            return list(db.scalars(query))
+
     def sizes(self, groups: Sequence[str]) -> dict[str, int]:
         """How many members some groups have; 0 is left out."""
         counted = sa.func.count(membership.c.user.distinct())
