@@ -60,8 +60,12 @@ def make_link(store: GroupStore, group: str, wanted: WantedLink, by: By) -> Link
         id = db.execute(sa.insert(join_link).returning(join_link.c.id), values).scalar_one()
         log_event(
             *(db, at, by.who, by.via, "link"),
-            **{"group": group, "id": id, "role": wanted.role, "until": wanted.until},
-            **{"most": wanted.most, "asks": wanted.asks},
+            group=group,
+            id=id,
+            role=wanted.role,
+            until=wanted.until,
+            most=wanted.most,
+            asks=wanted.asks,
         )
         return _link(db.execute(sa.select(join_link).where(join_link.c.id == id)).one())
 

@@ -12,7 +12,7 @@ from . import links
 from .access import Who
 from .desk import GroupsRest, iso
 from .group_pages import wanted_link
-from .joining import AlreadyAnswered, JoinRequest, Link, LinkOver, NoSuchLink
+from .joining import AlreadyAnswered, Joined, JoinRequest, Link, LinkOver, NoSuchLink
 from .memberships import MANAGER
 from .names import PeopleError
 from .people_desk import NotSure, UnknownNames, group_is
@@ -26,6 +26,7 @@ T = TypeVar("T")
 Role = Literal["member", "manager"]
 ROLE = "A manager sees and sets the members"
 UNTIL = "A day, of which the end counts, or an instant in UTC; empty for never"
+GROUP = {"group": "Its name; a slash in it is written %2F"}
 _State = Literal["open", "approved", "declined", "withdrawn"]
 _Why = Literal["", "revoked", "archived", "expired", "used-up"]
 
@@ -127,7 +128,7 @@ def _link(desk: GroupsRest, link: Link) -> LinkModel:
         code=link.code,
         path=f"{desk.context.prefix}join/{link.code}",
         group=link.group,
-        role=_role(link.role),
+        role=role_of(link.role),
         by=link.by,
         at=iso(link.at),
         until=iso(link.until),
@@ -139,26 +140,37 @@ def _link(desk: GroupsRest, link: Link) -> LinkModel:
     )
 
 
-def _role(text: str) -> Role:
+def role_of(text: str) -> Role:
+    """A role as the store has it."""
     return "manager" if text == MANAGER else "member"
 
 
-async def _there(desk: GroupsRest) -> str:
+async def there(desk: GroupsRest, by_admin: bool = False) -> str:
+    """The group that an address names.
+
+    Args:
+        by_admin: an admin may name one that is not there.
+
+    Raises:
+        Refusal: there is none.
+    """
     group = desk.part["group"]
+    if by_admin and desk.access.admin:
+        return group
     if not await group_is(desk, group):
         raise Refusal(404, _("There is no such group here."))
     return group
 
 
 async def _links(desk: GroupsRest, query: Nothing, body: None) -> Links:
-    group = await _there(desk)
+    group = await there(desk)
     return Links(
         links=[_link(desk, one) for one in await desk.ask(links.links_of, desk.store, group)]
     )
 
 
 async def _make(desk: GroupsRest, query: Nothing, body: NewLink) -> LinkModel:
-    group = await _there(desk)
+    group = await there(desk)
     if body.role == MANAGER and not desk.access.admin:
         raise Refusal(403, _("Only admins make links for managers."))
 
@@ -173,7 +185,7 @@ async def _make(desk: GroupsRest, query: Nothing, body: NewLink) -> LinkModel:
 
 
 async def _revoke(desk: GroupsRest, query: Nothing, body: None) -> None:
-    group = await _there(desk)
+    group = await there(desk)
     args = (desk.store, group, part_number(desk, "link"), desk.by())
     if not await desk.ask(links.revoke, *args):
         raise Refusal(404, _("There is no such link, or it works no longer."))
@@ -198,11 +210,11 @@ async def _join(desk: GroupsRest, query: Nothing, body: None) -> Invitation:
     return _invitation(await refused(desk.ask(links.join, *args)))
 
 
-def _invitation(found: links.Joined) -> Invitation:
+def _invitation(found: Joined) -> Invitation:
     link = found.link
     return Invitation(
         group=link.group,
-        role=_role(link.role),
+        role=role_of(link.role),
         by=link.by,
         until=iso(link.until),
         asks=link.asks,
@@ -256,7 +268,6 @@ async def _answer(desk: GroupsRest, approve: bool) -> RequestModel:
     return _request(await refused(desk.ask(links.answer, *args)))
 
 
-_GROUP = {"group": "Its name; a slash in it is written %2F"}
 _REQUEST = {"request": "Its id"}
 _CODE = {"code": "Of the link"}
 
@@ -269,7 +280,7 @@ OPERATIONS: tuple[Operation, ...] = (
         _links,
         Links,
         tag="links",
-        parts=_GROUP,
+        parts=GROUP,
         problems=(404,),
     ),
     Operation(
@@ -282,7 +293,7 @@ OPERATIONS: tuple[Operation, ...] = (
         body=NewLink,
         status=201,
         tag="links",
-        parts=_GROUP,
+        parts=GROUP,
         problems=(404, 410),
     ),
     Operation(
@@ -292,7 +303,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "Revoke a join link",
         _revoke,
         tag="links",
-        parts={**_GROUP, "link": "Its id"},
+        parts={**GROUP, "link": "Its id"},
         problems=(404,),
         about="Who has joined by it stays.",
     ),
