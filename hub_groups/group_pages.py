@@ -23,7 +23,7 @@ from .record import events
 from .roster import RosterError
 from .words import _, ngettext
 
-PAGE = 50
+PAGE = 25
 _EVENTS = 20
 _LINK_DAYS = 30
 _DAY = 86_400

@@ -160,6 +160,7 @@ def _pasted(token: str) -> Pasted | None:
 # -- days ------------------------------------------------------------------------------------------
 
 _EPOCH = date(1970, 1, 1)
+_LATEST = 4_102_444_800  # 2100: what is later is meant as never
 
 
 def read_end(text: str, at: int) -> int | None:
@@ -185,6 +186,8 @@ def read_end(text: str, at: int) -> int | None:
         raise PeopleError(
             _("{text} is over. Choose a day that is still to come.").format(text=_shown(text))
         )
+    if end > _LATEST:
+        raise PeopleError(_("{text} is too far away. Leave it empty for no end.").format(text=text))
     return end
 
 

@@ -36,6 +36,7 @@ class GroupRow:
     Attributes:
         archived: since when it is, in seconds since 1970, UTC; None where it is not.
         waits: how many ask to join.
+        depth: how many of the groups in the list it is below.
     """
 
     group: str
@@ -43,10 +44,7 @@ class GroupRow:
     managers: tuple[str, ...]
     archived: int | None
     waits: int = 0
-
-    @property
-    def depth(self) -> int:
-        return len(above(self.group))
+    depth: int = 0
 
 
 @dataclass(frozen=True)
@@ -132,10 +130,16 @@ def _in_store(store: GroupStore, group: str) -> bool:
     return bool(store.sizes([group])) or group in archive_of(store)
 
 
-def rows_of(store: GroupStore, access: Access, groups: Sequence[str]) -> list[GroupRow]:
-    """Some groups with what a list says of them. Blocks."""
+def rows_of(
+    store: GroupStore, access: Access, groups: Sequence[str], known: Collection[str] = ()
+) -> list[GroupRow]:
+    """Some groups with what a list says of them. Blocks.
+
+    Args:
+        known: all groups of the list.
+    """
     sizes, managers, over = store.sizes(groups), store.managers(groups), archive_of(store)
-    some = set(groups)
+    some, everyone = set(groups), set(known)
     waits: dict[str, int] = {}
     for request in links.waiting(store, lambda group: group in some and access.manages(group)):
         waits[request.group] = waits.get(request.group, 0) + 1
@@ -144,6 +148,7 @@ def rows_of(store: GroupStore, access: Access, groups: Sequence[str]) -> list[Gr
             *(name, sizes.get(name, 0), managers.get(name, ())),
             over[name].at if name in over else None,
             waits.get(name, 0),
+            sum(one in everyone for one in above(name)),
         )
         for name in groups
     ]

@@ -154,7 +154,7 @@ class GroupListPage(GroupsPage):
         asked = {"q": words, "show": over}
         self.show(
             "group_list.html",
-            rows=await self.ask(people_desk.rows_of, self.store, self.access, shown),
+            rows=await self.ask(people_desk.rows_of, self.store, self.access, shown, names),
             count=len(names),
             page=page,
             pages=pages,
