@@ -150,7 +150,7 @@ class AlreadyAnswered(PeopleError):
 def clean_code(text: str) -> str:
     """A code as it is stored, from one that was typed, or from the whole link."""
     text = text.strip()[:1000].partition("?")[0].rstrip("/").rpartition("/")[2]
-    return re.sub(r"[\s–-]", "", text)[:64].upper()
+    return re.sub(r"[^0-9A-Za-z]", "", text)[:64].upper()
 
 
 def spaced(code: str) -> str:

@@ -14,6 +14,7 @@ from .memberships import BY_PEOPLE
 from .names import read_end
 from .people import archive_of
 from .rest import Model, Nothing, Operation, Page, Refusal
+from .rows import usable
 from .store import Member, Standing
 from .words import _
 
@@ -135,7 +136,8 @@ async def _my_groups(desk: GroupsRest, query: Nothing, body: None) -> MyGroups:
 
 async def _leave(desk: GroupsRest, query: Sure, body: None) -> Stays:
     group = desk.part["group"]
-    mine = await desk.ask(desk.store.standings, desk.user, [group])
+    known = usable(group)
+    mine = await desk.ask(desk.store.standings, desk.user, [group]) if known else []
     if not any(one.membership.source in BY_PEOPLE for one in mine):
         raise Refusal(404, _("There is no group that you could leave by yourself here."))
     return Stays(stay=await refused(people_desk.remove(desk, group, [desk.user], query.sure)))
@@ -196,7 +198,7 @@ async def _change(desk: GroupsRest, query: Nothing, body: MemberChange) -> Stays
 
 async def _is_in(desk: GroupsRest) -> str:
     group, user = desk.part["group"], desk.part["user"]
-    if not await desk.ask(desk.store.standings, user, [group]):
+    if not usable(user) or not await desk.ask(desk.store.standings, user, [group]):
         raise Refusal(404, _("Nobody of that name is in the group."))
     return user
 

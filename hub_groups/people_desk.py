@@ -121,6 +121,8 @@ async def all_groups(desk: Desk) -> list[str]:
 
 async def group_is(desk: Desk, group: str) -> bool:
     """Whether there is such a group at all."""
+    if not usable(group):
+        return False
     if await desk.ask(_in_store, desk.store, group) or group in desk.access.managed:
         return True
     return group in await desk.group_names()
@@ -172,6 +174,12 @@ def check_group_name(group: str) -> None:
 
 
 # -- members ---------------------------------------------------------------------------------------
+
+
+def check_users(users: Iterable[str]) -> None:
+    """Raises PeopleError: the hub can't have a user of that name."""
+    if any(not usable(user) for user in users):
+        raise PeopleError(_("This is no user name. Choose who is meant on the group's page."))
 
 
 async def known_users(desk: Desk, names: Collection[str]) -> frozenset[str]:
@@ -245,6 +253,7 @@ async def remove(desk: Desk, group: str, users: Sequence[str], sure: bool) -> di
     Raises:
         NotSure: nothing was done.
     """
+    check_users(users)
     if not sure:
         await _check_own(desk, group, users)
     stay = await desk.ask(remove_members, desk.store, group, users, desk.by())
@@ -260,6 +269,7 @@ async def change(
     sure: bool,
 ) -> dict[str, list[str]]:
     """Another role or end, as far as people have set it; the rest as for `remove`."""
+    check_users(users)
     if role == MEMBER and not sure:
         await _check_own(desk, group, users)
     stay = await desk.ask(change_members, desk.store, group, users, desk.by(), role=role, end=end)

@@ -28,6 +28,7 @@ from .memberships import BY_PEOPLE
 from .names import PeopleError, last_day
 from .people import archive_of
 from .people_desk import NotSure
+from .rows import usable
 from .web import Context, Routes, TooFast, brake
 from .words import _
 
@@ -70,7 +71,8 @@ class MyGroupsPage(GroupsPage):
         raise PeopleError(_("Choose what to do."))
 
     async def _leave(self, group: str) -> str:
-        mine = await self.ask(self.store.standings, self.user, [group])
+        known = usable(group)
+        mine = await self.ask(self.store.standings, self.user, [group]) if known else []
         if not any(one.membership.source in BY_PEOPLE for one in mine):
             raise PeopleError(_("There is no group that you could leave by yourself here."))
         sure = bool(self.get_body_argument("sure", ""))

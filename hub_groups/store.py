@@ -271,6 +271,8 @@ class GroupStore:
     ) -> tuple[list[Member], int]:
         """Some members of a group by name, and how many there are in all."""
         here = sa.and_(membership.c.group == group, _lives(self.clock()))
+        if not search.isprintable():  # such as NUL, of which PostgreSQL would not hear
+            return [], 0
         if search:
             here = sa.and_(here, membership.c.user.icontains(search, autoescape=True))
         users = sa.select(membership.c.user).where(here).distinct()
