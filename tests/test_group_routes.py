@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import httpx
@@ -64,6 +65,8 @@ MAY = {
 }
 """`manager` manages science/course, `head` manages science; `idle-token`: of an admin, but without
 the scope to act."""
+
+SOON = f"{datetime.now(timezone.utc).date() + timedelta(days=30)}"
 
 PARTS = {
     "group": "science%2Fcourse",
@@ -182,7 +185,7 @@ def test_a_request_of_another_group_is_as_none(hub, visitors, tokens):
         token = {"Authorization": f"token {tokens[who]}"}
         return httpx.request(method, f"{hub.base}services/groups/api/{path}", headers=token, **sent)
 
-    wanted = {"until": "2026-12-24", "asks": True}
+    wanted = {"until": SOON, "asks": True}
     link = api("manager", "POST", "groups/science%2Fcourse/links", json=wanted)
     assert link.status_code == 201, link.text
     assert api("reader", "POST", f"join/{link.json()['code']}").json()["outcome"] == "asked"
@@ -201,6 +204,6 @@ def test_only_admins_make_links_for_managers(hub, tokens):
         answer = httpx.post(
             f"{hub.base}services/groups/api/groups/science%2Fcourse/links",
             headers={"Authorization": f"token {tokens[who]}"},
-            json={"until": "2026-12-24", "role": "manager"},
+            json={"until": SOON, "role": "manager"},
         )
         assert answer.status_code == status
