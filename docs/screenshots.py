@@ -82,7 +82,7 @@ PAGES: dict[str, tuple[str, str, Act | None, int]] = {
     "reports": ("admin", f"{QUOTAS}reports", None, 500),
     "report": ("admin", f"{QUOTAS}reports/{GEO}", None, 1000),
     "api": ("admin", f"{QUOTAS}api/", None, 900),
-    "memberships": ("prof-ada", "services/groups/", None, 900),
+    "memberships": ("prof-ada", f"services/groups/groups/{GEO}", None, 900),
     "launch": ("prof-ada", f"services/launch/?file=first-map.ipynb&group={GEO}", None, 1100),
     "not-found": ("sam", f"{QUOTAS}groups/{GEO}", None, 240),
     "once-more": ("admin", f"{QUOTAS}groups/library", end_the_login, 500),

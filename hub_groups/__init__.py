@@ -40,7 +40,7 @@ def activate(c: Any) -> None:
                 "scim_username": found.scim_username,
                 "rules": found.rules,
             },
-            scopes=("list:groups", "read:groups"),
+            scopes=("list:groups", "read:groups", "read:users:name"),
             custom_scopes=SCOPES,
             login_scopes=ON_PAGES,
             user_scopes=(ACT,),

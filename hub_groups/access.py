@@ -36,9 +36,11 @@ class Who(Enum):
     """Who may ask for a page or an address."""
 
     USER = "everybody who is logged in"
+    ACTS = "everybody who is logged in; with a token, one that may act"
     MANAGES_ANY = "managers of some group, readers, admins"
     SEES = "managers of the group, readers, admins"
     MANAGES = "managers of the group, admins"
+    MANAGES_ABOVE = "managers of a group above it, admins"
     READS = "readers, admins"
     ADMIN = "admins"
     SCRAPES = "whoever may read the hub's metrics, readers, admins"
@@ -55,6 +57,7 @@ class Access:
         managed: the groups that they manage, without those below.
         everywhere: manages all groups, by a scope.
         acts: may change anything at all: always on pages, with a token only where it says so.
+        for_self: may change what is their own: not with a token for a group.
         scopes: of their token or login.
     """
 
@@ -64,12 +67,19 @@ class Access:
     managed: frozenset[str] = frozenset()
     everywhere: bool = False
     acts: bool = True
+    for_self: bool = True
     scopes: frozenset[str] = frozenset()
 
     def manages(self, group: str) -> bool:
         if self.admin or self.everywhere:
             return True
         return self.acts and not self.managed.isdisjoint([group, *above(group)])
+
+    def manages_above(self, group: str) -> bool:
+        """Whether they may say that a group is over: who manages it alone may not."""
+        if self.admin or self.everywhere:
+            return True
+        return self.acts and not self.managed.isdisjoint(above(group))
 
     def sees(self, group: str) -> bool:
         return self.reads or self.manages(group)
@@ -80,6 +90,10 @@ class Access:
         """
         if who is Who.USER:
             return True
+        if who is Who.ACTS:
+            return self.for_self
+        if who is Who.MANAGES_ABOVE:
+            return self.manages_above(group)
         if who is Who.SCRAPES:
             return METRICS in self.scopes or self.reads
         if who is Who.SEES:
@@ -114,6 +128,7 @@ def access_of(model: Mapping[str, Any], by_token: bool, managed: Iterable[str]) 
         managed=frozenset({*own, *by_scope}),
         everywhere=MANAGE in scopes,
         acts=acts or bool(by_scope) or MANAGE in scopes,
+        for_self=acts,
         scopes=scopes,
     )
 
@@ -122,4 +137,8 @@ def refusal_of(who: Who) -> str:
     """Why somebody may not, in words."""
     if who in (Who.ADMIN, Who.READS):
         return _("Only admins of this hub can do that.")
+    if who is Who.ACTS:
+        return _("This token may only look: it needs the scope {scope}.").format(scope=ACT)
+    if who is Who.MANAGES_ABOVE:
+        return _("Only managers of a group above this one and admins of this hub can do that.")
     return _("Only managers of the group and admins of this hub can do that.")

@@ -1,4 +1,4 @@
-"""Which groups the hub has and who is in one, told in a query or two.
+"""Which groups and users the hub has and who is in a group, told in a query or two.
 
 The hub's own REST API makes objects of all users of all groups that it lists: with 100,000 users,
 seconds in which it does nothing else.
@@ -15,7 +15,10 @@ from jupyterhub.scopes import needs_scope
 from jupyterhub.utils import url_path_join
 from tornado import web
 
-from .web import GROUP_NAMES
+from .web import GROUP_NAMES, KNOWN_USERS
+
+MOST_USERS = 1_000
+"""Of whom one can ask at once."""
 
 
 class GroupNames(APIHandler):
@@ -42,6 +45,19 @@ class GroupUsers(APIHandler):
         self.write(json.dumps(sorted(name for (name,) in users)))
 
 
+class KnownUsers(APIHandler):
+    """POST a JSON list of names, to hear which of them the hub has."""
+
+    @needs_scope("read:users:name")
+    def post(self) -> None:
+        asked = self.get_json_body()
+        names = asked if isinstance(asked, list) else [None]
+        if len(names) > MOST_USERS or not all(isinstance(name, str) for name in names):
+            raise web.HTTPError(400, f"Send a list of up to {MOST_USERS} names.")
+        found = self.db.query(orm.User.name).filter(orm.User.name.in_(names))
+        self.write(json.dumps(sorted(name for (name,) in found)))
+
+
 def list_groups(app: Any) -> None:
     """Let the hub answer these addresses, beside those of its own REST API."""
 
@@ -49,6 +65,7 @@ def list_groups(app: Any) -> None:
         address = url_path_join(app.hub_prefix, "api", GROUP_NAMES)
         if not any(entry[0] == address for entry in app.handlers):
             ours = [(address, GroupNames), (rf"{address}/([^/]+)", GroupUsers)]
+            ours.append((url_path_join(app.hub_prefix, "api", KNOWN_USERS), KnownUsers))
             app.handlers[:0] = ours
 
     app.observe(add, "handlers")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 
 from .database import reading, writing
-from .memberships import BY_PEOPLE, MANUAL, MEMBER, Membership
+from .memberships import BY_PEOPLE, MANAGER, MANUAL, MEMBER, Membership
 from .rows import log_event, new_stamp, read, upsert, write
-from .schema import archived, membership, pending
+from .schema import archived, join_link, join_request, membership, pending
 from .store import GroupStore
 
 
@@ -83,6 +83,48 @@ def remove_members(store: GroupStore, group: str, users: Iterable[str], by: By) 
     return tuple(sorted(stay))
 
 
+def change_members(
+    store: GroupStore,
+    group: str,
+    users: Iterable[str],
+    by: By,
+    *,
+    role: str | None = None,
+    end: tuple[int | None] | None = None,
+) -> tuple[str, ...]:
+    """Give members another role or end, as far as people have set it; returns those of `users`
+    for whom another source has the last word.
+
+    Args:
+        role: None for the one that they have. Who becomes a manager is one by hand from now on.
+        end: the new end in seconds since 1970, UTC, or `(None,)` for none; None for the one that
+            they have.
+    """
+    names = sorted(set(users))
+    with writing(store.engine) as db:
+        at = store.clock()
+        here = (membership.c.group == group, membership.c.user.in_(names))
+        rows = [one for one in read(db, *here) if one.lives(at)]
+        put: list[Membership] = []
+        for user in dict.fromkeys(one.user for one in rows):
+            mine = [one for one in rows if one.user == user and one.source in BY_PEOPLE]
+            if not mine and role == MANAGER:
+                mine = [Membership(user, group, MANUAL)]
+            put += [
+                replace(one, role=role or one.role, until=end[0] if end else one.until)
+                for one in mine
+            ]
+        before = {(one.user, one.source): one for one in rows}
+        changed = [one for one in put if before.get((one.user, one.source)) != one]
+        write(db, at, changed, by=by.who)
+        for one in changed:
+            detail = {"role": one.role, "until": one.until}
+            log_event(db, at, by.who, by.via, "put", group=group, user=one.user, **detail)
+    others = [one for one in rows if one.source not in BY_PEOPLE]
+    stay = {one.user for one in others if end or (role == MEMBER and one.role == MANAGER)}
+    return tuple(sorted(stay))
+
+
 def rename_user(store: GroupStore, old: str, new: str) -> None:
     """The hub calls a user by another name from now on: what people have set goes along."""
     with writing(store.engine) as db:
@@ -97,6 +139,8 @@ def rename_user(store: GroupStore, old: str, new: str) -> None:
         # the old name.
         _set_pending(db, new, theirs | {one.group: True for one in rows} | waits)
         _set_pending(db, old, {one.group: False for one in rows if one not in mine})
+        mine_too = sa.update(join_request).where(join_request.c.user == old)
+        db.execute(mine_too.values(user=new))
         log_event(db, at, "hub", "hub", "renamed", user=new, old=old)
 
 
@@ -123,7 +167,18 @@ def forget_user(store: GroupStore, user: str) -> None:
         write(db, at, gone=mine)
         # In the hub there is nothing any more that we could have put there.
         db.execute(sa.update(pending).where(pending.c.user == user).values(had=False))
+        _forget_requests(db, user)
         log_event(db, at, "hub", "hub", "deleted", user=user, removed=[o.group for o in mine])
+
+
+def _forget_requests(db: sa.Connection, user: str) -> None:
+    """What they have asked for waits no longer, and leaves its place to others."""
+    here = join_request.c.user == user
+    asked = sa.select(join_request.c.link).where(here, join_request.c.state == "open")
+    for link in db.scalars(asked).all():
+        used = join_link.c.used - 1
+        db.execute(sa.update(join_link).where(join_link.c.id == link).values(used=used))
+    db.execute(sa.delete(join_request).where(here))
 
 
 def archive(store: GroupStore, group: str, by: By) -> None:

@@ -122,6 +122,7 @@ join_link = sa.Table(
 )
 sa.Index("join_link_by_group", join_link.c.group)
 
+# Who has joined by which link, and who has asked to.
 join_request = sa.Table(
     "join_request",
     metadata,
@@ -130,7 +131,7 @@ join_request = sa.Table(
     sa.Column("group", sa.Text, nullable=False),
     sa.Column("user", sa.Text, nullable=False),
     sa.Column("at", sa.BigInteger, nullable=False),
-    sa.Column("state", sa.Text, nullable=False),  # open, approved, declined
+    sa.Column("state", sa.Text, nullable=False),  # open, approved, declined, withdrawn
     sa.Column("answered_at", sa.BigInteger),
     sa.Column("answered_by", sa.Text, nullable=False, server_default=""),
     sqlite_autoincrement=True,

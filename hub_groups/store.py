@@ -274,6 +274,8 @@ class GroupStore:
     ) -> tuple[list[Member], int]:
         """Some members of a group by name, and how many there are in all."""
         here = sa.and_(membership.c.group == group, _lives(self.clock()))
+        if not search.isprintable():  # such as NUL, of which PostgreSQL would not hear
+            return [], 0
         if search:
             here = sa.and_(here, membership.c.user.icontains(search, autoescape=True))
         users = sa.select(membership.c.user).where(here).distinct()
@@ -287,6 +289,13 @@ class GroupStore:
         for standing in found:
             by_user[standing.membership.user].append(standing)
         return [member_of(user, by_user[user]) for user in names], count
+
+    def groups(self) -> list[str]:
+        """All groups that have had a member: the hub has none yet where all of them have yet to
+        log in."""
+        query = sa.select(membership.c.group).distinct().order_by(membership.c.group)
+        with reading(self.engine) as db:
+            return list(db.scalars(query))
 
     def sizes(self, groups: Sequence[str]) -> dict[str, int]:
         """How many members some groups have; 0 is left out."""

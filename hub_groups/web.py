@@ -13,7 +13,7 @@ from typing import IO, Any
 import jinja2
 from jupyterhub.services.auth import HubOAuth, HubOAuthCallbackHandler, HubOAuthenticated
 from tornado import httpclient, web
-from tornado.escape import json_decode
+from tornado.escape import json_decode, json_encode
 from tornado.httputil import url_concat
 from tornado.iostream import StreamClosedError
 
@@ -31,6 +31,9 @@ _PIECE = 2**18
 GROUP_NAMES = "group-quotas/groups"
 """Below the hub's REST API, the address of the names of all groups; with a name behind it, of those
 of its users (`listing`)."""
+
+KNOWN_USERS = "group-quotas/users"
+"""Below the hub's REST API, the address that says which of some users the hub knows (`listing`)."""
 
 _TOLD, _TOLD_DAYS, _LONGEST_TOLD = "group-quotas-told", 1, 500
 
@@ -57,8 +60,11 @@ class Context:
     auth: HubOAuth
     templates: jinja2.Environment = field(repr=False)
 
-    async def hub_api(self, path: str, method: str = "GET", **query: str) -> Any:
+    async def hub_api(self, path: str, method: str = "GET", body: Any = None, **query: str) -> Any:
         """The hub's REST API, with this service's own scopes; None where it answers nothing.
+
+        Args:
+            body: what is sent, as JSON; None for nothing.
 
         Raises:
             tornado.httpclient.HTTPError, OSError: the hub does not answer, or not with success.
@@ -67,6 +73,7 @@ class Context:
             url_concat(f"{self.auth.api_url}/{path}", query),
             method=method,
             headers={"Authorization": f"token {self.auth.api_token}"},
+            body=None if body is None else json_encode(body),
         )
         return json_decode(response.body) if response.body else None
 

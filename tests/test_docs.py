@@ -109,6 +109,23 @@ def test_the_commands_of_a_service_hold_and_release(fresh_hub, monkeypatch):
     assert len(hub.ledger().open_sessions("sam")) == 1
 
 
+def test_the_commands_for_memberships_work(fresh_hub, monkeypatch):
+    hub = fresh_hub("people", more_roster="tutor,earth-sciences/geo-101,manager\n")
+    tutor = hub.login("tutor")
+    scopes = ("access:services!service=groups", "custom:groups:act")
+    monkeypatch.setenv("TOKEN", tutor.token(*scopes))
+    (script,) = blocks("docs/memberships.md", "bash")
+    script = script.replace("https://hub.example.org/", hub.base)
+    done = subprocess.run(["bash", "-eu"], input=script, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    added, link, roster, found = map(json.loads, done.stdout.strip().splitlines())
+    assert added == {"users": ["sam", "jane@example.org"]}
+    assert (link["most"], link["by"], link["over"]) == (40, "tutor", "")
+    assert roster["applied"]
+    (kim,) = found["members"]
+    assert [reason["source"] for reason in kim["reasons"]] == ["roster:upload"]
+
+
 def test_settings_for_another_machine_are_settings_that_there_are():
     for block in blocks("docs/how-to.md", "python"):
         for cls, name in re.findall(r"^c\.(Hub\w+)\.(\w+) =", block, re.MULTILINE):

@@ -129,7 +129,9 @@ def test_the_groups_page_says_where_from(hub):
     assert "login (login)" in page
     assert "prof-ada" not in page, "others are for managers and admins"
     hub.login("prof-ada")
-    assert "kim" in hub.login("prof-ada").get("services/groups/").text
+    ada = hub.login("prof-ada")
+    assert "groups/from-roster" in ada.get("services/groups/").text
+    assert "kim" in ada.get("services/groups/groups/from-roster").text
 
 
 def test_without_manage_groups_rosters_still_count(fresh_hub):

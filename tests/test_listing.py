@@ -48,3 +48,24 @@ def test_only_for_who_may_list_all_or_read_that_one(hub):
     assert status(f"{NAMES}/empty", admin.token("read:groups!group=empty")) == 200
     assert status(f"{NAMES}/a%2Fb%20%C3%A9", admin.token("read:groups!group=empty")) in (403, 404)
     assert status(f"{NAMES}/empty", user.token()) in (403, 404)
+
+
+def known(hub, names: object, token: str) -> httpx.Response:
+    return httpx.post(
+        f"http://127.0.0.1:{hub.settings['hub_port']}/hub/api/group-quotas/users",
+        headers={"Authorization": f"token {token}"},
+        json=names,
+    )
+
+
+def test_which_of_some_users_there_are(hub):
+    assert known(hub, ["sam", "nobody", "kim", "a/b é"], TOKEN).json() == ["kim", "sam"]
+    assert known(hub, [], TOKEN).json() == []
+    many = [f"s{n}" for n in range(999)]
+    assert known(hub, [*many, "sam"], TOKEN).json() == ["sam"]
+    for wrong in ([*many, "a", "b"], {"names": ["sam"]}, [1], "sam"):
+        assert known(hub, wrong, TOKEN).status_code == 400
+    assert known(hub, ["sam"], hub.login("sam").token()).status_code == 403
+    admin = hub.login("admin")
+    assert known(hub, ["sam"], admin.token("read:users:name")).status_code == 200
+    assert known(hub, ["sam"], admin.token("read:users:name!group=empty")).status_code == 403

@@ -56,7 +56,7 @@ document.addEventListener("visibilitychange", refresh);
 for (const form of document.querySelectorAll("form[data-check]")) checkWhileTyping(form);
 // Of the whole page, since forms come and go with what is live.
 document.addEventListener("submit", (event) => {
-  const question = event.target.dataset.ask;
+  const question = event.submitter?.dataset.ask ?? event.target.dataset.ask;
   if (question && !confirm(question)) event.preventDefault();
 });
 for (const field of document.querySelectorAll("[data-submit]")) {
@@ -66,5 +66,13 @@ for (const box of document.querySelectorAll("input[data-all]")) {
   box.closest("[hidden]").hidden = false; // it does nothing where there is no script
   box.addEventListener("change", () => {
     for (const other of document.querySelectorAll(`input[name="${box.dataset.all}"]`)) other.checked = box.checked;
+  });
+}
+for (const button of document.querySelectorAll("button[data-copy]")) {
+  if (!navigator.clipboard) continue; // it is there only where the page came over HTTPS
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).value);
+    button.firstChild.textContent = button.dataset.copied;
   });
 }
