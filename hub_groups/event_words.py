@@ -32,7 +32,7 @@ class Told:
 
     Attributes:
         text: one sentence.
-        added, removed: what came and went, such as `kim in geo-101 (manager)`; not always all of it.
+        added, removed: what came and went, such as `kim in geo-101 (manager)`; of many, the first.
     """
 
     text: str

@@ -139,6 +139,12 @@ def save_run(store: GroupStore, one: Run) -> None:
         db.execute(insert.on_conflict_do_update(index_elements=["source"], set_=values))
 
 
+def forget_run(store: GroupStore, source: str) -> None:
+    """A source is read no more."""
+    with writing(store.engine) as db:
+        db.execute(sa.delete(run).where(run.c.source == source))
+
+
 def runs(store: GroupStore) -> dict[str, Run]:
     """The last run of each source."""
     with reading(store.engine) as db:

@@ -62,9 +62,7 @@ def sources_of(settings: Mapping[str, Any]) -> list[Source]:
     """
     sources = [roster_source(Path(path)) for path in settings["rosters"]]
     if settings["ldap"]:
-        sources.append(
-            ldap_source(settings["ldap"], settings["ldap_every"], settings["parents"])
-        )
+        sources.append(ldap_source(settings["ldap"], settings["ldap_every"], settings["parents"]))
     return sources
 
 

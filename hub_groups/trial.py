@@ -1,4 +1,4 @@
-"""Rules tried on claims that somebody pastes: what they hold, and what a login would change. Pure."""
+"""Rules tried on claims that somebody pastes, and what such a login would change. Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NAMES = ("preferred_username", "login", "username", "name", "email", "sub")
 
 
 class ClaimsError(ValueError):
-    """Claims that can't be used; the message says what was wrong, where, and what would be right."""
+    """Claims that can't be used; the message says what was wrong, and what would be right."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def claims_of(found: object) -> Claims:
     """The same, of what was JSON. Raises ClaimsError."""
     if not isinstance(found, dict) or not found:
         raise ClaimsError(
-            _('Claims are an object, such as {example}.').format(
+            _("Claims are an object, such as {example}.").format(
                 example='{"name": "ada", "auth_state": {"oauth_user": {"groups": ["geo"]}}}'
             )
         )
@@ -152,9 +152,7 @@ def _step(step: Step) -> dict[str, Any]:
 
 
 def _values(step: Step) -> Sequence[dict[str, str]]:
-    return [
-        {"value": each.value, "group": each.group, "why": each.why} for each in step.outcomes
-    ]
+    return [{"value": each.value, "group": each.group, "why": each.why} for each in step.outcomes]
 
 
 def change_document(change: Change) -> dict[str, Any]:

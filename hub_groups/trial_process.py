@@ -1,4 +1,4 @@
-"""Rules tried in a process of their own, which can be stopped: `python -m hub_groups.trial_process`.
+"""Rules tried in a process of their own, which can be stopped: `-m hub_groups.trial_process`.
 
 A regular expression that somebody is typing can take forever, and no thread can be stopped in the
 middle of one. Claims go there and back by pipes: they are never stored nor logged.
