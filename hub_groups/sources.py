@@ -72,7 +72,13 @@ def roster_source(path: Path) -> Source:
     def read() -> Roll:
         try:
             return read_roster(path.read_bytes(), path.name)
-        except (OSError, RosterError) as error:
+        except FileNotFoundError:
+            raise SourceError(
+                f"There is no {path}. Put it there, or take it out of c.HubGroups.rosters."
+            ) from None
+        except OSError as error:
+            raise SourceError(f"{path} can't be read: {error.strerror or error}.") from None
+        except RosterError as error:
             raise SourceError(str(error)) from None
 
     def version() -> object:

@@ -9,7 +9,7 @@ from tornado import web
 
 from .access import Who
 from .desk import Desk, GroupsPage
-from .memberships import Membership
+from .memberships import SCIM, Membership
 from .record import Run, note
 from .scim_tokens import ScimTokens, Token
 from .source_desk import (
@@ -97,6 +97,7 @@ class SourcesPage(GroupsPage):
             say_next=lambda view: say_next(view, settings["ldap_every"]),
             few=few,
             say_one=say_one,
+            scim_count=sum(view.count for view in views if view.kind == SCIM),
             wrong=wrong,
             token=token,
             tokens=await self.ask(tokens_seen, self.store),
@@ -119,7 +120,8 @@ class TokensPage(SourcesPage):
         action = self.get_body_argument("action", "")
         back = f"{self.context.prefix}sources"
         if action == "revoke":
-            name = await self.ask(revoke_token, self, self.get_body_argument("token", ""))
+            # Not `token`: a field of that name is how somebody says who they are.
+            name = await self.ask(revoke_token, self, self.get_body_argument("id", ""))
             if name is None:
                 raise web.HTTPError(404, _("There is no such token."))
             self.done(_("Revoked: {name} opens nothing any more.").format(name=name), back)
@@ -244,11 +246,11 @@ def say_next(view: SourceView, ldap_every: int) -> str:
         else _("It is read again every {n} seconds.").format(n=ldap_every)
     )
     if run.problem:
-        return _("Its memberships stay as they were. Put that right: {again}").format(again=again)
+        return _("Its memberships stay as they were. Put that right. {again}").format(again=again)
     if run.held:
         return _(
             "Nothing has been changed. If that is right, look at the difference and apply it; if "
-            "not, put the source right: {again}"
+            "not, put the source right. {again}"
         ).format(again=again)
     return again
 

@@ -78,7 +78,7 @@ def test_every_source_says_how_it_is_doing(hub, admin):
     said = text_of(admin.get(f"{GROUPS}sources"))
     assert "roster geo-101.csv good 41 memberships" in said
     assert "roster missing.csv can't be read 0 memberships" in said
-    assert "No such file or directory" in said
+    assert "/missing.csv. Put it there, or take it out of c.HubGroups.rosters." in said
     assert "Its memberships stay as they were. Put that right" in said
     assert "login (login) 2 memberships What logins say" in said
     assert "by hand 1 membership What people set" in said
@@ -143,7 +143,7 @@ def test_sources_for_programs(hub, robot):
     assert found[GEO_FILE]["run"]["size"] == 41
     look = robot.post(f"sources/{MISSING}/look").json()
     assert (look["state"], look["added"]) == ("failed", 0)
-    assert "No such file" in look["problem"]
+    assert "There is no " in look["problem"]
     store(hub).replace_source(
         "roster:term.csv", {"term": {f"sam-{n}": "member" for n in range(120)}}
     )
@@ -175,14 +175,12 @@ def test_a_token_is_shown_once_opens_scim_and_is_revoked(hub, admin):
     address = f"{hub.base}{GROUPS}scim/v2/Users"
     assert httpx.get(address, headers={"Authorization": f"Bearer {token}"}).status_code == 200
     said = text_of(admin.get(f"{GROUPS}sources"))
-    assert re.search(r"Entra ID just now just now for \d+ more days", said)
+    assert "Entra ID just now just now 2199-12-31" in said
     for until, name in (("2001-01-01", "x"), ("soon", "x"), ("", " ")):
         answer = admin.post(f"{GROUPS}sources/tokens", data={**form, "until": until, "name": name})
         assert answer.status_code == 400
     id = token.split("-")[1]
-    gone = admin.post(
-        f"{GROUPS}sources/tokens", data={"_xsrf": xsrf, "action": "revoke", "token": id}
-    )
+    gone = admin.post(f"{GROUPS}sources/tokens", data={"_xsrf": xsrf, "action": "revoke", "id": id})
     assert "Revoked: Entra ID opens nothing any more." in text_of(gone)
     assert httpx.get(address, headers={"Authorization": f"Bearer {token}"}).status_code == 401
     said = text_of(admin.get(f"{GROUPS}audit"))
@@ -376,7 +374,7 @@ def places(text: str):
     yield "POST", "sources", {"data": {"source": text, "action": "look"}}
     yield "POST", "sources", {"data": {"source": GEO_FILE, "action": text}}
     yield "POST", "sources", {"data": {"source": GEO_FILE, "action": "apply", "seen": text}}
-    yield "POST", "sources/tokens", {"data": {"action": "revoke", "token": text}}
+    yield "POST", "sources/tokens", {"data": {"action": "revoke", "id": text}}
     yield "POST", "sources/tokens", {"data": {"action": "make", "name": "x", "until": f"{text}x"}}
     yield "POST", "rules", {"data": {"rules": f"- {text}", "action": "save", "version": "77"}}
     yield "POST", "rules", {"data": {"rules": "[]", "action": "save", "version": f"x{text}"}}
