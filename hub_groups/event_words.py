@@ -155,8 +155,20 @@ def _merged(entry: Entry) -> Told:
         if entry.who == "hub"
         else _("{user} logged in: {who} said other groups than before")
     )
-    added, removed = _texts(entry.detail["put"]), _texts(entry.detail["removed"])
+    added, removed = (
+        tuple(_said_of(str(one), entry.who) for one in entry.detail[key])
+        for key in ("put", "removed")
+    )
     return Told(_filled(text, entry), added, removed)
+
+
+def _said_of(text: str, who: str) -> str:
+    """`group (source)` in words; the group alone where the source is who the entry is of."""
+    group, bracket, source = text.rpartition(" (")
+    source = source.removesuffix(")")
+    if not bracket or source == who:
+        return group or text
+    return f"{group} ({say_source(source)})"
 
 
 def _renamed(entry: Entry) -> Told:

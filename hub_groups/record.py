@@ -151,6 +151,18 @@ def runs(store: GroupStore) -> dict[str, Run]:
         return {row.source: Run(**row._mapping) for row in db.execute(sa.select(run))}
 
 
+def last_login(store: GroupStore, user: str) -> tuple[str, dict[str, str]]:
+    """The source of somebody's last login as far as is known, and what it gave; empty for none.
+    Blocks."""
+    found = [s for s in store.standings(user) if s.membership.source.startswith("idp:")]
+    if not found:
+        return "", {}
+    # Somebody may have come by another login before: the one of the latest membership counts.
+    source = max(found, key=lambda s: s.since).membership.source
+    mine = [s.membership for s in found if s.membership.source == source]
+    return source, {one.group: one.role for one in mine}
+
+
 def rules_text(store: GroupStore) -> RulesText:
     """The rules that hold."""
     query = sa.select(rules).order_by(rules.c.version.desc()).limit(1)

@@ -14,7 +14,7 @@ from .access import Who
 from .desk import Desk, GroupsPage
 from .documents import FileError, read_text
 from .presets import PRESETS
-from .record import Conflict, RulesText, rules_text, save_rules
+from .record import Conflict, RulesText, last_login, rules_text, save_rules
 from .rule_files import parse_rules_text
 from .store import GroupStore
 from .trial import ClaimsError, read_claims
@@ -58,18 +58,6 @@ def rules_now(store: GroupStore, settings: Mapping[str, Any]) -> tuple[str, Conf
     """The rules that hold, and where they are from. Blocks."""
     found = configured_rules(settings)
     return (found.text if found else rules_text(store).text), found
-
-
-def last_login(store: GroupStore, user: str) -> tuple[str, dict[str, str]]:
-    """The source of somebody's last login as far as is known, and what it gave; empty for none.
-    Blocks."""
-    found = [s for s in store.standings(user) if s.membership.source.startswith("idp:")]
-    if not found:
-        return "", {}
-    # Somebody may have come by another login before: the one of the latest membership counts.
-    source = max(found, key=lambda s: s.since).membership.source
-    mine = [s.membership for s in found if s.membership.source == source]
-    return source, {one.group: one.role for one in mine}
 
 
 @dataclass(frozen=True)
