@@ -198,8 +198,8 @@ policy. Groups that have no limits and were not used lately are left out.
 
 {metrics(FAMILIES)}
 
-`GET /services/groups/metrics`, for the same tokens. However many groups there are, there are no more
-series than that.
+`GET /services/groups/metrics`, for the same tokens. There are no more series than that, however
+many groups there are.
 
 {metrics(GROUP_FAMILIES)}
 

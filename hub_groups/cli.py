@@ -142,6 +142,10 @@ def _store(url: str) -> GroupStore:
         return open_store(url)
     except StoreError as error:
         raise FileError(f"{without_password(url)}: {error.orig or error}.") from None
+    except ValueError as error:
+        if isinstance(error, FileError):
+            raise
+        raise FileError(f"--db: {error}.") from None
 
 
 def _sources(options: argparse.Namespace) -> int:

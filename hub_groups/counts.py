@@ -57,7 +57,7 @@ def by_source(store: GroupStore) -> dict[str, int]:
     """Memberships by source."""
     query = sa.select(membership.c.source, sa.func.count()).group_by(membership.c.source)
     with reading(store.engine) as db:
-        return dict(row._tuple() for row in db.execute(query))
+        return {row[0]: row[1] for row in db.execute(query)}
 
 
 def sizes(store: GroupStore, most: int) -> Sizes:
@@ -69,7 +69,7 @@ def sizes(store: GroupStore, most: int) -> Sizes:
     pairs = sa.select(membership.c.group, membership.c.user).distinct().subquery()
     query = sa.select(pairs.c.group, sa.func.count()).group_by(pairs.c.group)
     with reading(store.engine) as db:
-        found: dict[str, int] = dict(row._tuple() for row in db.execute(query))
+        found = {row[0]: row[1] for row in db.execute(query)}
     largest = heapq.nsmallest(most, found.items(), key=lambda item: (-item[1], item[0]))
     return Sizes(dict(largest), len(found), sum(found.values()))
 

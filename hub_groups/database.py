@@ -35,8 +35,15 @@ def without_password(url: str) -> str:
 
 
 def missing_file(url: str) -> str:
-    """The SQLite file that a URL names, where it is not there; empty for any other."""
-    found = make_url(url)
+    """The SQLite file that a URL names, where it is not there; empty for any other.
+
+    Raises:
+        ValueError: this is no URL of a database.
+    """
+    try:
+        found = make_url(url)
+    except sa.exc.ArgumentError:
+        raise ValueError("a database is named like sqlite:////srv/hub_groups.sqlite") from None
     is_file = found.get_backend_name() == "sqlite" and found.database not in (None, "", ":memory:")
     return str(found.database) if is_file and not Path(str(found.database)).exists() else ""
 

@@ -51,7 +51,9 @@ def test_claims_that_can_not_be_used(text, why):
 
 
 def test_a_change_is_added_removed_and_changed():
-    change = between({"a": "member", "b": "member", "c": "manager"}, {"b": "manager", "d": "member"})
+    change = between(
+        {"a": "member", "b": "member", "c": "manager"}, {"b": "manager", "d": "member"}
+    )
     assert (change.added, change.removed, change.changed, change.same) == (
         {"d": "member"},
         {"a": "member", "c": "manager"},
