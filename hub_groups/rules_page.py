@@ -98,7 +98,8 @@ async def trial(
         user = str(claims.get("name", ""))
     user = user.strip()[:255]
     source, before = await desk.ask(last_login, desk.store, user) if user else ("", {})
-    existing = await desk.group_names()
+    # Only `create: false` asks for them, and a hub may have very many.
+    existing = await desk.group_names() if "create" in str(rules) else []
     asked = Question(
         rules, claims, existing, before if user else None, bool(desk.context.settings["parents"])
     )

@@ -289,6 +289,27 @@ def test_an_expression_that_never_ends_stops_nobody_else(hub, admin, robot):
     assert admin.get(f"{GROUPS}sources").is_success
 
 
+def test_rules_of_the_configuration_are_shown_and_tried_and_not_saved(start_hub):
+    hub = start_hub("groupadmin", rules=[{"preset": "keycloak", "match": "/club"}], scim=False)
+    admin = hub.login("admin")
+    page = admin.get(f"{GROUPS}rules")
+    assert "set in the hub's configuration (c.HubGroups.rules)" in text_of(page)
+    assert "- preset: keycloak match: /club" in text_of(page)
+    assert 'value="save"' not in page.text
+    page = send_rules(admin, rules="[]", action="save", version="0")
+    assert page.status_code == 400
+    assert "are changed there" in text_of(page)
+    with_token = {"Authorization": f"token {TOKEN}b"}
+    api = f"{hub.base}{GROUPS}api/"
+    tried = httpx.post(f"{api}rules/test", json={"claims": CLAIMS}, headers=with_token).json()
+    assert tried["groups"] == {"club": "member"}
+    answer = httpx.put(f"{api}rules", json={"text": "[]", "version": 0}, headers=with_token)
+    assert answer.status_code == 409
+    said = text_of(admin.get(f"{GROUPS}sources"))
+    assert "A directory that sends (SCIM) off" in said
+    assert "c.HubGroups.scim = True" in said
+
+
 # -- changes --------------------------------------------------------------------------------------
 
 
