@@ -65,6 +65,7 @@ class AuditPage(GroupsPage):
             entries=[(event, tell(event)) for event in found[:PAGE]],
             more=found[PAGE - 1].id if len(found) > PAGE else None,
             say_via=say_via,
+            example="ldap, roster:geo.csv",
         )
 
 

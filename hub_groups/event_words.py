@@ -189,6 +189,40 @@ def _restored(entry: Entry) -> Told:
     return Told(_filled(_("{who} took {group} out of the archive"), entry))
 
 
+def _link(entry: Entry) -> Told:
+    if entry.detail["asks"]:
+        text = _("{who} made a link by which people ask to join {group}, until {day}")
+    else:
+        text = _("{who} made a link by which people join {group}, until {day}")
+    return Told(_filled(text, entry, day=say_day(entry.detail["until"])))
+
+
+def _revoked(entry: Entry) -> Told:
+    return Told(_filled(_("{who} took back a link to {group}"), entry))
+
+
+def _joined(entry: Entry) -> Told:
+    text = _("{user} joined {group} by a link of {by}")
+    return Told(_filled(text, entry, by=entry.detail["by"]))
+
+
+def _asked(entry: Entry) -> Told:
+    text = _("{user} asked to join {group} by a link of {by}")
+    return Told(_filled(text, entry, by=entry.detail["by"]))
+
+
+def _approved(entry: Entry) -> Told:
+    return Told(_filled(_("{who} let {user} join {group}"), entry))
+
+
+def _declined(entry: Entry) -> Told:
+    return Told(_filled(_("{who} did not let {user} join {group}"), entry))
+
+
+def _withdrawn(entry: Entry) -> Told:
+    return Told(_filled(_("{user} no longer asks to join {group}"), entry))
+
+
 def _rules(entry: Entry) -> Told:
     lines = int(entry.detail["lines"])
     text = ngettext(
@@ -217,6 +251,13 @@ _KINDS = {
     "deleted": _deleted,
     "archived": _archived,
     "restored": _restored,
+    "link": _link,
+    "revoked": _revoked,
+    "joined": _joined,
+    "asked": _asked,
+    "approved": _approved,
+    "declined": _declined,
+    "withdrawn": _withdrawn,
     "rules": _rules,
     "token-made": _token_made,
     "token-revoked": _token_revoked,

@@ -24,6 +24,11 @@ from .words import _
 
 LARGEST = 200_000
 """Characters of rules, or of claims."""
+EXAMPLES = {
+    "rules": "- preset: keycloak",
+    "claims": '{"name": "ada", "auth_state": {"oauth_user": {"groups": ["/geo"]}}}',
+}
+"""Shown in fields where nothing has been typed yet."""
 
 
 @dataclass(frozen=True)
@@ -214,6 +219,7 @@ class RulesPage(GroupsPage):
             held=held,
             configured=configured,
             presets=PRESETS,
+            examples=EXAMPLES,
             claims=self.get_body_argument("claims", "", strip=False)[:LARGEST],
             user=self.get_body_argument("user", "")[:255],
             tried=tried,
