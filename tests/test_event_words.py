@@ -111,8 +111,7 @@ def test_names_are_names_whatever_they_hold():
 
 
 def test_every_kind_that_is_written_is_known():
-    """`log_event(db, at, who, via, WHAT, ...)` and `note(store, who, via, WHAT, ...)`, where WHAT is
-    a text; what comes of links is a variable."""
+    """Where it is a text; what comes of links is a variable (tested above)."""
     written = set()
     for path in (ROOT / "hub_groups").glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
