@@ -5,12 +5,14 @@ from __future__ import annotations
 import inspect
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from hub_groups import access as group_access
 from hub_groups import operations as group_operations
 from hub_groups.config import HubGroups
+from hub_groups.exposition import Family
+from hub_groups.group_metrics import FAMILIES as GROUP_FAMILIES
 from hub_groups.rest import Operation
 from hub_groups.web import BURST, PER_SECOND
 from hub_quotas.access import SCOPES
@@ -62,9 +64,9 @@ def operations(known: Iterable[Operation]) -> str:
     return "\n".join(rows)
 
 
-def metrics() -> str:
+def metrics(families: Sequence[Family]) -> str:
     rows = ["| metric | kind | labels | what it says |", "| --- | --- | --- | --- |"]
-    for family in FAMILIES:
+    for family in families:
         labels = ", ".join(f"`{name}`" for name in family.labels)
         rows.append(f"| `{family.name}` | {family.kind} | {labels} | {family.about} |")
     return "\n".join(rows)
@@ -206,7 +208,12 @@ limit; where there is none, caps and budgets on that can't hold, and refuse it. 
 name under which use is counted: `cpu` also of a budget of CPU-hours, which has a `window` as in the
 policy. Groups that have no limits and were not used lately are left out.
 
-{metrics()}
+{metrics(FAMILIES)}
+
+`GET /services/groups/metrics`, for the same tokens. There are no more series than that, however
+many groups there are.
+
+{metrics(GROUP_FAMILIES)}
 
 In the hub's own `/hub/metrics`: the counter `{REFUSALS.describe()[0].name}_total` of servers that
 were refused, with the label `reason`.

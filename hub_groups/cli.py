@@ -1,4 +1,4 @@
-"""The command line: `hub-groups test-rules | presets`."""
+"""The command line: `hub-groups test-rules | presets | sources`."""
 
 from __future__ import annotations
 
@@ -6,22 +6,25 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from .database import missing_file, without_password
 from .documents import FileError, read_text
-from .memberships import MANAGER
 from .presets import PRESETS
+from .record import Run, last_login, runs
 from .rule_files import read_rules
 from .rules import Rule, parse_rules
 from .said import Said, Step, apply_rules
+from .store import GroupStore, StoreError, open_store
+from .trial import MODEL, Change, change_document, change_for, document
 
 DONE, UNUSABLE, USAGE, UNSAID = 0, 1, 2, 3
-"""Exit codes: done; a file can't be used; wrong usage; some claim is missing."""
-
-_MODEL = ("name", "groups", "admin", "auth_state")
+"""Exit codes: done; a file or a source can't be used; wrong usage; some claim is missing."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="hub-groups",
         description="Where the groups of a JupyterHub come from.",
-        epilog="Exit codes: 0 done, 1 a file can't be used, 2 wrong usage, "
+        epilog="Exit codes: 0 done, 1 a file or a source can't be used, 2 wrong usage, "
         "3 some claim of `test-rules` is missing.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -70,7 +73,20 @@ def _parser() -> argparse.ArgumentParser:
         help="a group that there is, for rules with create: false; repeatable",
     )
     test.add_argument("--json", action="store_true", help="for programs")
-    # Here goes --db: what the login would change in the memberships that the last one left.
+    test.add_argument(
+        "--db",
+        metavar="URL",
+        help="c.HubGroups.db_url of the hub: what the login would change in the memberships that "
+        "the last one of that user left",
+    )
+    test.add_argument(
+        "--parents", action="store_true", help="as with c.HubGroups.parents; for --db"
+    )
+    text = "how the sources of memberships are doing; the exit code is 1 where one failed"
+    seen = commands.add_parser("sources", help=text, description=text)
+    seen.set_defaults(run=_sources)
+    seen.add_argument("--db", metavar="URL", required=True, help="c.HubGroups.db_url of the hub")
+    seen.add_argument("--json", action="store_true", help="for programs")
     text = "the rules for well-known providers, as YAML to copy"
     presets = commands.add_parser("presets", help=text, description=text)
     presets.set_defaults(run=_presets)
@@ -94,8 +110,62 @@ def _test(options: argparse.Namespace) -> int:
         else parse_rules([{"preset": name} for name in options.preset])
     )
     said = apply_rules(rules, model, options.existing or ())
-    print(json.dumps(_document(said)) if options.json else _text(said, str(model.get("name", ""))))
+    user = str(model.get("name", ""))
+    change, source = _change(options, said, user) if options.db else (None, "")
+    if options.json:
+        more = {} if change is None else {"source": source, "change": change_document(change)}
+        print(json.dumps({**document(said), **more}))
+    else:
+        print(_text(said, user) + ("" if change is None else _changes(change, user, source)))
     return UNSAID if said.unsaid else DONE
+
+
+def _change(options: argparse.Namespace, said: Said, user: str) -> tuple[Change, str]:
+    source, before = last_login(_store(options.db), user)
+    return change_for(said, before, options.parents), source
+
+
+def _changes(change: Change, user: str, source: str) -> str:
+    after = f"after the last login ({source})" if source else "; no login is known yet"
+    lines = ["", "", f"For {_shown(user)}, {after}:" if source else f"For {_shown(user)}{after}:"]
+    lines += [f"  + {_shown(group)} ({role})" for group, role in change.added.items()]
+    lines += [f"  - {_shown(group)} ({role})" for group, role in change.removed.items()]
+    lines += [f"  now {role} of {_shown(group)}" for group, role in change.changed.items()]
+    return "\n".join([*lines, f"  the same: {_count(change.same, 'group')}"])
+
+
+def _store(url: str) -> GroupStore:
+    """The hub's database. Raises FileError: also where there is none, which would be made."""
+    try:
+        if missing := missing_file(url):
+            raise FileError(f"{missing}: there is no such database.")
+        return open_store(url)
+    except StoreError as error:
+        raise FileError(f"{without_password(url)}: {error.orig or error}.") from None
+    except ValueError as error:
+        if isinstance(error, FileError):
+            raise
+        raise FileError(f"--db: {error}.") from None
+
+
+def _sources(options: argparse.Namespace) -> int:
+    found = sorted(runs(_store(options.db)).values(), key=lambda one: one.source)
+    if options.json:
+        print(json.dumps([asdict(one) for one in found]))
+    else:
+        print("\n".join(map(_run, found)) or "No roster and no directory has been read yet.")
+    return UNUSABLE if any(one.problem for one in found) else DONE
+
+
+def _run(one: Run) -> str:
+    at = datetime.fromtimestamp(one.at, timezone.utc)
+    if one.problem:
+        how = f"failed: {_shown(one.problem)}"
+    elif one.held:
+        how = f"waits for an admin on the groups pages: {one.held}"
+    else:
+        how = f"good: {one.added:,} new, {one.removed:,} gone, {one.changed:,} with another role"
+    return f"{_shown(one.source)}  {at:%Y-%m-%d %H:%M} UTC, {_count(one.size, 'membership')}, {how}"
 
 
 def _claims(file: Path) -> dict[str, Any]:
@@ -107,10 +177,10 @@ def _claims(file: Path) -> dict[str, Any]:
         if isinstance(error, FileError):
             raise
         raise FileError(f"{file}: this is not JSON that can be read.") from None
-    if not isinstance(model, dict) or not set(_MODEL) & set(model):
+    if not isinstance(model, dict) or not set(MODEL) & set(model):
         raise FileError(
             f"{file}: these are not the claims of a login; they are an object with "
-            f'{", ".join(_MODEL)}, such as: {{"name": "ada", "auth_state": {{...}}}}'
+            f'{", ".join(MODEL)}, such as: {{"name": "ada", "auth_state": {{...}}}}'
         )
     return model
 
@@ -152,29 +222,6 @@ def _shown(value: str) -> str:
 
 def _count(n: int, what: str) -> str:
     return f"{n:,} {what}" if n == 1 else f"{n:,} {what}s"
-
-
-def _document(said: Said) -> dict[str, Any]:
-    return {
-        "groups": dict(said.groups),
-        "managers": sorted(group for group, role in said.groups.items() if role == MANAGER),
-        "unsaid": list(said.unsaid),
-        "keeps": said.keeps,
-        "rules": [
-            {
-                "rule": step.number,
-                "claim": step.rule.claim,
-                "role": step.rule.role,
-                "unsaid": step.unsaid,
-                "skipped": step.skipped,
-                "values": [
-                    {"value": each.value, "group": each.group, "why": each.why}
-                    for each in step.outcomes
-                ],
-            }
-            for step in said.steps
-        ],
-    }
 
 
 def _presets(options: argparse.Namespace) -> int:

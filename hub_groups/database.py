@@ -34,6 +34,20 @@ def without_password(url: str) -> str:
     return make_url(url).render_as_string(hide_password=True)
 
 
+def missing_file(url: str) -> str:
+    """The SQLite file that a URL names, where it is not there; empty for any other.
+
+    Raises:
+        ValueError: this is no URL of a database.
+    """
+    try:
+        found = make_url(url)
+    except sa.exc.ArgumentError:
+        raise ValueError("a database is named like sqlite:////srv/hub_groups.sqlite") from None
+    is_file = found.get_backend_name() == "sqlite" and found.database not in (None, "", ":memory:")
+    return str(found.database) if is_file and not Path(str(found.database)).exists() else ""
+
+
 def open_engine(url: str) -> sa.Engine:
     """An engine on which `reading` and `writing` are the only ways to a connection."""
     known = make_url(url)

@@ -12,12 +12,13 @@ from tornado import httpclient, web
 
 from . import rest
 from .access import Access, Who, access_of, refusal_of
-from .memberships import LINK, MANAGER, MANUAL, MEMBER, SCIM
+from .event_words import say_role as say_role  # pages know them from here
+from .event_words import say_source as say_source
 from .people import By
 from .rest import Refusal
 from .store import GroupStore, StoreError
 from .web import GROUP_NAMES, Context, Page, Visit
-from .words import _, ngettext, pgettext
+from .words import _, ngettext
 
 log = logging.getLogger("group-quotas")
 
@@ -190,23 +191,3 @@ def say_until(seconds: int) -> str:
         return ngettext("for {n} more hour", "for {n} more hours", hours).format(n=hours)
     days = seconds // _DAY
     return ngettext("for {n} more day", "for {n} more days", days).format(n=days)
-
-
-def say_role(role: str) -> str:
-    return {MEMBER: _("member"), MANAGER: _("manager")}.get(role, role)
-
-
-def say_source(source: str) -> str:
-    """Where a membership is from."""
-    kind, _colon, name = source.partition(":")
-    if source == MANUAL:
-        return pgettext("source of a membership", "by hand")
-    if source == LINK:
-        return _("join link")
-    if source in (SCIM, "ldap"):
-        return _("directory ({how})").format(how={SCIM: "SCIM", "ldap": "LDAP"}[source])
-    if kind == "idp":
-        return _("login ({name})").format(name=name)
-    if kind == "roster":
-        return _("roster {name}").format(name=name)
-    return source

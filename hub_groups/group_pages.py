@@ -12,8 +12,8 @@ from tornado.httputil import url_concat
 
 from . import links, people, people_desk
 from .access import Who, refusal_of
-from .desk import GroupsPage, iso, say_role, say_source
-from .event_words import say_event
+from .desk import GroupsPage, iso, say_source
+from .event_words import tell
 from .joining import WantedLink, spaced
 from .member_csv import file_name, write_members
 from .memberships import BY_PEOPLE, MANAGER, MEMBER, ROLES, above
@@ -239,7 +239,7 @@ class GroupPage(GroupsPage):
             page_address=lambda number: url_concat(
                 f"{self.context.prefix}groups/{quote(name)}", {"m": search, "page": str(number)}
             ),
-            say_event=lambda one: say_event(one.what, one.user, one.detail, say_role, say_source),
+            tell=tell,
             **shown,
         )
 

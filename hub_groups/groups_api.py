@@ -9,7 +9,7 @@ from pydantic import Field
 from . import people, people_desk
 from .access import Who
 from .desk import GroupsRest, iso
-from .event_words import say_event
+from .event_words import tell
 from .links_api import GROUP, Role, refused, role_of, there
 from .member_csv import file_name, write_members
 from .people import archive_of
@@ -156,7 +156,7 @@ async def _events(desk: GroupsRest, query: EventQuery, body: None) -> EventItems
 
 
 def _event(one: Event) -> EventItem:
-    said = say_event(one.what, one.user, one.detail, str, str)
+    said = tell(one).text
     return EventItem(
         id=one.id,
         at=iso(one.at),

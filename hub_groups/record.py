@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from .database import reading, writing
+from .memberships import MANUAL
 from .rows import log_event, upsert
 from .schema import event, rules, run
 from .store import GroupStore
@@ -82,16 +83,23 @@ def events(
     user: str = "",
     before: int | None = None,
     limit: int = 50,
+    source: str = "",
+    *,
+    below: bool = False,
 ) -> list[Event]:
     """The latest first.
 
     Args:
         groups: only of these; None for all.
         before: only entries with a lower id.
+        source: only what it says, or what was done with what it says.
+        below: also of the groups below `groups`.
     """
     query = sa.select(event).order_by(event.c.id.desc()).limit(limit)
     if groups is not None:
-        query = query.where(event.c.group.in_(list(groups)))
+        query = query.where(_of_groups(groups, below))
+    if source:
+        query = query.where(_of_source(source))
     if user:
         query = query.where(event.c.user == user)
     if before is not None:
@@ -103,6 +111,26 @@ def events(
         ]
 
 
+def _of_groups(groups: Collection[str], below: bool) -> sa.ColumnElement[bool]:
+    here = event.c.group.in_(list(groups))
+    # Not LIKE, which takes upper and lower case for the same in SQLite.
+    under = [sa.func.substr(event.c.group, 1, len(name) + 1) == f"{name}/" for name in groups]
+    return sa.or_(here, *under) if below else here
+
+
+def _of_source(source: str) -> sa.ColumnElement[bool]:
+    if source == MANUAL:
+        return event.c.what == "put"
+    said = json.dumps({"source": source})[1:-1]
+    return sa.or_(event.c.who == source, event.c.detail.contains(said, autoescape=True))
+
+
+def note(store: GroupStore, by: str, via: str, what: str, **detail: Any) -> None:
+    """Say in the audit log what somebody did that is no change of a membership."""
+    with writing(store.engine) as db:
+        log_event(db, store.clock(), by, via, what, **detail)
+
+
 def save_run(store: GroupStore, one: Run) -> None:
     """Remember how a run went; that of before is forgotten."""
     values = asdict(one)
@@ -111,10 +139,28 @@ def save_run(store: GroupStore, one: Run) -> None:
         db.execute(insert.on_conflict_do_update(index_elements=["source"], set_=values))
 
 
+def forget_run(store: GroupStore, source: str) -> None:
+    """A source is read no more."""
+    with writing(store.engine) as db:
+        db.execute(sa.delete(run).where(run.c.source == source))
+
+
 def runs(store: GroupStore) -> dict[str, Run]:
     """The last run of each source."""
     with reading(store.engine) as db:
         return {row.source: Run(**row._mapping) for row in db.execute(sa.select(run))}
+
+
+def last_login(store: GroupStore, user: str) -> tuple[str, dict[str, str]]:
+    """The source of somebody's last login as far as is known, and what it gave; empty for none.
+    Blocks."""
+    found = [s for s in store.standings(user) if s.membership.source.startswith("idp:")]
+    if not found:
+        return "", {}
+    # Somebody may have come by another login before: the one of the latest membership counts.
+    source = max(found, key=lambda s: s.since).membership.source
+    mine = [s.membership for s in found if s.membership.source == source]
+    return source, {one.group: one.role for one in mine}
 
 
 def rules_text(store: GroupStore) -> RulesText:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
-from pathlib import Path
 from typing import Any
 
 from . import admin_pages, operations, people_pages
 from .memberships import MEMBER, SCIM
 from .rest import NoSuchAddress
-from .sources import Source, keep_reading, ldap_source, roster_source
+from .sources import keep_reading, sources_of
 from .store import GroupStore, open_store
 from .web import Context, Routes
 
@@ -34,16 +33,7 @@ def routes(context: Context) -> Routes:
 def background(context: Context) -> list[Coroutine[Any, Any, None]]:
     """What runs beside the pages."""
     store = open_store(context.settings["db_url"])
-    return [keep_reading(store, sources_of(context)), _catch_up(context, store)]
-
-
-def sources_of(context: Context) -> list[Source]:
-    """Those that are read again and again."""
-    found = context.settings
-    sources = [roster_source(Path(path)) for path in found["rosters"]]
-    if found["ldap"]:
-        sources.append(ldap_source(found["ldap"], found["ldap_every"], found["parents"]))
-    return sources
+    return [keep_reading(store, sources_of(context.settings)), _catch_up(context, store)]
 
 
 def _scim_routes(context: Context, store: GroupStore) -> Routes:

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from .directory import DirectoryError
 from .memberships import Difference, Roll, roll_with_parents
@@ -26,6 +29,8 @@ _FEW = 20
 """So many may leave at once, however few there are."""
 _REST = 20
 """A source that takes long is read again after so many times as long."""
+_at_once: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+"""By source: an admin on a page, and the clock, do not write the same one at the same time."""
 
 
 class SourceError(RuntimeError):
@@ -49,13 +54,31 @@ class Source:
     version: Callable[[], object] | None = None
 
 
+def sources_of(settings: Mapping[str, Any]) -> list[Source]:
+    """Those that the hub's configuration names.
+
+    Args:
+        settings: what `activate` handed over.
+    """
+    sources = [roster_source(Path(path)) for path in settings["rosters"]]
+    if settings["ldap"]:
+        sources.append(ldap_source(settings["ldap"], settings["ldap_every"], settings["parents"]))
+    return sources
+
+
 def roster_source(path: Path) -> Source:
     """A roster on disk, which is read when it has changed."""
 
     def read() -> Roll:
         try:
             return read_roster(path.read_bytes(), path.name)
-        except (OSError, RosterError) as error:
+        except FileNotFoundError:
+            raise SourceError(
+                f"There is no {path}. Put it there, or take it out of c.HubGroups.rosters."
+            ) from None
+        except OSError as error:
+            raise SourceError(f"{path} can't be read: {error.strerror or error}.") from None
+        except RosterError as error:
             raise SourceError(str(error)) from None
 
     def version() -> object:
@@ -105,12 +128,21 @@ def look(store: GroupStore, source: Source) -> tuple[Difference, int]:
     return store.difference(source.name, roll), sum(map(len, roll.values()))
 
 
-def read_source(store: GroupStore, source: Source, by: str = "") -> Run:
+def read_source(
+    store: GroupStore, source: Source, by: str = "", seen: Difference | None = None
+) -> Run:
     """Read a source and write what has changed; remember how that went. Blocks.
 
     Args:
         by: the admin who wants it, however much it takes out; empty for nobody.
+        seen: the difference that this admin has seen. Where it takes out others by now, it is
+            held like anybody's.
     """
+    with _at_once[source.name]:
+        return _read_source(store, source, by, seen)
+
+
+def _read_source(store: GroupStore, source: Source, by: str, seen: Difference | None) -> Run:
     began = time.monotonic()
     before = runs(store).get(source.name) or Run(source.name)
     try:
@@ -119,7 +151,8 @@ def read_source(store: GroupStore, source: Source, by: str = "") -> Run:
         log.error("%s not read, its memberships stay as they were: %s", source.name, error)
         result = Run(source.name, good_at=before.good_at, problem=str(error), size=before.size)
     else:
-        result = _write(store, source, found, size, by)
+        wanted = bool(by) and (seen is None or set(found.removed) <= set(seen.removed))
+        result = _write(store, source, found, size, by, wanted)
         result = replace(result, good_at=before.good_at) if result.held else result
     took_ms = int((time.monotonic() - began) * 1000)
     result = replace(result, at=store.clock(), took_ms=took_ms)
@@ -127,7 +160,9 @@ def read_source(store: GroupStore, source: Source, by: str = "") -> Run:
     return result
 
 
-def _write(store: GroupStore, source: Source, found: Difference, size: int, by: str) -> Run:
+def _write(
+    store: GroupStore, source: Source, found: Difference, size: int, by: str, wanted: bool
+) -> Run:
     result = Run(
         source.name,
         good_at=store.clock(),
@@ -137,8 +172,8 @@ def _write(store: GroupStore, source: Source, found: Difference, size: int, by: 
         size=size,
     )
     had = size - result.added + result.removed
-    if too_many(found, had) and not by:
-        why = f"{result.removed} of {had} memberships would be removed at once"
+    if too_many(found, had) and not wanted:
+        why = f"{result.removed:,} of {had:,} memberships would be removed at once"
         log.error("%s is not written: %s. An admin can on the groups pages.", source.name, why)
         return replace(result, size=had, held=why)
     store.apply(source.name, found, by)

@@ -289,7 +289,6 @@ def refusal_of(who: Who) -> str:
         Who.MANAGES: _("Only managers of this group can do that."),
         Who.MANAGES_ANY: _("Only admins of this hub and managers of groups see this."),
         Who.RESERVES: _("This takes a token with the scope custom:quotas:reserve."),
-        Who.SCRAPES: _("This takes a token with the scope read:metrics."),
     }.get(who, _("You may not see this."))
 
 

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import gzip
 import logging
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from tornado import web
+from hub_groups.exposition import Body, ScrapePage, packed
+from hub_groups.latest import Latest
+from hub_groups.web import Context
 
-from hub_groups.web import Context, Visit
-from hub_groups.words import _
-
-from .access import METRICS, Who, access_of
-from .desk import refusal_of
-from .latest import Latest, overviews
+from .access import Who, access_of
+from .latest import overviews
 from .metrics import (
     COMPUTED,
     LEDGER_UP,
@@ -38,14 +34,6 @@ log = logging.getLogger("group-quotas")
 _SHOWN = 300
 """Seconds for which the last figures of a ledger are told that can't be reached: as long as
 Prometheus itself goes on with the last one that it has."""
-
-
-@dataclass(frozen=True)
-class Body:
-    """An answer, ready to be sent: made once, however often it is asked for."""
-
-    plain: bytes
-    gzipped: bytes
 
 
 class Exposition:
@@ -75,7 +63,7 @@ class Exposition:
         if self._seen_at:
             samples.add(COMPUTED, "", self._seen_at / 10**6)
         plain = ((self._figures if shown else "") + samples.text()).encode()
-        return Body(plain, gzip.compress(plain, compresslevel=1))
+        return packed(plain)
 
     def _read(self) -> str:
         store, samples = self._open_store(), Samples()
@@ -101,43 +89,11 @@ def _exposition(db_url: str, time_zone: str, hub_name: str, per_user: bool) -> E
     return Exposition(lambda: open_store(db_url, read_zone(time_zone), hub_name), per_user)
 
 
-class MetricsPage(Visit):
-    """For Prometheus. Who may read the hub's own metrics may read these, with the same token."""
+class MetricsPage(ScrapePage):
+    """The address."""
 
-    @property
-    def hub_scopes(self) -> set[str]:
-        """Any of these: a token for Prometheus need not open our pages."""
-        return {*self.hub_auth.access_scopes, METRICS}
+    def may(self, model: Mapping[str, Any]) -> bool:
+        return access_of(model, self.by_token, (), ()).may(Who.SCRAPES, Policy())
 
-    def set_default_headers(self) -> None:
-        self.set_header("Content-Type", "text/plain; charset=utf-8")
-        self.set_header("X-Content-Type-Options", "nosniff")
-        self.set_header("Cache-Control", "no-store")
-
-    async def prepare(self) -> None:
-        await super().prepare()
-        if await self.hub_auth.get_user(self, sync=False) is None:
-            raise web.HTTPError(401, _("Send a token of this hub as 'Authorization: token ...'."))
-        model = self.current_user
-        if not model or not access_of(model, self.by_token, (), ()).may(Who.SCRAPES, Policy()):
-            raise web.HTTPError(403, refusal_of(Who.SCRAPES))
-
-    async def get(self) -> None:
-        body = await exposition_of(self.context).body()
-        self.set_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-        self.set_header("Vary", "Accept-Encoding")
-        if "gzip" in self.request.headers.get("Accept-Encoding", ""):
-            self.set_header("Content-Encoding", "gzip")
-            self.finish(body.gzipped)
-        else:
-            self.finish(body.plain)
-
-    def compute_etag(self) -> None:
-        """Nobody has these already, and a hash of megabytes takes time."""
-
-    def write_error(self, status_code: int, **kwargs: Any) -> None:
-        error = kwargs.get("exc_info", (None, None, None))[1]
-        if status_code == 401:
-            self.set_header("WWW-Authenticate", "Bearer")
-        ours = isinstance(error, web.HTTPError) and status_code in (401, 403)
-        self.finish(f"{error.log_message if ours else self._reason}\n")
+    async def body(self) -> Body:
+        return await exposition_of(self.context).body()

@@ -7,6 +7,7 @@ import re
 import runpy
 import shlex
 import subprocess
+from datetime import datetime, timezone
 
 import pytest
 import yaml
@@ -15,9 +16,11 @@ from hubs import ROOT, TOKEN, make_venv
 from hub_groups.cli import main as hub_groups
 from hub_groups.config import HubGroups
 from hub_groups.presets import PRESETS
+from hub_groups.record import Run, save_run
 from hub_groups.roster import parse_roster
 from hub_groups.rule_files import parse_rules_text
 from hub_groups.rules import KEYS
+from hub_groups.store import GroupStore
 from hub_quotas.cli import main as hub_quotas
 from hub_quotas.config import HubQuotas
 from hub_quotas.policy import parse_policy
@@ -163,6 +166,18 @@ def test_the_tester_says_what_the_page_shows(tmp_path, monkeypatch, capsys):
     }
 
 
+def test_the_sources_are_told_as_the_page_shows(tmp_path, capsys):
+    url = f"sqlite:///{tmp_path / 'groups.sqlite'}"
+    groups = GroupStore(url)
+    at = int(datetime(2026, 11, 24, 2, tzinfo=timezone.utc).timestamp())
+    why = "ldaps://ldap.example.edu can't be reached."
+    save_run(groups, Run("ldap", at + 600, problem=why))
+    save_run(groups, Run("roster:geo-101.csv", at, at, 100, added=3, removed=1, size=41))
+    groups.close()
+    assert hub_groups(["sources", "--db", url]) == 1
+    assert capsys.readouterr().out == blocks("docs/sources.md", "text")[0]
+
+
 def commands() -> list[str]:
     found = []
     for page in PAGES:
@@ -185,6 +200,8 @@ def test_every_command_works(command, tmp_path, monkeypatch, sandbox):
         monkeypatch.chdir(tmp_path)
         (tmp_path / "claims.json").write_text(blocks("docs/rules.md", "json")[0])
         (tmp_path / "rules.yaml").write_text(blocks("docs/rules.md", "yaml")[0])
+        GroupStore(f"sqlite:///{tmp_path / 'hub_groups.sqlite'}").close()
+        words = [word.replace("/srv/jupyterhub", str(tmp_path)) for word in words]
         assert hub_groups(words[1:]) == 0
     else:
         assert words[0] == "pip", f"nothing runs this command yet: {command}"

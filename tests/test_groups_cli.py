@@ -10,7 +10,9 @@ from hubs import ROOT
 
 from hub_groups.cli import DONE, UNSAID, UNUSABLE, USAGE, main
 from hub_groups.presets import PRESETS
+from hub_groups.record import Run, save_run
 from hub_groups.rules import parse_rules
+from hub_groups.store import GroupStore
 
 CLAIMS = ROOT / "tests" / "claims"
 
@@ -143,3 +145,52 @@ def test_wrong_usage(cli, words):
     with pytest.raises(SystemExit) as stopped:
         cli(*words)
     assert stopped.value.code == USAGE
+
+
+@pytest.fixture
+def store(tmp_path) -> GroupStore:
+    groups = GroupStore(f"sqlite:///{tmp_path / 'groups.sqlite'}")
+    yield groups
+    groups.close()
+
+
+def test_rules_are_compared_with_the_last_login(cli, store):
+    url = str(store.engine.url)
+    store.sync_user("ada", [], "idp:keycloak", {"earth-lab": "manager", "old": "member"})
+    store.sync_user("ada", ["x"], "", None)
+    words = ("test-rules", "--preset", "keycloak", "--claims", CLAIMS / "keycloak.json")
+    code, said = cli(*words, "--db", url, "--user", "ada")
+    assert code == DONE
+    assert said.endswith(
+        "\n\nFor ada, after the last login (idp:keycloak):\n"
+        "  + earth-lab/seismology (member)\n"
+        "  + ocean-club (member)\n"
+        "  - old (member)\n"
+        "  now member of earth-lab\n"
+        "  the same: 0 groups\n"
+    )
+    code, said = cli(*words, "--db", url, "--user", "nobody", "--json")
+    assert json.loads(said)["source"] == ""
+    assert json.loads(said)["change"]["same"] == 0
+    code, said = cli(*words, "--db", url, "--user", "nobody")
+    assert "For nobody; no login is known yet:\n  + earth-lab (member)" in said
+
+
+def test_sources_that_failed_have_an_exit_code(cli, store, tmp_path):
+    url = str(store.engine.url)
+    assert cli("sources", "--db", url) == (DONE, "No roster and no directory has been read yet.\n")
+    save_run(store, Run("ldap", 1_800_000_000, size=1200, held="800 of 1,200 would go"))
+    code, said = cli("sources", "--db", url)
+    assert code == DONE
+    assert "1,200 memberships, waits for an admin on the groups pages: 800 of 1,200" in said
+    save_run(store, Run("roster:x\x1b.csv", 1_800_000_000, problem="x.csv, line 2: no"))
+    code, said = cli("sources", "--db", url)
+    assert code == UNUSABLE
+    assert "'roster:x\\x1b.csv'  2027-01-15 08:00 UTC, 0 memberships, failed: x.csv, line 2" in said
+    code, said = cli("sources", "--db", url, "--json")
+    assert [one["source"] for one in json.loads(said)] == ["ldap", "roster:x\x1b.csv"]
+    nowhere = tmp_path / "nowhere.sqlite"
+    code, said = cli("sources", "--db", f"sqlite:///{nowhere}")
+    assert (code, said) == (UNUSABLE, f"{nowhere}: there is no such database.\n")
+    assert not nowhere.exists()
+    assert cli("sources", "--db", "no url")[0] == UNUSABLE

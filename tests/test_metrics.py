@@ -13,10 +13,11 @@ from hubs import PATIENCE, TOKEN, Hub
 from ledgers import clock, store, url
 from prometheus_client.parser import text_string_to_metric_families
 
+from hub_groups.latest import Latest
 from hub_quotas import metrics
 from hub_quotas.access import Access, Who
 from hub_quotas.corrections import adjust
-from hub_quotas.latest import Latest, Overviews
+from hub_quotas.latest import Overviews
 from hub_quotas.metrics import FAMILIES, Family, Growth, Samples, label
 from hub_quotas.metrics_page import Exposition
 from hub_quotas.notices import MOST_ATTEMPTS, Notices
@@ -348,7 +349,7 @@ async def in_time(latest: Latest[int], value: int) -> None:
 
 
 async def test_who_asks_gets_the_last_one_while_the_next_is_computed(monkeypatch):
-    monkeypatch.setattr("hub_quotas.latest._REST", 0)
+    monkeypatch.setattr("hub_groups.latest._REST", 0)
     slow = Slow()
     latest = Latest(slow)
     first = [asyncio.ensure_future(latest.get()) for _ in range(3)]
@@ -365,14 +366,14 @@ async def test_who_asks_gets_the_last_one_while_the_next_is_computed(monkeypatch
 
 
 async def test_what_is_quick_is_waited_for(monkeypatch):
-    monkeypatch.setattr("hub_quotas.latest._REST", 0)
+    monkeypatch.setattr("hub_groups.latest._REST", 0)
     numbers = iter(range(9))
     latest = Latest(lambda: next(numbers))
     assert [await latest.get() for _ in range(3)] == [0, 1, 2]
 
 
 async def test_what_is_good_is_not_computed_again(monkeypatch):
-    monkeypatch.setattr("hub_quotas.latest._REST", 10**6)
+    monkeypatch.setattr("hub_groups.latest._REST", 10**6)
     numbers = iter(range(9))
     latest = Latest(lambda: next(numbers))
     assert [await latest.get() for _ in range(3)] == [0, 0, 0]
@@ -381,7 +382,7 @@ async def test_what_is_good_is_not_computed_again(monkeypatch):
 
 
 async def test_an_overview_is_no_older_than_the_policy(monkeypatch, tmp_path):
-    monkeypatch.setattr("hub_quotas.latest._REST", 10**6)
+    monkeypatch.setattr("hub_groups.latest._REST", 10**6)
     store = QuotaStore(f"sqlite:///{tmp_path}/quotas.sqlite")
     overviews = Overviews()
     assert not (await overviews.latest(store)).of("geo").limits

@@ -37,7 +37,7 @@ function checkWhileTyping(form) {
       body.set("check", "1");
       where.setAttribute("aria-busy", "true");
       try {
-        const answer = await fetch(form.action || location.href, {
+        const answer = await fetch(form.getAttribute("action") || location.href, {
           method: "POST", body, headers: { "X-XSRFToken": document.body.dataset.xsrf },
         });
         const text = await answer.text();
