@@ -44,9 +44,10 @@ def hub(start_hub) -> Hub:
 
 
 @pytest.mark.parametrize("examples", [5, pytest.param(100, marks=pytest.mark.slow)])
-def test_every_answer_is_documented(hub, examples, tmp_path):
-    """As an admin's service; what each role may is in test_routes.py."""
-    api = f"{hub.base}services/quotas/api"
+@pytest.mark.parametrize("service", ["quotas", "groups"])
+def test_every_answer_is_documented(hub, service, examples, tmp_path):
+    """As an admin's service; what each role may is in test_routes.py and test_group_routes.py."""
+    api = f"{hub.base}services/{service}/api"
     done = subprocess.run(
         [
             *(Path(sys.executable).parent / "st", "--config-file", HERE / "schemathesis.toml"),
@@ -66,9 +67,10 @@ def test_every_answer_is_documented(hub, examples, tmp_path):
     assert "Traceback" not in hub.log
 
 
-def test_the_schemas_are_what_openapi_says(hub):
+@pytest.mark.parametrize("service", ["quotas", "groups"])
+def test_the_schemas_are_what_openapi_says(hub, service):
     """The document itself, by the specification's own schema."""
     from openapi_spec_validator import OpenAPIV31SpecValidator
 
-    document = httpx.get(f"{hub.base}services/quotas/api/openapi.json").json()
+    document = httpx.get(f"{hub.base}services/{service}/api/openapi.json").json()
     assert not list(OpenAPIV31SpecValidator(document).iter_errors())

@@ -20,7 +20,10 @@ c.JupyterHub.load_roles += [
     {
         "name": "q-robot",
         "services": ["robot"],
-        "scopes": ["custom:quotas:admin", "access:services!service=quotas"],
+        "scopes": [
+            *("custom:quotas:admin", "access:services!service=quotas"),
+            *("custom:groups:admin", "access:services!service=groups"),
+        ],
     },
     {
         "name": "q-hold",
