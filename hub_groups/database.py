@@ -67,8 +67,6 @@ def _configure_sqlite(connection: Any, _record: Any) -> None:
         "synchronous = FULL",  # NORMAL loses the last commits when the power fails
         f"busy_timeout = {BUSY_TIMEOUT_MS}",
         "foreign_keys = ON",
-        "cache_size = -32000",  # KB, as much as is needed of it: much at once would be read again
-        "temp_store = MEMORY",
         "wal_autocheckpoint = 8000",  # pages, 32 MB: a start that has to do it takes longer
     ):
         connection.execute(f"PRAGMA {pragma}")
