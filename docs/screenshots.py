@@ -62,6 +62,20 @@ def end_the_login(page: Page) -> None:
     page.get_by_role("heading", name="Nothing is lost").wait_for()
 
 
+def try_rules(page: Page) -> None:
+    page.locator("#rules").fill(
+        "- preset: keycloak\n- claim: auth_state.oauth_user.realm_access.roles\n"
+        "  match: teaches-(?P<course>.+)\n  group: earth-sciences/{course}\n  role: manager\n"
+    )
+    page.locator("#claims").fill(
+        '{"name": "ada",\n "auth_state": {"oauth_user": {\n'
+        '   "groups": ["/earth-sciences/geo-101", "/library"],\n'
+        '   "realm_access": {"roles": ["teaches-geo-101", "offline_access"]}}}}'
+    )
+    page.locator("#tried-title").wait_for()
+    page.evaluate("document.activeElement.blur()")
+
+
 Act = Callable[[Page], None]
 
 # Name of the picture: who looks, at which page, what they do there, and how high it is at most.
@@ -83,12 +97,15 @@ PAGES: dict[str, tuple[str, str, Act | None, int]] = {
     "report": ("admin", f"{QUOTAS}reports/{GEO}", None, 1000),
     "api": ("admin", f"{QUOTAS}api/", None, 900),
     "memberships": ("prof-ada", f"services/groups/groups/{GEO}", None, 900),
+    "sources": ("admin", "services/groups/sources", None, 900),
+    "rules": ("admin", "services/groups/rules", try_rules, 1100),
+    "group-changes": ("admin", "services/groups/audit", None, 700),
     "launch": ("prof-ada", f"services/launch/?file=first-map.ipynb&group={GEO}", None, 1100),
     "not-found": ("sam", f"{QUOTAS}groups/{GEO}", None, 240),
     "once-more": ("admin", f"{QUOTAS}groups/library", end_the_login, 500),
 }
 DARK = ("groups", "group")
-SMALL = ("usage", "groups", "group", "ask")
+SMALL = ("usage", "groups", "group", "ask", "memberships")
 
 
 def picture(browser: Browser, hub: Hub, name: str, file: Path, **options: object) -> None:
