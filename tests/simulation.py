@@ -1,6 +1,6 @@
 """Days in the life of several hubs on one ledger, in a second, with what can go wrong.
 
-    python -m tests.simulation --seed 7 --days 3 [--json]
+    python tests/simulation.py --seed 7 --days 3 [--json]
 
 All time and all chance come from the seed, so that what went wrong goes wrong again.
 """
@@ -141,7 +141,7 @@ class Simulation:
         self._digest.update(f"{self.now} {self.offset} {text}\n".encode())
 
     def fail(self, text: str) -> None:
-        raise Wrong(f"python -m tests.simulation --seed {self.seed}: at {self.now}: {text}")
+        raise Wrong(f"python tests/simulation.py --seed {self.seed}: at {self.now}: {text}")
 
     # -- the run
 
@@ -480,7 +480,7 @@ def simulate(seed: int, days: float, folder: Path) -> Simulation:
     except Wrong:
         raise
     except Exception as error:
-        story = f"python -m tests.simulation --seed {seed}: at {simulation.now}: {error!r}"
+        story = f"python tests/simulation.py --seed {seed}: at {simulation.now}: {error!r}"
         raise Wrong(story) from error
     finally:
         simulation.close()

@@ -1,6 +1,6 @@
 """Many processes reserve and close against one cap, and some are killed at random instants.
 
-    python -m tests.stress --seconds 30 --json [--url postgresql+psycopg://...]
+    python tests/stress.py --seconds 30 --json [--url postgresql+psycopg://...]
 
 Run it as a program: it forks, and so must have no threads or connections of its own.
 """

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 from jupyterhub.auth import Authenticator
+from threads import in_a_thread
 from tornado.httpclient import HTTPClientError
 from tornado.web import HTTPError
 
@@ -55,6 +56,7 @@ DOWN = [
 
 
 @pytest.mark.parametrize("error", DOWN, ids=repr)
+@in_a_thread
 async def test_a_provider_that_is_down_changes_nothing(authenticator, user, error):
     authenticator.answer = {"name": "sam", "groups": ["geo"]}
     user.sync_groups((await authenticator.refresh_user(user))["groups"])
@@ -65,12 +67,14 @@ async def test_a_provider_that_is_down_changes_nothing(authenticator, user, erro
 
 
 @pytest.mark.parametrize("error", [HTTPClientError(401), HTTPError(403), KeyError("x")], ids=repr)
+@in_a_thread
 async def test_a_user_who_is_refused_is(authenticator, user, error):
     authenticator.answer = error
     with pytest.raises(type(error)):
         await authenticator.refresh_user(user)
 
 
+@in_a_thread
 async def test_who_has_to_log_in_again_keeps_their_groups(authenticator, user):
     authenticator.answer = {"name": "sam", "groups": ["geo"]}
     user.sync_groups((await authenticator.refresh_user(user))["groups"])
@@ -80,6 +84,7 @@ async def test_who_has_to_log_in_again_keeps_their_groups(authenticator, user):
     assert await authenticator.refresh_user(user) is True
 
 
+@in_a_thread
 async def test_what_is_set_by_hand_in_the_middle_of_it_stays(authenticator, user, monkeypatch):
     """A hub replaces all groups of a user by what a refresh comes to."""
     sync, first = authenticator._store.sync_user, iter([True])

@@ -138,7 +138,7 @@ def test_a_seed_plans_the_same_blows_again():
 def test_a_short_campaign(database, tmp_path, request):
     if database:
         request.getfixturevalue("postgres_url")  # says why where there can be none
-    command = [sys.executable, "-m", "tests.chaos", "--json", "--kills", "15", "--seed", "1"]
+    command = [sys.executable, "tests/chaos", "--json", "--kills", "15", "--seed", "1"]
     done = subprocess.run(
         [*command, "--keep", str(tmp_path), *database],
         cwd=ROOT,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import runpy
+import secrets
 import shlex
 import subprocess
 from datetime import datetime, timezone
@@ -45,7 +46,7 @@ def test_the_reference_is_what_the_code_says():
     )
 
 
-def test_the_lines_for_any_hub_attach_everything(fresh_hub, tmp_path):
+def test_the_lines_for_any_hub_attach_everything(fresh_hub, tmp_path, monkeypatch):
     """README and how-to, as the only thing that a configuration says about us."""
     snippet = blocks("README.md", "python")[0]
     rest = blocks("docs/how-to.md", "python")
@@ -61,6 +62,7 @@ def test_the_lines_for_any_hub_attach_everything(fresh_hub, tmp_path):
     other = [block for block in rest if block != snippet and not any(w in block for w in elsewhere)]
     assert len(rest) == len(other) + 1 + len(elsewhere), "each block is run here, or there"
     config = "\n".join([snippet, *other]).replace("/srv/jupyterhub", str(tmp_path))
+    monkeypatch.setenv("JUPYTERHUB_CRYPT_KEY", secrets.token_hex(32))
     hub = fresh_hub("snippet", config=config)
     hub.limits(yaml.safe_dump({"earth-sciences/geo-101": {"member.servers": 0}}))
     hub.login("sam")
@@ -144,7 +146,7 @@ def test_the_policies_and_the_roster_can_be_read():
 
 def test_the_rules_can_be_read_and_all_keys_and_presets_are_named():
     rules = blocks("docs/rules.md", "yaml")
-    assert [len(parse_rules_text(text, "docs/rules.md")) for text in rules] == [4, 2]
+    assert [len(parse_rules_text(text, "docs/rules.md")) for text in rules] == [4, 2, 1]
     text = (ROOT / "docs" / "rules.md").read_text()
     assert re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE) == [*KEYS]
     (named,) = re.findall(r"There are presets for (.*?)\. This", text)

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 import sqlalchemy as sa
 from jupyterhub import orm
+from threads import in_a_thread
 
 from hub_groups import hub_writer, pending
 from hub_groups.hub_writer import write_some
@@ -53,6 +54,7 @@ async def write_all(app, store: GroupStore) -> None:
         pass
 
 
+@in_a_thread
 async def test_all_of_it_arrives_and_only_what_goes_goes(app, store):
     store.replace_source("ldap", roll())
     await write_all(app, store)
@@ -66,6 +68,7 @@ async def test_all_of_it_arrives_and_only_what_goes_goes(app, store):
     assert pending.take(store, 100) == []
 
 
+@in_a_thread
 async def test_what_the_hub_has_in_memory_is_read_anew(app, store):
     users = app.db.query(orm.User).all()
     assert not any(user.groups for user in users)
@@ -74,6 +77,7 @@ async def test_what_the_hub_has_in_memory_is_read_anew(app, store):
     assert all({group.name for group in user.groups} == set(GROUPS) for user in users)
 
 
+@in_a_thread
 async def test_what_was_written_is_settled_also_where_the_next_slice_fails(app, store, monkeypatch):
     store.replace_source("ldap", roll())
     write, calls = hub_writer.write, []
@@ -94,6 +98,7 @@ async def test_what_was_written_is_settled_also_where_the_next_slice_fails(app, 
     assert seats(app) == pairs(roll())
 
 
+@in_a_thread
 async def test_who_logs_in_between_two_slices_is_left_alone(app, store, monkeypatch):
     store.replace_source("ldap", roll())
     write = hub_writer.write
@@ -109,6 +114,7 @@ async def test_who_logs_in_between_two_slices_is_left_alone(app, store, monkeypa
     assert {(pair.user, pair.group) for pair in pending.take(store, 100)} == theirs
 
 
+@in_a_thread
 async def test_what_changes_while_it_is_written_goes_on_waiting(app, store, monkeypatch):
     store.replace_source("ldap", roll())
     write, calls = hub_writer.write, []
@@ -128,6 +134,7 @@ async def test_what_changes_while_it_is_written_goes_on_waiting(app, store, monk
     assert seats(app) == pairs(roll(("user0", "a")))
 
 
+@in_a_thread
 async def test_users_whom_the_hub_does_not_know_hold_nobody_up(app, store):
     store.replace_source(
         "ldap", {"a": dict.fromkeys([*USERS, *(f"new{n}" for n in range(20))], "member")}

@@ -12,6 +12,7 @@ import pytest
 from hubs import PATIENCE, TOKEN, Hub
 from ledgers import clock, store, url
 from prometheus_client.parser import text_string_to_metric_families
+from threads import in_a_thread
 
 from hub_groups.latest import Latest
 from hub_quotas import metrics
@@ -348,6 +349,7 @@ async def in_time(latest: Latest[int], value: int) -> None:
     raise AssertionError(f"it never was {value}")
 
 
+@in_a_thread
 async def test_who_asks_gets_the_last_one_while_the_next_is_computed(monkeypatch):
     monkeypatch.setattr("hub_groups.latest._REST", 0)
     slow = Slow()
@@ -365,6 +367,7 @@ async def test_who_asks_gets_the_last_one_while_the_next_is_computed(monkeypatch
     await in_time(latest, 2)
 
 
+@in_a_thread
 async def test_what_is_quick_is_waited_for(monkeypatch):
     monkeypatch.setattr("hub_groups.latest._REST", 0)
     numbers = iter(range(9))
@@ -372,6 +375,7 @@ async def test_what_is_quick_is_waited_for(monkeypatch):
     assert [await latest.get() for _ in range(3)] == [0, 1, 2]
 
 
+@in_a_thread
 async def test_what_is_good_is_not_computed_again(monkeypatch):
     monkeypatch.setattr("hub_groups.latest._REST", 10**6)
     numbers = iter(range(9))
@@ -381,6 +385,7 @@ async def test_what_is_good_is_not_computed_again(monkeypatch):
     assert latest.now(since=time.monotonic()) == 1, "unless it has to be newer"
 
 
+@in_a_thread
 async def test_an_overview_is_no_older_than_the_policy(monkeypatch, tmp_path):
     monkeypatch.setattr("hub_groups.latest._REST", 10**6)
     store = QuotaStore(f"sqlite:///{tmp_path}/quotas.sqlite")

@@ -21,6 +21,7 @@ from oauthenticator.gitlab import GitLabOAuthenticator
 from oauthenticator.globus import GlobusOAuthenticator
 from oauthenticator.google import GoogleOAuthenticator
 from test_rules import EXPECTED, claims, say
+from threads import in_a_thread
 from traitlets.config import Config
 
 TOKENS = {"access_token": "x", "token_type": "bearer", "scope": "openid"}
@@ -89,12 +90,14 @@ async def oauth(preset: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("preset", ["github", "gitlab", "google", "keycloak", "cilogon", "globus"])
+@in_a_thread
 async def test_oauthenticators(preset):
     said = say({"preset": preset}, await oauth(preset))
     assert (said.groups, said.unsaid) == (EXPECTED[preset], ())
 
 
 @pytest.mark.parametrize("sample", ["entra", "entra-overage"])
+@in_a_thread
 async def test_entra(sample):
     user = {**claims(sample)["auth_state"]["user"], "aud": "hub"}
     found = authenticator(AzureAdOAuthenticator, client_id="hub")
@@ -105,6 +108,7 @@ async def test_entra(sample):
     assert ["overage" in sentence for sentence in said.unsaid] == ([True] * (sample != "entra"))
 
 
+@in_a_thread
 async def test_lti13():
     found = authenticator(LTI13Authenticator, client_id={"hub-tool"})
     model = await found.authenticate(None, claims("lti13")["auth_state"])
@@ -112,6 +116,7 @@ async def test_lti13():
     assert say({"preset": "lti13"}, model).groups == EXPECTED["lti13"]
 
 
+@in_a_thread
 async def test_ldap(monkeypatch):
     """As ldap3's own server for tests has the entry."""
     import ldap3

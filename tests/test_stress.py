@@ -23,7 +23,7 @@ LENGTH = ("--seconds", "5", "--attempts", "1000")
 
 def stress(*arguments: str) -> dict:
     """A run of a few seconds, in a process of its own as it forks."""
-    command = [sys.executable, "-m", "tests.stress", "--json", *LENGTH, *arguments]
+    command = [sys.executable, "tests/stress.py", "--json", *LENGTH, *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.stdout, done.stderr
     report = json.loads(done.stdout.splitlines()[-1])

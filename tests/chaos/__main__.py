@@ -1,6 +1,6 @@
 """Kill a hub, its services and its servers, and compare the ledger with what really ran.
 
-    python -m tests.chaos --kills 200 --seed 1 --json [--postgres]
+    python tests/chaos --kills 200 --seed 1 --json [--postgres]
 
 With database outages and clock steps in between. Ends with 1 if the ledger is wrong.
 """
