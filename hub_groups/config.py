@@ -104,7 +104,7 @@ class HubGroups(Configurable):
         Whether a member of `a/b` is in the hub's group `a` too.
 
         Limits of `a` count for members of `a/b` in any case; this is for the hub's own access
-        control. It holds for what logins and directories say.
+        control. It holds for what logins say, and a directory that is read by LDAP.
         """,
     ).tag(config=True)
 

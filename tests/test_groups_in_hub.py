@@ -108,6 +108,7 @@ def test_a_renamed_user_keeps_what_people_gave_them(hub):
     assert {s.membership.source for s in store(hub).standings("kim2")} == {"manual"}
 
 
+@pytest.mark.slow
 def test_another_person_of_the_same_name_gets_nothing_by_hand(hub):
     hub.login("kim")
     put_members(store(hub), "seminar", ["kim"], BY)
@@ -134,6 +135,7 @@ def test_the_groups_page_says_where_from(hub):
     assert "kim" in ada.get("services/groups/groups/from-roster").text
 
 
+@pytest.mark.slow
 def test_without_manage_groups_rosters_still_count(fresh_hub):
     hub = fresh_hub("groups", manage_groups=False)
     wait_for("the roster", lambda: "roster:roster.csv" in rolls(hub))
@@ -148,7 +150,7 @@ def test_a_user_whom_an_admin_creates_gets_their_groups(hub):
     assert hub.groups("kim") == {"from-roster"}
 
 
-@pytest.mark.parametrize("quotas", [True, False])
+@pytest.mark.parametrize("quotas", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_servers_of_who_has_left_stop_after_a_while_where_asked(fresh_hub, quotas):
     hub = fresh_hub("groups", on_removal="stop", removal_grace=2, quotas=quotas)
     groups = store(hub)
@@ -188,7 +190,8 @@ def test_what_a_directory_pushes_is_in_the_hub_within_seconds(fresh_hub):
     assert token not in hub.log
 
 
-def test_removed_groups_and_a_dead_pages_process_lose_nothing(hub):
+@pytest.mark.slow
+def test_a_dead_pages_process_loses_nothing(hub):
     """The hub brings changes to itself, whoever wrote them."""
     hub.login("kim")
     os.kill(pages_process(hub), signal.SIGKILL)
