@@ -8,9 +8,11 @@ from http import HTTPStatus
 from typing import Any
 
 from pydantic.json_schema import models_json_schema
+from tornado import web
 
+from . import rest
 from .rest import PROBLEM, Model, Nothing, Operation, Problem
-from .web import Page
+from .web import Context, Page, Routes
 
 _REF = "#/components/schemas/{model}"
 _ANY = (401, 403, 503)
@@ -189,3 +191,35 @@ class ReferencePage(Page):
             fields=lambda schema: fields(schema, schemas),
             say_type=say_type,
         )
+
+
+class DocumentFile(web.RequestHandler):
+    """The document for programs. It says nothing of this hub, so anybody may read it."""
+
+    def initialize(self, document: dict[str, Any]) -> None:
+        self.document = document
+
+    def get(self) -> None:
+        self.set_header("Content-Type", "application/json")
+        self.finish(rest.dump(self.document))
+
+
+def routes(
+    context: Context,
+    known: dict[str, Any],
+    operations: Iterable[Operation],
+    handler: type[rest.Rest],
+    shared: dict[str, Any],
+) -> Routes:
+    """The handlers of an API, its document and its reference.
+
+    Args:
+        known: its document.
+        shared: what every handler gets.
+    """
+    api = f"{context.prefix}api"
+    return [
+        (f"{api}/openapi.json", DocumentFile, {"document": known}),
+        (f"{api}/?", ReferencePage, {"context": context, "document": known}),
+        *rest.routes(api, operations, handler, shared),
+    ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Coroutine
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from . import admin_pages, operations, people_pages
 from .memberships import MEMBER, SCIM
 from .rest import NoSuchAddress
+from .scim_store import ScimStore
 from .sources import keep_reading, sources_of
 from .store import GroupStore, open_store
 from .web import Context, Routes
@@ -33,7 +33,7 @@ def routes(context: Context) -> Routes:
 def background(context: Context) -> list[Coroutine[Any, Any, None]]:
     """What runs beside the pages."""
     store = open_store(context.settings["db_url"])
-    return [keep_reading(store, sources_of(context.settings)), _catch_up(context, store)]
+    return [keep_reading(store, sources_of(context.settings))]
 
 
 def _scim_routes(context: Context, store: GroupStore) -> Routes:
@@ -49,25 +49,17 @@ def _scim_routes(context: Context, store: GroupStore) -> Routes:
             error.name,
         )
         return []
-    from .scim_store import ScimStore
-
     scim_store = ScimStore(store.engine, context.settings["scim_username"])
+    _catch_up(scim_store, store)
     return scim_routes(
         context.prefix, scim_store, lambda changes: store.change_source(SCIM, changes)
     )
 
 
-async def _catch_up(context: Context, store: GroupStore) -> None:
-    """What a process that was killed had taken from a directory and not told yet."""
-    if context.settings["scim"]:
-        from .scim_store import ScimStore
-
-        def replace() -> None:
-            roll: dict[str, dict[str, str]] = {}
-            for user, group in ScimStore(
-                store.engine, context.settings["scim_username"]
-            ).memberships():
-                roll.setdefault(group, {})[user] = MEMBER
-            store.replace_source(SCIM, roll)
-
-        await asyncio.to_thread(replace)
+def _catch_up(scim_store: ScimStore, store: GroupStore) -> None:
+    """What a process that was killed had taken from a directory and not told yet. Before anything
+    is served: what comes in while this is written would be undone."""
+    roll: dict[str, dict[str, str]] = {}
+    for user, group in scim_store.memberships():
+        roll.setdefault(group, {})[user] = MEMBER
+    store.replace_source(SCIM, roll)

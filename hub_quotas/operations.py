@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from importlib.metadata import version
 from typing import Any
 
-from tornado import web
-
-from hub_groups import openapi, rest
-from hub_groups.openapi import ReferencePage
+from hub_groups import openapi
 from hub_groups.rest import Operation
 from hub_groups.web import Context, Routes
 
@@ -55,35 +51,18 @@ _ABOUT = (
 )
 
 
-@lru_cache
-def document(prefix: str) -> dict[str, Any]:
-    """The OpenAPI document of the API at an address."""
-    return openapi.document(
-        OPERATIONS, "Quotas", version("jupyterhub-group-quotas"), _ABOUT, f"{prefix}api", TAGS
-    )
-
-
-class DocumentFile(web.RequestHandler):
-    """The document for programs. It says nothing of this hub, so anybody may read it."""
-
-    def initialize(self, context: Context) -> None:
-        self.context = context
-
-    def get(self) -> None:
-        self.set_header("Content-Type", "application/json")
-        self.finish(rest.dump(document(self.context.prefix)))
-
-
 def routes(context: Context, shared: dict[str, Any]) -> Routes:
     """The handlers of the API, its document and its reference.
 
     Args:
         shared: what every handler gets.
     """
-    api = f"{context.prefix}api"
-    reference = {"context": context, "document": document(context.prefix)}
-    return [
-        (f"{api}/openapi.json", DocumentFile, {"context": context}),
-        (f"{api}/?", ReferencePage, reference),
-        *rest.routes(api, OPERATIONS, QuotaRest, shared),
-    ]
+    known = openapi.document(
+        OPERATIONS,
+        "Quotas",
+        version("jupyterhub-group-quotas"),
+        _ABOUT,
+        f"{context.prefix}api",
+        TAGS,
+    )
+    return openapi.routes(context, known, OPERATIONS, QuotaRest, shared)
