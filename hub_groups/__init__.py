@@ -21,7 +21,7 @@ def activate(c: Any) -> None:
     from .hub_writer import keep_stopping, keep_writing
     from .listing import list_groups
     from .refresher import keep_refreshing
-    from .store import open_store
+    from .store import StoreError, open_store
 
     def apply(app: Any) -> None:
         found = settings(app)
@@ -48,10 +48,18 @@ def activate(c: Any) -> None:
         serve_pages(app, pages, found.service_url)
         list_groups(app)
         store = open_store(found.db_url)
+        try:
+            store.open()
+        except StoreError as error:  # the hub comes up all the same
+            app.log.error(
+                "The memberships can't be reached, groups stay as they are: %s", error.orig
+            )
         HubUsers(store).listen()
-        work = [keep_writing(app, store)]
-        if found.on_removal == STOP:
-            work.append(keep_stopping(app, store, found.removal_grace))
+        stop = found.on_removal == STOP
+        work = [
+            keep_writing(app, store),
+            keep_stopping(app, store, found.removal_grace, stop),
+        ]
         if found.refresh_every:
             work.append(keep_refreshing(app, found.refresh_every))
         app._group_writer = [asyncio.ensure_future(one) for one in work]

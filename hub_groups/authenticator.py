@@ -16,7 +16,7 @@ from .claims import After, Rules, by_itself, by_rules, only_logged
 from .config import HubGroups
 from .hub_writer import merging
 from .memberships import LOGIN
-from .store import open_store
+from .store import StoreError, open_store
 
 _OUTAGE = 500
 """From this status on it is the provider that has failed, not the user."""
@@ -89,18 +89,27 @@ class GroupsMixin:
                 break
         return groups
 
+    def _as_before(self, name: str, user: Any, error: StoreError) -> frozenset[str]:
+        """The groups of somebody of whom the store can't say anything now: those that they have.
+        Whatever it would have said is so from their next login or refresh on."""
+        self.log.error("Groups can't be read, %s has those of before: %s", name, error.orig)
+        return _groups_of(user) if user else frozenset()
+
     async def run_post_auth_hook(self, handler: Any, auth_model: Any) -> Any:
         """Each login. The admin's own post_auth_hook has run inside super()."""
         model = await super().run_post_auth_hook(handler, auth_model)  # type: ignore[misc]
         if not model:
             return model
-        said = await self._said(model, handler.db)
         user = handler.find_user(model["name"])  # None at the first login
         await asyncio.sleep(0)  # that was one query of the hub's database, and here is another
-        if user:
-            groups = await self._merge_known(user, said)
-        else:
-            groups = await self._merge(model["name"], [], said, is_new=True)
+        try:
+            said = await self._said(model, handler.db)
+            if user:
+                groups = await self._merge_known(user, said)
+            else:
+                groups = await self._merge(model["name"], [], said, is_new=True)
+        except StoreError as error:
+            groups = self._as_before(model["name"], user, error)
         if self.manage_groups:
             model["groups"] = sorted(groups)
         elif user:
@@ -118,8 +127,10 @@ class GroupsMixin:
         result = await maybe_future(added)
         groups = self._first_login.pop(user.name, None)
         if groups is None:  # created by an admin or the API, not by a login
-            current = [group.name for group in user.groups]
-            groups = await self._merge(user.name, current, None, is_new=True)
+            try:
+                groups = await self._merge(user.name, _groups_of(user), None, is_new=True)
+            except StoreError as error:
+                groups = self._as_before(user.name, user, error)
         user.sync_groups(sorted(groups))
         return result
 
@@ -152,8 +163,11 @@ class GroupsMixin:
     async def with_what_we_know(self, user: Any, result: Any) -> Any:
         """What the hub is to make of `result`, which a refresh has said: True or a dict."""
         model = {"name": user.name} if result is True else result
-        said = await self._said(model, user.db)
-        groups = await self._merge_known(user, said)
+        try:
+            said = await self._said(model, user.db)
+            groups = await self._merge_known(user, said)
+        except StoreError as error:
+            groups = self._as_before(user.name, user, error)
         current = _groups_of(user)
         if self.manage_groups:
             unchanged = result is True and groups == current

@@ -139,7 +139,9 @@ def _store(url: str) -> GroupStore:
     try:
         if missing := missing_file(url):
             raise FileError(f"{missing}: there is no such database.")
-        return open_store(url)
+        store = open_store(url)
+        store.open()
+        return store
     except StoreError as error:
         raise FileError(f"{without_password(url)}: {error.orig or error}.") from None
     except ValueError as error:

@@ -17,7 +17,7 @@ from .event_words import say_source as say_source
 from .people import By
 from .rest import Refusal
 from .store import GroupStore, StoreError
-from .web import GROUP_NAMES, Context, Page, Visit
+from .web import GROUP_NAMES, CheckedPage, Context, Visit
 from .words import _, ngettext
 
 log = logging.getLogger("group-quotas")
@@ -71,7 +71,7 @@ class Desk(Visit):
         return 403, refusal_of(who)
 
 
-class GroupsPage(Desk, Page):
+class GroupsPage(Desk, CheckedPage):
     """A page of the groups.
 
     Attributes:
@@ -82,15 +82,7 @@ class GroupsPage(Desk, Page):
     who = Who.USER
     who_changes = Who.USER
 
-    async def prepare(self) -> None:
-        await super().prepare()
-        if self._finished:
-            return
-        if not self.current_user:
-            web.authenticated(lambda _self: None)(self)  # sends them to the login
-            return
-        await self.come_in()
-        who = self.who_changes if self.request.method == "POST" else self.who
+    async def check(self, who: Who) -> None:
         if refused := self.allowed(who, self.group_of_path()):
             raise web.HTTPError(refused[0], refused[1].replace("%", "%%"))
 

@@ -20,7 +20,7 @@ _stand_up = sa.delete(_seats).where(
 )
 
 
-def write(db: Any, pairs: Sequence[Pair], users: Mapping[str, int]) -> list[Pair]:
+def write(db: Any, pairs: Sequence[Pair], users: Mapping[str, int]) -> set[Pair]:
     """Bring pairs to the hub's database; returns those that were in it and are no more.
 
     Args:
@@ -45,7 +45,7 @@ def write(db: Any, pairs: Sequence[Pair], users: Mapping[str, int]) -> list[Pair
     if changed:
         _forget(db, changed)
     db.commit()
-    return [pair for pair, _seat in gone]
+    return {pair for pair, _seat in gone}
 
 
 def ids(db: Any, kind: Any, names: Collection[str]) -> dict[str, int]:

@@ -15,7 +15,7 @@ from jupyterhub import orm
 
 from . import pending
 from .hub_tables import ids, write
-from .store import GroupStore
+from .store import GroupStore, StoreError
 
 log = logging.getLogger("JupyterHub.groups")
 
@@ -68,10 +68,18 @@ async def keep_writing(app: Any, store: GroupStore) -> None:
             some = await write_some(app, store)
         except asyncio.CancelledError:
             raise
-        except Exception:
-            log.exception("Groups can't be brought to the hub now; trying again")
+        except Exception as error:
+            _log("Groups can't be brought to the hub now; trying again", error)
             app.db.rollback()
             await asyncio.sleep(_RETRY_SECONDS)
+
+
+def _log(what: str, error: Exception) -> None:
+    """In a line what admins can see to, with its traceback what we would have to."""
+    if isinstance(error, StoreError):
+        log.error("%s: %s", what, error.orig)
+    else:
+        log.error(what, exc_info=error)
 
 
 async def write_some(app: Any, store: GroupStore) -> bool:
@@ -79,7 +87,7 @@ async def write_some(app: Any, store: GroupStore) -> bool:
     began = time.monotonic()
     pairs = await asyncio.to_thread(pending.take, store, _BATCH, merging.users())
     done: list[pending.Pair] = []
-    left: list[pending.Pair] = []
+    left: set[pending.Pair] = set()
     unknown: list[pending.Pair] = []
     try:
         for start in range(0, len(pairs), _SLICE):
@@ -92,7 +100,7 @@ async def write_some(app: Any, store: GroupStore) -> bool:
                 continue
             users = ids(app.db, orm.User, {pair.user for pair in some})
             known = [pair for pair in some if pair.user in users]
-            left += write(app.db, known, users)  # no await in it: the hub uses the same session
+            left |= write(app.db, known, users)  # no await in it: the hub uses the same session
             done += known
             unknown += [pair for pair in some if pair.user not in users]
     finally:  # what was written is, also where the next slice fails
@@ -101,24 +109,25 @@ async def write_some(app: Any, store: GroupStore) -> bool:
     return bool(done or unknown)
 
 
-async def keep_stopping(app: Any, store: GroupStore, grace: int) -> None:
+async def keep_stopping(app: Any, store: GroupStore, grace: int, stop: bool) -> None:
     """Stop the servers of who has left a group, some time after.
 
     Args:
         grace: seconds.
+        stop: or let them run, and forget who has left.
     """
     while True:
         await asyncio.sleep(_TICK_SECONDS)
         try:
             due = await asyncio.to_thread(pending.left_before, store, store.clock() - grace)
-            for user, group in due:
+            for user, group in due if stop else ():
                 _stop(app, user, group)
             if due:
                 await asyncio.to_thread(pending.forget_leaving, store, due)
         except asyncio.CancelledError:
             raise
-        except Exception:
-            log.exception("Servers of who has left a group can't be stopped now; trying again")
+        except Exception as error:
+            _log("Servers of who has left a group can't be stopped now; trying again", error)
             await asyncio.sleep(_RETRY_SECONDS)
 
 
@@ -134,7 +143,7 @@ def _stop(app: Any, name: str, group: str) -> None:
         return  # they have come back
     user = app.users[orm_user]
     for spawner in list(user.spawners.values()):
-        charged = getattr(spawner, "charged_group", None)
+        charged = getattr(spawner, "charged_group", "")  # by hub_quotas
         # Where servers are charged to no group, they go with the last one.
         concerned = charged == group.strip("/") if charged else not groups
         if spawner.ready and concerned:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
 from .database import reading, writing
-from .rows import log_event, read, upsert, write
+from .rows import log_event, read, write, write_left
 from .schema import archived, leaving, membership, pending
 from .store import GroupStore
 
@@ -58,14 +58,17 @@ def take(store: GroupStore, limit: int, without: Iterable[str] = ()) -> list[Pai
 
 
 def settle(
-    store: GroupStore, done: Sequence[Pair], left: Iterable[Pair] = (), unknown: Iterable[Pair] = ()
+    store: GroupStore,
+    done: Sequence[Pair],
+    left: Set[Pair] = frozenset(),
+    unknown: Iterable[Pair] = (),
 ) -> None:
     """The hub has these pairs as they were wanted.
 
     What has changed again since it was taken goes on waiting.
 
     Args:
-        left: those of them in which the user has left a group that the hub had by us.
+        left: those of them that the hub has just lost.
         unknown: others, of users whom the hub does not know: they wait until it does.
     """
     with writing(store.engine) as db:
@@ -75,13 +78,9 @@ def settle(
                 now = sa.update(pending).where(_here).values(had=wanted)
                 _each(db, now, [pair for pair in done if pair.wanted == wanted])
         _each(db, sa.update(pending).where(_here, _unchanged).values(asleep=True), unknown)
-        at = store.clock()
-        if rows := [{"user": pair.user, "group": pair.group, "at": at} for pair in left]:
-            insert = upsert(db, leaving)
-            set_ = {"at": insert.excluded.at}
-            db.execute(
-                insert.on_conflict_do_update(index_elements=("user", "group"), set_=set_), rows
-            )
+        # Or has lost before: it may have been killed between its commit and this.
+        lost = [p for p in done if p in left or (p.had and not p.wanted)]
+        write_left(db, store.clock(), [(pair.user, pair.group) for pair in lost])
 
 
 def _each(db: sa.Connection, statement: sa.Delete | sa.Update, pairs: Iterable[Pair]) -> int:

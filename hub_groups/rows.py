@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from .memberships import MEMBER, Membership
-from .schema import archived, event, membership, pending
+from .schema import archived, event, leaving, membership, pending
 
 LONGEST_NAME = 255
 """Of a group or a user, as the hub has them."""
@@ -112,6 +112,16 @@ def _note_pending(db: sa.Connection) -> None:
             set_={"stamp": insert.excluded.stamp, "asleep": False},
         )
     )
+
+
+def write_left(db: sa.Connection, at: int, pairs: Iterable[tuple[str, str]]) -> None:
+    """Remember which users have left which groups of the hub, for `pending.left_before`."""
+    rows = [{"user": user, "group": group, "at": at} for user, group in pairs]
+    if not rows:
+        return
+    insert = upsert(db, leaving)
+    same = {"index_elements": ("user", "group"), "set_": {"at": insert.excluded.at}}
+    db.execute(insert.on_conflict_do_update(**same), rows)
 
 
 def log_event(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -26,7 +27,7 @@ from .memberships import (
     merge,
 )
 from .migrate import GROUPS
-from .rows import log_event, named, new_stamp, read, usable, write
+from .rows import log_event, named, new_stamp, read, usable, write, write_left
 from .schema import archived, membership, pending
 
 Said = Mapping[str, str] | Callable[[Mapping[str, str]], Mapping[str, str]]
@@ -71,15 +72,52 @@ def now() -> int:
     return int(time.time())
 
 
+@dataclass(frozen=True)
+class _Merged:
+    """What a user's groups come to.
+
+    Attributes:
+        put, gone: the rows that change.
+        left: groups that the hub has or had them in, and will not.
+        writes: whether anything is to be written.
+    """
+
+    result: Merge
+    put: list[Membership]
+    gone: list[Membership]
+    left: Set[str]
+    writes: bool
+
+
 class GroupStore:
     """Memberships by source, in a database of their own."""
 
     def __init__(self, url: str, clock: Callable[[], int] = now) -> None:
-        self.engine, self.clock = open_engine(url), clock
-        GROUPS.upgrade(self.engine)
+        self._engine, self.clock = open_engine(url), clock
+        self._opening = threading.Lock()
+        self._is_open = False
+
+    def open(self) -> None:
+        """Ask for the database, and bring it up to date. Every use does, so that nothing that is
+        not there now keeps a hub from coming up.
+
+        Raises:
+            StoreError: it can't be reached. The next use tries again.
+        """
+        with self._opening:
+            if not self._is_open:
+                GROUPS.upgrade(self._engine)
+                self._is_open = True
+
+    @property
+    def engine(self) -> sa.Engine:
+        """Of the database. Raises as `open`."""
+        if not self._is_open:
+            self.open()
+        return self._engine
 
     def close(self) -> None:
-        self.engine.dispose()
+        self._engine.dispose()
 
     # -- what sources say ----------------------------------------------------------------------
 
@@ -170,13 +208,14 @@ class GroupStore:
         """
         here = frozenset(current)
         with reading(self.engine) as db:
-            result, put, gone, same = self._merged(db, user, here, source, said, is_new)
-        if same and not put and not gone:
-            return result
+            found = self._merged(db, user, here, source, said, is_new)
+        if not found.writes:
+            return found.result
         with writing(self.engine) as db:
-            result, put, gone, _same = self._merged(db, user, here, source, said, is_new)
-            at = self.clock()
-            write(db, at, put, gone)
+            found = self._merged(db, user, here, source, said, is_new)
+            result, at = found.result, self.clock()
+            write(db, at, found.put, found.gone)
+            write_left(db, at, [(user, group) for group in found.left])
             db.execute(sa.delete(pending).where(pending.c.user == user))
             if result.pending:
                 stamp = new_stamp()
@@ -187,12 +226,12 @@ class GroupStore:
                         for group, had in result.pending.items()
                     ],
                 )
-            if put or gone:
+            if found.put or found.gone:
                 log_event(
                     *(db, at, source or "hub", "hub", "merged"),
                     user=user,
-                    put=sorted(f"{one.group} ({one.source})" for one in put),
-                    removed=sorted(f"{one.group} ({one.source})" for one in gone),
+                    put=sorted(f"{one.group} ({one.source})" for one in found.put),
+                    removed=sorted(f"{one.group} ({one.source})" for one in found.gone),
                 )
         return result
 
@@ -204,8 +243,7 @@ class GroupStore:
         source: str,
         said: Said | None,
         is_new: bool,
-    ) -> tuple[Merge, list[Membership], list[Membership], bool]:
-        """What a user's groups come to, the rows that change, and whether `pending` is the same."""
+    ) -> _Merged:
         at = self.clock()
         before = {(one.group, one.source): one for one in read(db, membership.c.user == user)}
         waits = {
@@ -245,7 +283,9 @@ class GroupStore:
                 after.pop((group, way), None)
         put = [one for key, one in after.items() if before.get(key) != one]
         gone = [one for key, one in before.items() if key not in after]
-        return result, put, gone, result.pending == waits
+        left = here | {group for group, had in unsure.items() if had} | result.removed_by_hand
+        writes = bool(put or gone) or result.pending != waits
+        return _Merged(result, put, gone, left - result.groups, writes)
 
     # -- reading -------------------------------------------------------------------------------
 

@@ -288,6 +288,36 @@ class Page(Visit):
         self.show("error.html", status=status_code, message=message)
 
 
+class CheckedPage(Page):
+    """A page that some may see, and some may send the forms of.
+
+    Attributes:
+        who, who_changes: which; `check` knows what it means.
+    """
+
+    who: Any
+    who_changes: Any
+
+    async def come_in(self) -> None:
+        """Find out what whoever asks may see and do."""
+        raise NotImplementedError
+
+    async def check(self, who: Any) -> None:
+        """Raises tornado.web.HTTPError where they may not."""
+        raise NotImplementedError
+
+    async def prepare(self) -> None:
+        await super().prepare()
+        if self._finished:
+            return
+        if not self.current_user:
+            web.authenticated(lambda _self: None)(self)  # sends them to the login
+            return
+        await self.come_in()
+        who = self.who_changes if self.request.method == "POST" else self.who
+        await self.check(who)
+
+
 class NotFound(Page):
     """Any other address below the service."""
 

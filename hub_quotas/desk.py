@@ -14,7 +14,7 @@ from tornado import web
 from hub_groups import rest
 from hub_groups.rest import Refusal
 from hub_groups.store import GroupStore
-from hub_groups.web import Context, Page, Visit
+from hub_groups.web import CheckedPage, Context, Visit
 from hub_groups.words import _, pgettext
 
 from .access import Access, NotAllowed, Who, access_of, check_changes
@@ -127,7 +127,7 @@ def _is_user(model: Mapping[str, Any]) -> bool:
     return bool(model.get("kind", "user") == "user")
 
 
-class QuotaPage(Desk, Page):
+class QuotaPage(Desk, CheckedPage):
     """A page of the quotas.
 
     Attributes:
@@ -137,17 +137,6 @@ class QuotaPage(Desk, Page):
 
     who = Who.USER
     who_changes = Who.USER
-
-    async def prepare(self) -> None:
-        await super().prepare()
-        if self._finished:
-            return
-        if not self.current_user:
-            web.authenticated(lambda _self: None)(self)  # sends them to the login
-            return
-        await self.come_in()
-        who = self.who_changes if self.request.method == "POST" else self.who
-        await self.check(who)
 
     async def check(self, who: Who) -> None:
         group = self.group_of_path()

@@ -125,7 +125,7 @@ class KubeQuotaMixin(ProfilesQuotaMixin):
                 _("This server's pod was changed by this hub's configuration. {change} {why}"),
             )
         session = self.session_id
-        group = self._granted.group if self._granted else (self.allowed or {}).get("group", "")
+        group = self.charged_group
         if pod.metadata.labels is None:
             pod.metadata.labels = {}
         if pod.metadata.annotations is None:

@@ -11,6 +11,7 @@ from jupyterhub.utils import maybe_future
 
 from hub_groups.attach import HUB_MAJOR
 from hub_groups.config import HubGroups
+from hub_groups.store import StoreError
 from hub_groups.store import open_store as open_group_store
 from hub_groups.words import _, choose, speak
 
@@ -61,6 +62,7 @@ class QuotaMixin:
 
     session_id: str | None = None
     allowed: dict[str, Any] | None = None  # started while the ledger could not be reached
+    charged_group = ""  # that of the session; hub_groups asks, of who has left one
     _named: str | None = None  # the session of a start, in the hub's database already
     _explicit = False
     _refused = False
@@ -141,12 +143,13 @@ class QuotaMixin:
             )
             raise self.overtaken()
         hold(self, found, granted.gets.limits, granted.gets.guarantees)
+        self.charged_group = granted.group
         self.log.info("%s is charged to %s", self._who, granted.group)
         return granted
 
     def _let_go(self) -> str | None:
         """It has no session any more; returns the one that it had."""
-        session, self.session_id = self.session_id, None
+        session, self.session_id, self.charged_group = self.session_id, None, ""
         if session:
             servers.remove(session)
         return session
@@ -203,7 +206,12 @@ class QuotaMixin:
         """The words and the code of a refusal. In a thread."""
         store = self.quota_settings.store()
         policy = store.policy()
-        members = open_group_store(self.group_settings.db_url).managers(tried(policy, answer))
+        groups = open_group_store(self.group_settings.db_url)
+        try:
+            members = groups.managers(tried(policy, answer))
+        except StoreError as error:  # without their names
+            self.log.error("The managers of groups can't be read: %s", error.orig)
+            members = {}
         again = store.again(user, answer.decisions[0])
         return told(policy, answer, members, again, now(), store.zone)
 
@@ -211,6 +219,7 @@ class QuotaMixin:
         """Go on without the ledger, which hears of it when it is back (see `reconcile.py`)."""
         self.log.warning("%s starts though the ledger can't be reached: %s", self._who, error)
         amounts = {"servers": 1, **request.amounts}
+        self.charged_group = group
         self.allowed = {"group": group, "amounts": amounts, "since": now()}
         self.save_state()
 
@@ -219,6 +228,7 @@ class QuotaMixin:
         it has one, as if it had been allowed without the ledger. So this hub, or if it is killed
         before, the next one tells of it."""
         self._is_up, self.session_id = True, new_id(now())
+        self.charged_group = group
         self.allowed = {"group": group, "amounts": {"servers": 1}, "since": now()}
         self.save_state()
         servers.add(self.session_id, self)
@@ -327,23 +337,23 @@ class QuotaMixin:
     # post-stop hook asks which session has ended.
     def get_state(self) -> dict[str, Any]:
         state: dict[str, Any] = super().get_state()  # type: ignore[misc]
-        ours = {SESSION: self.session_id, ALLOWED: self.allowed}
+        ours = {
+            SESSION: self.session_id,
+            ALLOWED: self.allowed,
+            CHARGED_GROUP: self.charged_group,
+        }
         return {**state, **{key: value for key, value in ours.items() if value}}
 
     def load_state(self, state: dict[str, Any]) -> None:
         super().load_state(state)  # type: ignore[misc]
         self.session_id = state.get(SESSION)
         self.allowed = state.get(ALLOWED)
+        self.charged_group = state.get(CHARGED_GROUP, "")
         self._is_up = bool(self.session_id)
         if self.session_id:
             servers.add(self.session_id, self)
 
     # -- the charged group -------------------------------------------------------------------
-
-    @property
-    def charged_group(self) -> str:
-        """That of the server that runs; empty for none. For hub_groups, of who has left one."""
-        return self.allowed["group"] if self.allowed else ""
 
     def groups(self) -> list[str]:
         """The groups that this user can charge, in the order in which they are tried."""

@@ -146,10 +146,16 @@ def hub55(tmp_path_factory: pytest.TempPathFactory) -> str:
     return make_venv(
         folder,
         *("jupyterhub==5.5.*", "configurable-http-proxy", "jupyterhub-fancy-profiles"),
-        "oauthenticator>=17.4",
+        *("oauthenticator>=17.4", "jupyterhub-ldapauthenticator", "jupyterhub-ltiauthenticator"),
         *spawners,
         str(ROOT),
     )
+
+
+@pytest.fixture(params=["6.1", pytest.param("5.5", marks=pytest.mark.slow)])
+def each_hub(request: pytest.FixtureRequest) -> str:
+    """The Python of an environment with each JupyterHub that we know."""
+    return sys.executable if request.param == "6.1" else request.getfixturevalue("hub55")
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,9 @@
 """The node of the fake cluster: each pod is a local process on an address of its own.
 
 A real kubelet restarts a container that failed, since KubeSpawner's pods say `restartPolicy:
-OnFailure`. This one does so with the setting `restarts` (seconds until then); without it, the pod
-has failed for good, as when its node gave it up.
+OnFailure`. This one does so with the setting `restarts` (seconds until then; with 0 it has done so
+before it reports the next time); without it, the pod has failed for good, as when its node gave it
+up.
 
 The process is the command of the container `notebook`, with that container's environment, on the
 pod's own loopback address. Other containers are in the pod's status only. A pod whose image is
@@ -137,12 +138,14 @@ class Kubelet:
                     "finishedAt": rfc3339(ended),
                 }
             }
-            if not (settings.get("restarts") and exit_code and self._is_wanted(key, pod)):
+            again = settings.get("restarts")
+            if again is None or not exit_code or not self._is_wanted(key, pod):
                 phase = "Failed" if exit_code else "Succeeded"
                 self._status(key, pod, phase, address, last, {}, restarts)
                 return
-            self._status(key, pod, "Running", address, last, {}, restarts)
-            await asyncio.sleep(settings["restarts"])
+            if again:
+                self._status(key, pod, "Running", address, last, {}, restarts)
+                await asyncio.sleep(again)
             restarts += 1
 
     async def _start(self, pod: Object, address: str) -> Any:

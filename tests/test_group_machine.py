@@ -47,6 +47,8 @@ class Membership(RuleBasedStateMachine):
         self.logins: dict[str, dict[str, str]] = {}
         self.manual: dict[tuple[str, str], tuple[str, int | None]] = {}
         self.closed: set[str] = set()
+        self.lost: set[tuple[str, str]] = set()
+        self.killed = False
 
     def teardown(self) -> None:
         if hasattr(self, "store"):
@@ -66,19 +68,29 @@ class Membership(RuleBasedStateMachine):
         }
         return found - self.closed
 
-    def deliver(self, most: int = 10_000) -> None:
-        """What `hub_writer` does."""
+    def has(self, user: str, groups: set[str]) -> None:
+        """The hub has a user in these groups from now on."""
+        before = self.hub.get(user, set())
+        self.lost |= {(user, group) for group in before - groups}
+        self.hub[user] = groups
+
+    def deliver(self, most: int = 10_000, killed: bool = False) -> None:
+        """What `hub_writer` does, in a hub that may be killed before it says that it has."""
         while pairs := pending.take(self.store, most):
             known = [pair for pair in pairs if pair.user in self.hub]
-            left = []
+            left = set()
             for pair in known:
                 here = self.hub[pair.user]
                 if pair.wanted:
-                    here.add(pair.group)
+                    here = here | {pair.group}
                 elif pair.group in here:
-                    here.remove(pair.group)
-                    left.append(pair)
+                    here = here - {pair.group}
+                    left.add(pair)
+                self.has(pair.user, here)
+            if killed:
+                return
             pending.settle(self.store, known, left, [p for p in pairs if p.user not in self.hub])
+        self.killed = False
 
     # -- what happens --------------------------------------------------------------------------
 
@@ -96,7 +108,7 @@ class Membership(RuleBasedStateMachine):
         if said is not None:
             self.logins[user] = said
         if settled:  # else the hub was killed before it wrote that
-            self.hub[user] = set(found.groups)
+            self.has(user, set(found.groups))
             assert self.hub[user] == self.wanted(user)
 
     @rule(user=USERS, group=GROUPS, role=ROLES, end=st.none() | st.integers(1, 50))
@@ -119,12 +131,12 @@ class Membership(RuleBasedStateMachine):
         self.deliver()
         here = self.hub[user]
         if group in here:
-            here.remove(group)
+            self.has(user, here - {group})
             self.manual.pop((user, group), None)
         else:
-            here.add(group)
+            self.has(user, here | {group})
             self.manual[user, group] = MEMBER, None
-        self.hub[user] = set(self.store.sync_user(user, here).groups)
+        self.has(user, set(self.store.sync_user(user, self.hub[user]).groups))
 
     @rule(seconds=st.integers(1, 60))
     def time_passes(self, seconds: int) -> None:
@@ -137,6 +149,7 @@ class Membership(RuleBasedStateMachine):
             return
         self.deliver()
         self.hub[new] = self.hub.pop(old)
+        self.lost = {(u, g) for u, g in self.lost if u != old}
         rename_user(self.store, old, new)
         for (user, group), what in list(self.manual.items()):
             if user == old:
@@ -168,7 +181,16 @@ class Membership(RuleBasedStateMachine):
         for user, here in self.hub.items():
             merged = self.store.sync_user(user, here)
             assert merged.groups == self.wanted(user), user
-            self.hub[user] = set(merged.groups)
+            self.has(user, set(merged.groups))
+        left = set(pending.left_before(self.store, self.at))
+        assert {(u, g) for u, g in self.lost if g not in self.hub.get(u, {g})} <= left
+
+    @precondition(lambda self: not self.killed)
+    @rule()
+    def the_hub_is_killed_while_it_is_told(self) -> None:
+        """But not twice for the same pair: it may then lose one that it was never known to have."""
+        self.deliver(killed=True)
+        self.killed = True
 
     @invariant()
     def nothing_by_hand_is_lost(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import time
 
 import httpx
@@ -25,8 +26,8 @@ def hub(fresh_hub):
     return hub
 
 
-def store(hub: Hub) -> GroupStore:
-    return GroupStore(f"sqlite:///{hub.folder / 'hub_groups.sqlite'}")
+def store(hub: Hub, folder: str = ".") -> GroupStore:
+    return GroupStore(f"sqlite:///{hub.folder / folder / 'hub_groups.sqlite'}")
 
 
 def rolls(hub: Hub) -> set[str]:
@@ -156,7 +157,7 @@ def test_servers_of_who_has_left_stop_after_a_while_where_asked(fresh_hub, quota
     groups = store(hub)
     put_members(groups, "seminar", ["sam"], BY)
     hub.login("sam")
-    hub.api("users/sam/server", "POST", json={"user_options": {"group": "seminar"}})
+    hub.api("users/sam/server", "POST", json={"user_options": {"charged_group": "seminar"}})
     wait_for("the server", lambda: hub.server("sam"))
     remove_members(groups, "seminar", ["sam"], BY)
     reaches(hub, "sam")
@@ -188,6 +189,46 @@ def test_what_a_directory_pushes_is_in_the_hub_within_seconds(fresh_hub):
         assert directory.patch(where, json={**message, "Operations": [gone]}).is_success
         reaches(hub, "kim", "from-roster", "from-login", "seminar")
     assert token not in hub.log
+
+
+@pytest.mark.slow
+def test_without_its_database_everybody_has_the_groups_of_before(fresh_hub):
+    hub = fresh_hub("groups", away=True)
+    assert "The memberships can't be reached, groups stay as they are: unable to open" in hub.log
+    hub.login("kim")
+    assert hub.groups("kim") == set()
+    assert hub.api("users/kim/server", "POST").is_success
+    assert hub.api("users/sam", "POST").is_success
+    (hub.folder / "away").mkdir()
+    hub.login("kim")
+    assert hub.groups("kim") >= {"from-login"}
+    put_members(store(hub, "away"), "seminar", ["sam"], BY)
+    reaches(hub, "sam", "seminar")
+
+    hub.api("groups/from-login/users", "DELETE", json={"users": ["kim"]})
+    with sqlite3.connect(hub.folder / "away/hub_groups.sqlite", isolation_level=None) as db:
+        db.execute("BEGIN EXCLUSIVE")  # for longer than anybody waits for it
+        hub.login("kim")
+        assert "kim has those of before: database is locked" in hub.log
+        db.execute("COMMIT")
+    hub.login("kim")
+    assert hub.groups("kim") >= {"from-login"}, "no one has taken it away there"
+
+
+@pytest.mark.slow
+def test_who_a_login_takes_out_of_a_group_is_stopped_too(fresh_hub):
+    hub = fresh_hub("groups", on_removal="stop", removal_grace=2)
+    hub.login("kim")
+    hub.api("users/kim/server", "POST", json={"user_options": {"charged_group": "from-login"}})
+    wait_for("the server", lambda: hub.server("kim"))
+    hub.kill()
+    hub.start()
+    wait_for("the server", lambda: hub.server("kim"))
+    (hub.folder / "from-login.txt").write_text("nobody")
+    hub.login("kim")
+    assert hub.groups("kim") == {"from-roster"}
+    wait_for("the end", lambda: hub.api("users/kim").json()["servers"] == {})
+    assert "kim is no longer in from-login" in hub.log
 
 
 @pytest.mark.slow

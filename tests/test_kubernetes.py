@@ -357,7 +357,7 @@ def test_a_server_that_is_killed_is_noticed(kubernetes, hub):
 
 
 def test_a_container_that_is_restarted_is_not(kubernetes, hub):
-    kubernetes.set(restarts=0.001)  # or the hub might ask in between
+    kubernetes.set(restarts=0)  # or the hub might ask in between
     spawn(hub, "cleo")
     kubernetes.kill(hub, "jupyter-cleo")
 

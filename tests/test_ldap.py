@@ -451,7 +451,7 @@ def test_who_is_encrypted_to_has_to_prove_who_it_is(directory, certificate):
 
 
 @pytest.fixture
-def hub(directory, fresh_hub):
+def hub(directory, fresh_hub, each_hub):
     """Where ada and sam are in geo101, and with kim in all, and sam in one by hand too; ada has
     come by."""
     directory.add(
@@ -460,7 +460,11 @@ def hub(directory, fresh_hub):
         group("staff", "kim"),
     )
     hub = fresh_hub(
-        "ldap", ldap_port=directory.server.port, ldap=directory.said, ldap_every=LDAP_EVERY
+        "ldap",
+        python=each_hub,
+        ldap_port=directory.server.port,
+        ldap=directory.said,
+        ldap_every=LDAP_EVERY,
     )
     hub.login("ada", "of-ada")
     comes_to_be_in(hub, "ada", "geo101", "all")

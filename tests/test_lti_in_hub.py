@@ -95,8 +95,8 @@ def platform():
 
 
 @pytest.fixture
-def hub(platform, start_hub) -> Hub:
-    return start_hub("lti", platform=platform.url)
+def hub(platform, start_hub, each_hub) -> Hub:
+    return start_hub("lti", each_hub, platform=platform.url)
 
 
 def enter(platform: Platform, hub: Hub, user: str, course: str | None, *roles: str) -> Visitor:

@@ -19,6 +19,8 @@ roster = Path(world["folder"]) / "roster.csv"
 if not roster.exists():
     roster.write_text("user,group,role\nkim,from-roster,\nprof-ada,from-roster,manager\n")
 c.HubGroups.rosters = [str(roster)]
+if world.get("away"):
+    c.HubGroups.db_url = f"sqlite:///{world['folder']}/away/hub_groups.sqlite"
 c.HubGroups.scim = world.get("scim", False)
 c.HubGroups.on_removal = world.get("on_removal", "keep")
 c.HubGroups.removal_grace = world.get("removal_grace", 600)
@@ -27,7 +29,9 @@ c.Authenticator.manage_groups = world.get("manage_groups", True)
 
 
 def say_groups(_authenticator, _handler, auth_model):
-    groups = ["from-login"] if auth_model["name"] == "kim" else []
+    said = Path(world["folder"]) / "from-login.txt"
+    kim = said.read_text() if said.exists() else "kim"
+    groups = ["from-login"] if auth_model["name"] == kim else []
     return {**auth_model, "groups": groups} if world.get("manage_groups", True) else auth_model
 
 
