@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from jupyterhub import orm
@@ -16,6 +16,8 @@ from .claims import After, Rules, by_itself, by_rules, only_logged
 from .config import HubGroups
 from .hub_writer import merging
 from .memberships import LOGIN
+from .outcome import UserRows, outcome_of
+from .rules import Rule
 from .store import StoreError, open_store
 
 _OUTAGE = 500
@@ -51,10 +53,16 @@ class GroupsMixin:
     def _source(self) -> str:
         return f"{LOGIN}{(self.login_service or 'login').lower()}"
 
-    async def _said(self, model: Mapping[str, Any], db: Any) -> After | None:
+    def _look(self, user: str) -> tuple[UserRows, tuple[Rule, ...] | None]:
+        """What the store has of a user, and the rules that hold. In a thread."""
+        rows = self._store.known(user)
+        return rows, self._rules.now(rows.rules)
+
+    def _said(
+        self, model: Mapping[str, Any], rules: tuple[Rule, ...] | None, db: Any
+    ) -> After | None:
         """What a login says about groups; None where it says nothing, so that what it said last
         holds."""
-        rules = await asyncio.to_thread(self._rules.now)
         if rules == ():
             key = getattr(self, "auth_state_groups_key", None)
             claim = key if isinstance(key, str) else ""
@@ -66,25 +74,33 @@ class GroupsMixin:
         return only_logged(model["name"], said) if said and self.group_settings.dry_run else said
 
     async def _merge(
-        self, user: str, current: Iterable[str], said: After | None, is_new: bool = False
+        self, name: str, user: Any, model: Mapping[str, Any] | None, db: Any, is_new: bool = False
     ) -> frozenset[str]:
-        """The groups of `user`, with what the login says where it says something about groups."""
-        merging.begin(user)
-        try:
-            merged = await asyncio.to_thread(
-                self._store.sync_user, user, current, self._source, said, is_new=is_new
-            )
-        finally:
-            merging.end(user)
-        return merged.groups
+        """The groups of a user, with what a login says where it says something about groups.
 
-    async def _merge_known(self, user: Any, said: After | None) -> frozenset[str]:
-        """The same for a user of the hub: once more where somebody has changed their groups by
-        hand while we were at it, or that would be lost."""
-        groups = frozenset[str]()
-        for _ in range(_TRIES):
+        Once more where somebody has changed their groups by hand while we were at it, or that
+        would be lost.
+
+        Args:
+            user: None for one whom the hub has yet to make.
+            model: what the login said; None where there was none.
+        """
+        groups, said = frozenset[str](), None
+        for tried in range(_TRIES):
             current = _groups_of(user)
-            groups = await self._merge(user.name, current, said)
+            merging.begin(name)
+            try:
+                rows, rules = await asyncio.to_thread(self._look, name)
+                if model is not None and not tried:
+                    said = self._said(model, rules, db)
+                what = (name, current, self._source, said)
+                found = outcome_of(name, rows, self._store.clock(), *what[1:], is_new)
+                groups = found.result.groups
+                if found.writes:
+                    write = self._store.write_user
+                    groups = (await asyncio.to_thread(write, *what, is_new=is_new)).groups
+            finally:
+                merging.end(name)
             if _groups_of(user) == current:
                 break
         return groups
@@ -93,7 +109,7 @@ class GroupsMixin:
         """The groups of somebody of whom the store can't say anything now: those that they have.
         Whatever it would have said is so from their next login or refresh on."""
         self.log.error("Groups can't be read, %s has those of before: %s", name, error.orig)
-        return _groups_of(user) if user else frozenset()
+        return _groups_of(user)
 
     async def run_post_auth_hook(self, handler: Any, auth_model: Any) -> Any:
         """Each login. The admin's own post_auth_hook has run inside super()."""
@@ -103,11 +119,7 @@ class GroupsMixin:
         user = handler.find_user(model["name"])  # None at the first login
         await asyncio.sleep(0)  # that was one query of the hub's database, and here is another
         try:
-            said = await self._said(model, handler.db)
-            if user:
-                groups = await self._merge_known(user, said)
-            else:
-                groups = await self._merge(model["name"], [], said, is_new=True)
+            groups = await self._merge(model["name"], user, model, handler.db, is_new=not user)
         except StoreError as error:
             groups = self._as_before(model["name"], user, error)
         if self.manage_groups:
@@ -128,7 +140,7 @@ class GroupsMixin:
         groups = self._first_login.pop(user.name, None)
         if groups is None:  # created by an admin or the API, not by a login
             try:
-                groups = await self._merge(user.name, _groups_of(user), None, is_new=True)
+                groups = await self._merge(user.name, user, None, user.db, is_new=True)
             except StoreError as error:
                 groups = self._as_before(user.name, user, error)
         user.sync_groups(sorted(groups))
@@ -164,8 +176,7 @@ class GroupsMixin:
         """What the hub is to make of `result`, which a refresh has said: True or a dict."""
         model = {"name": user.name} if result is True else result
         try:
-            said = await self._said(model, user.db)
-            groups = await self._merge_known(user, said)
+            groups = await self._merge(user.name, user, model, user.db)
         except StoreError as error:
             groups = self._as_before(user.name, user, error)
         current = _groups_of(user)
@@ -178,7 +189,7 @@ class GroupsMixin:
 
 
 def _groups_of(user: Any) -> frozenset[str]:
-    return frozenset(group.name for group in user.groups)
+    return frozenset(group.name for group in user.groups) if user else frozenset()
 
 
 def _exists(db: Any, name: str) -> bool:

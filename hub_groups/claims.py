@@ -29,9 +29,13 @@ class Rules:
         self._store, self._configured = store, settings.rules
         self._known: tuple[object, tuple[Rule, ...] | None] = (None, ())
 
-    def now(self) -> tuple[Rule, ...] | None:
-        """None where they can't be used, which is logged once. Blocks."""
-        version, read = self._latest()
+    def now(self, written: int) -> tuple[Rule, ...] | None:
+        """None where they can't be used, which is logged once. Blocks.
+
+        Args:
+            written: the version of those that admins have written.
+        """
+        version, read = self._latest(written)
         if version != self._known[0]:
             try:
                 self._known = version, read()
@@ -40,7 +44,7 @@ class Rules:
                 self._known = version, None
         return self._known[1]
 
-    def _latest(self) -> tuple[object, Callable[[], tuple[Rule, ...]]]:
+    def _latest(self, written: int) -> tuple[object, Callable[[], tuple[Rule, ...]]]:
         if isinstance(self._configured, str) and self._configured:
             path = Path(self._configured)
             try:
@@ -49,8 +53,7 @@ class Rules:
                 return str(error), lambda: read_rules(path)
         if self._configured:
             return "configured", lambda: parse_rules(list(self._configured))
-        found = rules_text(self._store)
-        return found.version, lambda: _parsed(found)
+        return written, lambda: _parsed(rules_text(self._store))
 
 
 def _parsed(found: RulesText) -> tuple[Rule, ...]:

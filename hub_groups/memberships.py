@@ -24,6 +24,9 @@ LOGIN = "idp:"
 BY_PEOPLE = (MANUAL, LINK)
 """Sources that are people: what they set is taken away by hand, also in the hub itself."""
 
+LONGEST_NAME = 255
+"""Of a group or a user, as the hub has them."""
+
 Roll: TypeAlias = Mapping[str, Mapping[str, str]]
 """All that a source says: by group, by user, the role."""
 
@@ -48,6 +51,11 @@ class Membership:
     def lives(self, at: int) -> bool:
         """Whether it has not ended yet."""
         return self.until is None or self.until > at
+
+
+def usable(name: str) -> bool:
+    """Whether the hub can have a group or a user of that name."""
+    return 0 < len(name) <= LONGEST_NAME and name.isprintable()
 
 
 def above(group: str) -> list[str]:
@@ -90,13 +98,9 @@ def difference(before: Roll, after: Roll, source: str) -> Difference:
     changed: list[Membership] = []
     for group in before.keys() | after.keys():
         old, new = before.get(group, {}), after.get(group, {})
-        if old == new:
-            continue
-        for user, role in new.items():
-            was = old.get(user)
-            if was != role:
-                (added if was is None else changed).append(Membership(user, group, source, role))
-        removed += [Membership(u, group, source, r) for u, r in old.items() if u not in new]
+        for user, role in new.items() - old.items():
+            (changed if user in old else added).append(Membership(user, group, source, role))
+        removed += [Membership(u, group, source, old[u]) for u in old.keys() - new.keys()]
     return Difference(_in_order(added), _in_order(removed), _in_order(changed))
 
 

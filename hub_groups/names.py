@@ -11,11 +11,12 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 
+from .memberships import LONGEST_NAME
 from .words import _
 
 MOST_NAMES = 1_000
 """In one go."""
-_LONGEST_NAME = 255  # as the hub has them
+
 _LONGEST_TEXT = 100_000
 
 _LINES = re.compile(r"[\r\n;\t]+")
@@ -138,7 +139,7 @@ def _pasted(token: str) -> Pasted | None:
     text = token.strip().strip(_AROUND).removeprefix("mailto:").strip(".:")
     if not text:
         return None
-    if not text.isprintable() or len(text) > _LONGEST_NAME or "<" in text or ">" in text:
+    if not text.isprintable() or len(text) > LONGEST_NAME or "<" in text or ">" in text:
         shown = "".join(c if c.isprintable() else "?" for c in text[:40])
         raise PeopleError(
             _(

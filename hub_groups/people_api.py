@@ -10,11 +10,10 @@ from . import groups_api, links_api, people_desk
 from .access import Who
 from .desk import GroupsRest, iso
 from .links_api import GROUP, ROLE, UNTIL, Role, refused, role_of, there
-from .memberships import BY_PEOPLE
+from .memberships import BY_PEOPLE, usable
 from .names import read_end
 from .people import archive_of
 from .rest import Model, Nothing, Operation, Page, Refusal
-from .rows import usable
 from .store import Member, Standing
 from .words import _
 

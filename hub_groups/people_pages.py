@@ -24,11 +24,10 @@ from .joining import (
     clean_code,
     spaced,
 )
-from .memberships import BY_PEOPLE
+from .memberships import BY_PEOPLE, usable
 from .names import PeopleError, last_day
 from .people import archive_of
 from .people_desk import NotSure
-from .rows import usable
 from .web import Context, Routes, TooFast, brake
 from .words import _
 

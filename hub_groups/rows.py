@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from .memberships import MEMBER, Membership
+from .memberships import MEMBER, Membership, usable
 from .schema import archived, event, leaving, membership, pending
-
-LONGEST_NAME = 255
-"""Of a group or a user, as the hub has them."""
 
 # What a change is about, for as long as it takes: so that the database does it all in one go,
 # however much it is.
@@ -29,11 +26,6 @@ _delta = sa.Table(
     sa.Column("gone", sa.Boolean, nullable=False),
     prefixes=["TEMPORARY"],
 )
-
-
-def usable(name: str) -> bool:
-    """Whether the hub can have a group or a user of that name."""
-    return 0 < len(name) <= LONGEST_NAME and name.isprintable()
 
 
 def new_stamp() -> int:
@@ -87,6 +79,46 @@ def write(
             set_={"role": insert.excluded.role, "until": insert.excluded.until},
         )
     )
+
+
+def write_own(
+    db: sa.Connection, at: int, put: Iterable[Membership], gone: Iterable[Membership]
+) -> None:
+    """The same of one user, whose pending pairs the caller writes (`write_pending`)."""
+    if keys := [{"u": one.user, "g": one.group, "s": one.source} for one in gone]:
+        db.execute(_DELETE, keys)
+    new = [
+        {
+            **{"user": one.user, "group": one.group, "source": one.source, "role": one.role},
+            **{"until": one.until, "since": at},
+        }
+        for one in put
+        if usable(one.user) and usable(one.group)
+    ]
+    if new:
+        insert = upsert(db, membership)
+        set_ = {"role": insert.excluded.role, "until": insert.excluded.until}
+        key = ("user", "group", "source")
+        db.execute(insert.on_conflict_do_update(index_elements=key, set_=set_), new)
+
+
+_DELETE = sa.delete(membership).where(
+    membership.c.user == sa.bindparam("u"),
+    membership.c.group == sa.bindparam("g"),
+    membership.c.source == sa.bindparam("s"),
+)
+
+
+def write_pending(
+    db: sa.Connection, user: str, before: Mapping[str, bool], after: Mapping[str, bool]
+) -> None:
+    """Which groups the hub may not have as a user's rows say, and whether it had them by us."""
+    if before:
+        db.execute(sa.delete(pending).where(pending.c.user == user))
+    stamp = new_stamp()
+    rows = [{"user": user, "group": g, "had": had, "stamp": stamp} for g, had in after.items()]
+    if rows:
+        db.execute(sa.insert(pending), rows)
 
 
 def _row(one: Membership, gone: bool) -> dict[str, Any]:

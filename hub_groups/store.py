@@ -5,35 +5,51 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import sqlalchemy as sa
 
 from .database import open_engine, reading, writing
 from .memberships import (
-    BY_PEOPLE,
-    LOGIN,
     MANAGER,
-    MANUAL,
     MEMBER,
     Difference,
-    Known,
     Membership,
     Merge,
     Roll,
     difference,
-    merge,
+    usable,
 )
 from .migrate import GROUPS
-from .rows import log_event, named, new_stamp, read, usable, write, write_left
-from .schema import archived, membership, pending
-
-Said = Mapping[str, str] | Callable[[Mapping[str, str]], Mapping[str, str]]
+from .outcome import Said, UserRows, outcome_of
+from .rows import log_event, named, write, write_left, write_own, write_pending
+from .schema import archived, membership, pending, rules
 
 StoreError = sa.exc.OperationalError
 """The database can't be reached, or is locked for too long."""
+
+_ROW, _WAITS, _RULES = range(3)
+_EMPTY = sa.literal("")
+_USER = sa.union_all(  # of one user, in one look-up: each takes as long as all that it reads
+    sa.select(
+        sa.literal(_ROW).label("kind"),
+        membership.c.group,
+        membership.c.source,
+        membership.c.role,
+        membership.c.until.label("number"),
+        sa.exists().where(archived.c.group == membership.c.group).label("closed"),
+    ).where(membership.c.user == sa.bindparam("user")),
+    sa.select(
+        sa.literal(_WAITS),
+        pending.c.group,
+        *(_EMPTY, _EMPTY, sa.case((pending.c.had, 1), else_=0), sa.false()),
+    ).where(pending.c.user == sa.bindparam("user")),
+    sa.select(
+        sa.literal(_RULES), *(_EMPTY, _EMPTY, _EMPTY, sa.func.max(rules.c.version), sa.false())
+    ),
+)
 
 _BATCH = 20_000
 """Changes in one transaction: others wait no longer than it takes."""
@@ -70,23 +86,6 @@ class Member:
 def now() -> int:
     """In seconds since 1970, UTC."""
     return int(time.time())
-
-
-@dataclass(frozen=True)
-class _Merged:
-    """What a user's groups come to.
-
-    Attributes:
-        put, gone: the rows that change.
-        left: groups that the hub has or had them in, and will not.
-        writes: whether anything is to be written.
-    """
-
-    result: Merge
-    put: list[Membership]
-    gone: list[Membership]
-    left: Set[str]
-    writes: bool
 
 
 class GroupStore:
@@ -184,6 +183,11 @@ class GroupStore:
 
     # -- one user ------------------------------------------------------------------------------
 
+    def known(self, user: str) -> UserRows:
+        """What there is of one user, for `outcome_of`."""
+        with reading(self.engine) as db:
+            return _known(db, user)
+
     def sync_user(
         self,
         user: str,
@@ -193,39 +197,36 @@ class GroupStore:
         *,
         is_new: bool = False,
     ) -> Merge:
-        """Merge all sources into the groups that `user` is to have in the hub.
+        """Merge all sources into the groups that `user` is to have in the hub: `outcome_of`, with
+        what it takes written down.
 
         Costs what the user's own groups cost, and writes nothing where nothing changes.
-
-        Args:
-            user: the hub's user name.
-            current: the user's groups in the hub now.
-            source: the source that has just spoken (a login), if any. A login also speaks for
-                what it was called before.
-            said: what it says, group and role, or how to come to that from what it said before,
-                which is replaced. None for nothing: what it said before stays.
-            is_new: the hub has just made this user.
         """
-        here = frozenset(current)
-        with reading(self.engine) as db:
-            found = self._merged(db, user, here, source, said, is_new)
+        found = outcome_of(user, self.known(user), self.clock(), current, source, said, is_new)
         if not found.writes:
             return found.result
+        return self.write_user(user, current, source, said, is_new=is_new)
+
+    def write_user(
+        self,
+        user: str,
+        current: Iterable[str],
+        source: str = "",
+        said: Said | None = None,
+        *,
+        is_new: bool = False,
+    ) -> Merge:
+        """The same where it is known that something changes."""
         with writing(self.engine) as db:
-            found = self._merged(db, user, here, source, said, is_new)
-            result, at = found.result, self.clock()
-            write(db, at, found.put, found.gone)
+            at, rows = self.clock(), _known(db, user)
+            found = outcome_of(user, rows, at, current, source, said, is_new)
+            new = {one.group for one in found.put} - {one.group for one in rows.memberships}
+            if closed := _archived_of(db, new):
+                rows = replace(rows, closed=rows.closed | closed)
+                found = outcome_of(user, rows, at, current, source, said, is_new)
+            write_own(db, at, found.put, found.gone)
             write_left(db, at, [(user, group) for group in found.left])
-            db.execute(sa.delete(pending).where(pending.c.user == user))
-            if result.pending:
-                stamp = new_stamp()
-                db.execute(
-                    sa.insert(pending),
-                    [
-                        {"user": user, "group": group, "had": had, "stamp": stamp}
-                        for group, had in result.pending.items()
-                    ],
-                )
+            write_pending(db, user, rows.waits, found.result.pending)
             if found.put or found.gone:
                 log_event(
                     *(db, at, source or "hub", "hub", "merged"),
@@ -233,59 +234,7 @@ class GroupStore:
                     put=sorted(f"{one.group} ({one.source})" for one in found.put),
                     removed=sorted(f"{one.group} ({one.source})" for one in found.gone),
                 )
-        return result
-
-    def _merged(
-        self,
-        db: sa.Connection,
-        user: str,
-        here: frozenset[str],
-        source: str,
-        said: Said | None,
-        is_new: bool,
-    ) -> _Merged:
-        at = self.clock()
-        before = {(one.group, one.source): one for one in read(db, membership.c.user == user)}
-        waits = {
-            row.group: bool(row.had)
-            for row in db.execute(
-                sa.select(pending.c.group, pending.c.had).where(pending.c.user == user)
-            )
-        }
-        after = {key: one for key, one in before.items() if one.lives(at)}
-        if source and said is not None:
-            own = {key: one for key, one in after.items() if _speaks_for(source, one.source)}
-            last = {one.group: one.role for one in own.values()}
-            after = {key: one for key, one in after.items() if key not in own}
-            for group, role in (said(last) if callable(said) else said).items():
-                if usable(group):
-                    after[group, source] = Membership(user, group, source, role)
-        closed = _archived_of(db, {group for group, _source in (*before, *after)})
-        # A pair whose rows change is one that the hub may not have as we want from now on.
-        unsure = dict(waits)
-        had, has = {group for group, _ in before}, {group for group, _ in after}
-        for group in has - had:
-            unsure.setdefault(group, False)
-        for group in had - has:
-            unsure.setdefault(group, True)
-        open_ = {key: one for key, one in after.items() if one.group not in closed}
-        known = Known(
-            sourced=frozenset(o.group for o in open_.values() if o.source not in BY_PEOPLE),
-            by_people=frozenset(o.group for o in open_.values() if o.source in BY_PEOPLE),
-            lapsed=frozenset(closed & has),
-            pending=unsure,
-        )
-        result = merge(here, known, is_new=is_new)
-        for group in result.added_by_hand:
-            after[group, MANUAL] = Membership(user, group, MANUAL)
-        for group in result.removed_by_hand:
-            for way in BY_PEOPLE:
-                after.pop((group, way), None)
-        put = [one for key, one in after.items() if before.get(key) != one]
-        gone = [one for key, one in before.items() if key not in after]
-        left = here | {group for group, had in unsure.items() if had} | result.removed_by_hand
-        writes = bool(put or gone) or result.pending != waits
-        return _Merged(result, put, gone, left - result.groups, writes)
+        return found.result
 
     # -- reading -------------------------------------------------------------------------------
 
@@ -363,10 +312,6 @@ def open_store(url: str) -> GroupStore:
     return GroupStore(url)
 
 
-def _speaks_for(source: str, other: str) -> bool:
-    return source == other or (source.startswith(LOGIN) and other.startswith(LOGIN))
-
-
 def member_of(user: str, standings: Sequence[Standing]) -> Member:
     """What a user's standings in one group come to."""
     manages = any(standing.membership.role == MANAGER for standing in standings)
@@ -386,6 +331,17 @@ def _standings(db: sa.Connection, query: sa.Select[tuple[object, ...]]) -> list[
         )
         for row in db.execute(query)
     ]
+
+
+def _known(db: sa.Connection, user: str) -> UserRows:
+    rows = db.execute(_USER, {"user": user}).all()
+    memberships = [row for row in rows if row.kind == _ROW]
+    return UserRows(
+        tuple(Membership(user, r.group, r.source, r.role, r.number) for r in memberships),
+        {row.group: bool(row.number) for row in rows if row.kind == _WAITS},
+        frozenset(row.group for row in memberships if row.closed),
+        next(row.number or 0 for row in rows if row.kind == _RULES),
+    )
 
 
 def _archived_of(db: sa.Connection, groups: Collection[str]) -> frozenset[str]:

@@ -87,14 +87,14 @@ async def test_who_has_to_log_in_again_keeps_their_groups(authenticator, user):
 @in_a_thread
 async def test_what_is_set_by_hand_in_the_middle_of_it_stays(authenticator, user, monkeypatch):
     """A hub replaces all groups of a user by what a refresh comes to."""
-    sync, first = authenticator._store.sync_user, iter([True])
+    known, first = authenticator._store.known, iter([True])
 
-    def slow(*args, **options):
-        result = sync(*args, **options)
+    def slow(name):
+        result = known(name)
         if next(first, False):  # an admin, while the store is asked in a thread
             user.sync_groups(["by-hand"])
         return result
 
-    monkeypatch.setattr(authenticator._store, "sync_user", slow)
+    monkeypatch.setattr(authenticator._store, "known", slow)
     authenticator.answer = {"name": "sam", "groups": ["geo"]}
     assert (await authenticator.refresh_user(user))["groups"] == ["by-hand", "geo"]
