@@ -316,17 +316,17 @@ def measure(folder: Path, memberships: int, count: int) -> dict[str, float]:
     rows: dict[str, Brought] = {}
     hub: dict[str, Took] = {}
     steps = (("full", of.before, frozenset(of.users)), ("delta", of.after, of.moved))
-    # One after the other for each: what it had just done, neither has to read from disk again.
+    # First all of ours, then all of the hub's: neither has to read from disk again what it wrote.
     for name, roll, _users in steps:
         said(f"{name}: ours")
         rows[name] = bring(store, ours, roll, loop)
         complete(ours, roll)
+    said("logins")
+    added = logins(url, ours, random.Random(1).choices(of.users, k=count))  # noqa: S311
     for name, roll, users in steps:
         said(f"{name}: the hub's")
         hub[name] = hub_sync(theirs, by_user(roll, sorted(users)))
         complete(theirs, roll)
-    said("logins")
-    added = logins(url, ours, random.Random(1).choices(of.users, k=count))  # noqa: S311
     said("done")
     store.close()
     longest = max(loop.holds)

@@ -25,6 +25,8 @@ _BATCH = 1000
 _SLICE = 200
 """Of these, so many go to the hub at a time: a few milliseconds of its event loop."""
 _RETRY_SECONDS = 10
+_FORGET_SECONDS = 600
+"""From one time that those who have left are forgotten to the next, where nothing comes of it."""
 _HOLD_SECONDS = 5
 """From a merge to when the hub has made a user's groups what it came to."""
 
@@ -117,7 +119,7 @@ async def keep_stopping(app: Any, store: GroupStore, grace: int, stop: bool) -> 
         stop: or let them run, and forget who has left.
     """
     while True:
-        await asyncio.sleep(_TICK_SECONDS)
+        await asyncio.sleep(_TICK_SECONDS if stop else _FORGET_SECONDS)
         try:
             due = await asyncio.to_thread(pending.left_before, store, store.clock() - grace)
             for user, group in due if stop else ():

@@ -103,23 +103,46 @@ def _check_log(hub: Hub) -> None:
     assert "Rolling back" not in hub.log, hub.log_file
 
 
-@pytest.fixture(scope="session")
-def start_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartHub]:
-    """Start a real hub: `start_hub(world, python=..., **settings)`; one for equal arguments."""
-    hubs: dict[str, Hub] = {}
+class Hubs:
+    """One for equal arguments, for as long as it is among those that were asked for last."""
 
-    def start(world: str, python: str = sys.executable, **settings) -> Hub:
+    def __init__(self, factory: pytest.TempPathFactory) -> None:
+        self._factory = factory
+        self._running: dict[str, Hub] = {}
+
+    def start(self, world: str, python: str = sys.executable, **settings) -> Hub:
         key = repr((world, python, sorted(settings.items())))
-        if key not in hubs:
-            folder = tmp_path_factory.mktemp(world)
-            hubs[key] = _on_free_ports(folder, world, python, settings)
-        return hubs[key]
+        hub = self._running.pop(key, None)
+        self._running[key] = hub or _on_free_ports(
+            self._factory.mktemp(world), world, python, settings
+        )
+        return self._running[key]
 
-    yield start
-    for hub in hubs.values():
-        hub.end()
-    for hub in hubs.values():
-        _check_log(hub)
+    def end(self, all_but: int = 0) -> None:
+        """Also one that does nothing takes a few percent of a core."""
+        for key in list(self._running)[: len(self._running) - all_but]:
+            hub = self._running.pop(key)
+            hub.end()
+            _check_log(hub)
+
+
+_HUBS = pytest.StashKey[Hubs]()
+
+
+@pytest.fixture(scope="session")
+def start_hub(request: pytest.FixtureRequest, tmp_path_factory) -> Iterator[StartHub]:
+    """Start a real hub: `start_hub(world, python=..., **settings)`; one for equal arguments."""
+    hubs = request.session.stash[_HUBS] = Hubs(tmp_path_factory)
+    yield hubs.start
+    hubs.end()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_hubs(request: pytest.FixtureRequest) -> None:
+    """No test of an earlier file comes again: its hubs are asked for anew, or not at all."""
+    hubs = request.session.stash.get(_HUBS, None)
+    if hubs:
+        hubs.end(all_but=2)
 
 
 @pytest.fixture

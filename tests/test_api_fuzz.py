@@ -43,7 +43,7 @@ def hub(start_hub) -> Hub:
     return hub
 
 
-@pytest.mark.parametrize("examples", [5, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", [2, pytest.param(100, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("service", ["quotas", "groups"])
 def test_every_answer_is_documented(hub, service, examples, tmp_path):
     """As an admin's service; what each role may is in test_routes.py and test_group_routes.py."""

@@ -27,6 +27,7 @@ def test_later_configuration_is_wrapped_and_still_runs(fresh_hub):
     assert "admin's post_stop_hook" in hub.log
 
 
+@pytest.mark.slow
 def test_spawners_that_apply_profiles_in_start_are_charged_for_the_profile(fresh_hub):
     """As KubeSpawner does, after the pre-spawn hook."""
     hub = fresh_hub("profiles")

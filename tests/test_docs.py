@@ -202,7 +202,7 @@ def test_every_command_works(command, tmp_path, monkeypatch, sandbox):
         monkeypatch.chdir(tmp_path)
         (tmp_path / "claims.json").write_text(blocks("docs/rules.md", "json")[0])
         (tmp_path / "rules.yaml").write_text(blocks("docs/rules.md", "yaml")[0])
-        GroupStore(f"sqlite:///{tmp_path / 'hub_groups.sqlite'}").close()
+        GroupStore(f"sqlite:///{tmp_path / 'hub_groups.sqlite'}").open()
         words = [word.replace("/srv/jupyterhub", str(tmp_path)) for word in words]
         assert hub_groups(words[1:]) == 0
     else:

@@ -63,6 +63,7 @@ def test_roster_login_and_hand_come_together(hub):
     assert hub.groups("kim") == {"new-in-roster", "from-login"}, "taken away by hand stays away"
 
 
+@pytest.mark.slow
 def test_a_broken_roster_changes_nothing_and_is_named(hub):
     hub.login("kim")
     (hub.folder / "roster.csv").write_text("user,group\nkim,\n")
@@ -98,6 +99,7 @@ def test_what_was_set_before_a_user_was_there_is_theirs(hub):
     assert hub.groups("created") == {"seminar"}
 
 
+@pytest.mark.slow
 def test_a_renamed_user_keeps_what_people_gave_them(hub):
     hub.login("kim")
     put_members(store(hub), "seminar", ["kim"], BY, role="manager")
@@ -146,6 +148,7 @@ def test_without_manage_groups_rosters_still_count(fresh_hub):
     assert hub.groups("kim") == {"from-roster"}
 
 
+@pytest.mark.slow
 def test_a_user_whom_an_admin_creates_gets_their_groups(hub):
     assert hub.api("users/kim", "POST").is_success
     assert hub.groups("kim") == {"from-roster"}

@@ -178,6 +178,7 @@ def test_side_by_side(provider, hub, kind, what):
     what(provider, hub, name_of(kind, what.__name__))
 
 
+@pytest.mark.slow
 def test_a_restart_keeps_both(provider, hub, kind):
     user = name_of(kind, "restart")
     geo, visitor = f"geo-{user}", arrive(provider, hub, user)

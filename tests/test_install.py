@@ -12,6 +12,7 @@ from hubs import ROOT, wait_for
 DROP_INS = ["10-hub-groups.py", "20-hub-quotas.py", "30-share-links.py"]
 
 
+@pytest.mark.slow
 def test_the_drop_ins_are_where_zero_to_jupyterhub_looks(hub55):
     """Its hub image's prefix is /usr/local, and it reads
     /usr/local/etc/jupyterhub/jupyterhub_config.d/*.py in order."""
@@ -20,6 +21,7 @@ def test_the_drop_ins_are_where_zero_to_jupyterhub_looks(hub55):
     assert sorted(path.name for path in folder.glob("*.py")) == DROP_INS
 
 
+@pytest.mark.slow
 def test_hub_5_5_starts_with_them_and_refuses_over_a_cap(start_hub, hub55):
     version = subprocess.check_output([hub55, "-m", "jupyterhub", "--version"], text=True)
     assert version.startswith("5.5")
@@ -50,12 +52,14 @@ def test_other_commands_of_the_hub_are_left_alone(fresh_hub, sandbox, command):
 
 
 @pytest.mark.parametrize(("name", "command"), [("hub-quotas", "apply"), ("hub-groups", "presets")])
+@pytest.mark.slow
 def test_the_command_line_is_installed(hub55, sandbox, name, command):
     done = sandbox(Path(hub55).parent / name, "--help")
     assert done.returncode == 0
     assert command in done.stdout
 
 
+@pytest.mark.slow
 def test_what_a_hub_image_gets_is_light(hub55):
     """No numpy, no pandas, nothing beyond what JupyterHub itself brings."""
     names = "importlib.metadata import distributions; print([d.name for d in distributions()])"

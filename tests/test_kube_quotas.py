@@ -190,6 +190,7 @@ def test_who_asks_for_more_than_a_server_may_have_gets_that_where_an_admin_says_
     assert matrix.asked_by(pod["received"]) == charged
 
 
+@pytest.mark.slow
 def test_an_unknown_choice_is_said_on_every_path(kubernetes, start_hub):
     hub = start_hub("kubefancy", **kubernetes.hub_settings)
     kim = hub.login("kim")

@@ -145,6 +145,7 @@ def test_managers_are_told_and_so_is_who_has_asked(fresh_hub):
         assert 'role="status"' not in ada.get("hub/home").text, "no banner: it stands on its page"
 
 
+@pytest.mark.slow
 def test_without_the_hubs_address_the_link_is_a_path(fresh_hub):
     with running(Webhook()) as (webhook,):
         hub = fresh_hub("asks", roster=ROSTER, quotas={"webhook_url": webhook.url})

@@ -33,7 +33,7 @@ def shown(response) -> str:
     return html.unescape(response.text)
 
 
-@pytest.mark.parametrize("slow", [10, 0])
+@pytest.mark.parametrize("slow", [10, pytest.param(0, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("path", ["no-form", "form", "link", "link-form", "api"])
 def test_the_reason_reaches_the_user(start_hub, python, path, slow):
     world = "form" if path in ("form", "link-form") else "formless"

@@ -42,6 +42,7 @@ def test_killed_processes_on_sqlite():
     assert_sound(stress())
 
 
+@pytest.mark.slow
 def test_killed_processes_on_postgres(postgres_url):
     assert_sound(stress("--url", fresh_database(postgres_url)))
 

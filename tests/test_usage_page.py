@@ -248,6 +248,7 @@ def test_the_home_page_says_what_is_left(hub):
     assert "What I have left" not in httpx.get(f"{hub.base}hub/login").text
 
 
+@pytest.mark.slow
 def test_without_the_ledger_the_home_page_is_there_and_my_usage_says_so(fresh_hub):
     hub = fresh_hub("home")
     visitor = a_student(hub, "sam")

@@ -46,6 +46,7 @@ def test_histories_on_sqlite(tmp_path, histories):
         assert_covered(compare_seeds(range(histories), one, two))
 
 
+@pytest.mark.slow
 def test_histories_on_postgres(postgres_url):
     first, second = (quick_store(fresh_database(postgres_url)) for _ in "ab")
     with first as one, second as two:
