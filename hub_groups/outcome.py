@@ -18,12 +18,14 @@ class UserRows:
     Attributes:
         memberships: also those that have ended.
         waits: groups that the hub may not have as they say yet, and whether it had them by us.
+        stamps: of these, which change with each change of them.
         closed: those of their groups that are archived.
         rules: the version of the rules that admins have written.
     """
 
     memberships: tuple[Membership, ...] = ()
     waits: Mapping[str, bool] = field(default_factory=dict)
+    stamps: Mapping[str, int] = field(default_factory=dict)
     closed: frozenset[str] = frozenset()
     rules: int = 0
 

@@ -110,15 +110,29 @@ _DELETE = sa.delete(membership).where(
 
 
 def write_pending(
-    db: sa.Connection, user: str, before: Mapping[str, bool], after: Mapping[str, bool]
+    db: sa.Connection, user: str, seen: Mapping[str, int], after: Mapping[str, bool]
 ) -> None:
-    """Which groups the hub may not have as a user's rows say, and whether it had them by us."""
-    if before:
-        db.execute(sa.delete(pending).where(pending.c.user == user))
+    """Which groups the hub may not have as a user's rows say, and whether it had them by us.
+
+    Args:
+        seen: the stamps of what has been taken into account. What somebody else has written since
+            (which they can on PostgreSQL) goes on waiting.
+    """
+    if keys := [{"u": user, "g": group, "seen": stamp} for group, stamp in seen.items()]:
+        db.execute(_SETTLE, keys)
     stamp = new_stamp()
     rows = [{"user": user, "group": g, "had": had, "stamp": stamp} for g, had in after.items()]
     if rows:
-        db.execute(sa.insert(pending), rows)
+        insert = upsert(db, pending)
+        set_ = {"stamp": insert.excluded.stamp, "asleep": False}
+        db.execute(insert.on_conflict_do_update(index_elements=("user", "group"), set_=set_), rows)
+
+
+_SETTLE = sa.delete(pending).where(
+    pending.c.user == sa.bindparam("u"),
+    pending.c.group == sa.bindparam("g"),
+    pending.c.stamp == sa.bindparam("seen"),
+)
 
 
 def _row(one: Membership, gone: bool) -> dict[str, Any]:

@@ -31,7 +31,7 @@ StoreError = sa.exc.OperationalError
 """The database can't be reached, or is locked for too long."""
 
 _ROW, _WAITS, _RULES = range(3)
-_EMPTY = sa.literal("")
+_EMPTY, _HAD = sa.literal(""), "had"
 _USER = sa.union_all(  # of one user, in one look-up: each takes as long as all that it reads
     sa.select(
         sa.literal(_ROW).label("kind"),
@@ -44,7 +44,7 @@ _USER = sa.union_all(  # of one user, in one look-up: each takes as long as all 
     sa.select(
         sa.literal(_WAITS),
         pending.c.group,
-        *(_EMPTY, _EMPTY, sa.case((pending.c.had, 1), else_=0), sa.false()),
+        *(_EMPTY, sa.case((pending.c.had, _HAD), else_=""), pending.c.stamp, sa.false()),
     ).where(pending.c.user == sa.bindparam("user")),
     sa.select(
         sa.literal(_RULES), *(_EMPTY, _EMPTY, _EMPTY, sa.func.max(rules.c.version), sa.false())
@@ -226,7 +226,7 @@ class GroupStore:
                 found = outcome_of(user, rows, at, current, source, said, is_new)
             write_own(db, at, found.put, found.gone)
             write_left(db, at, [(user, group) for group in found.left])
-            write_pending(db, user, rows.waits, found.result.pending)
+            write_pending(db, user, rows.stamps, found.result.pending)
             if found.put or found.gone:
                 log_event(
                     *(db, at, source or "hub", "hub", "merged"),
@@ -338,7 +338,8 @@ def _known(db: sa.Connection, user: str) -> UserRows:
     memberships = [row for row in rows if row.kind == _ROW]
     return UserRows(
         tuple(Membership(user, r.group, r.source, r.role, r.number) for r in memberships),
-        {row.group: bool(row.number) for row in rows if row.kind == _WAITS},
+        {row.group: row.role == _HAD for row in rows if row.kind == _WAITS},
+        {row.group: row.number for row in rows if row.kind == _WAITS},
         frozenset(row.group for row in memberships if row.closed),
         next(row.number or 0 for row in rows if row.kind == _RULES),
     )

@@ -9,6 +9,7 @@ from alembic.migration import MigrationContext
 from postgres import fresh_database
 
 from hub_groups import pending, scim_tables
+from hub_groups import store as store_module
 from hub_groups.database import default_url, open_engine, writing
 from hub_groups.memberships import Membership
 from hub_groups.migrate import GROUPS
@@ -115,6 +116,28 @@ def test_a_change_while_another_is_on_its_way_is_not_lost(store):
     pending.settle(store, taken)  # the hub has it now
     assert [(p.user, p.wanted, p.had) for p in pending.take(store, 10)] == [("sam", False, True)]
     assert store.sync_user("sam", ["geo"]).groups == frozenset(), "not taken for set by hand"
+
+
+def test_what_is_set_by_hand_while_a_login_is_written_is_not_lost(postgres_url, monkeypatch):
+    """On PostgreSQL both can write at once; the login has not seen it."""
+    store = GroupStore(fresh_database(postgres_url))
+    store.sync_user("sam", [], "idp:x", {"geo": "member"})
+    known, others = store_module._known, iter([True])
+
+    def then_somebody(db, user):
+        found = known(db, user)
+        if next(others, False):
+            put_members(store, "seminar", ["sam"], BY)
+            put_members(store, "bio", ["sam"], BY)
+        return found
+
+    monkeypatch.setattr(store_module, "_known", then_somebody)
+    store.write_user("sam", ["geo"], "idp:x", {"geo": "member", "bio": "member"})
+    waits = {(pair.group, pair.wanted, pair.had) for pair in pending.take(store, 10)}
+    assert waits == {("seminar", True, False), ("bio", True, False)}
+    assert store.sync_user("sam", ["geo"]).groups == {"geo", "seminar", "bio"}
+    assert ("seminar", "manual") in sources(store, "sam")
+    store.close()
 
 
 def test_pairs_of_users_whom_the_hub_does_not_know_sleep(store):
