@@ -72,12 +72,7 @@ class Desk(Visit):
 
 
 class GroupsPage(Desk, CheckedPage):
-    """A page of the groups.
-
-    Attributes:
-        who: who may see it.
-        who_changes: who may send its forms.
-    """
+    """A page of the groups."""
 
     who = Who.USER
     who_changes = Who.USER

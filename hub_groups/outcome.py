@@ -77,9 +77,8 @@ def outcome_of(
             if usable(group):
                 after[group, source] = Membership(user, group, source, role)
     # A pair whose rows change is one that the hub may not have as we want from now on.
-    unsure = dict(rows.waits)
     had, has = {group for group, _ in before}, {group for group, _ in after}
-    unsure = dict.fromkeys(has - had, False) | dict.fromkeys(had - has, True) | unsure
+    unsure = {**dict.fromkeys(has - had, False), **dict.fromkeys(had - has, True), **rows.waits}
     open_ = [one for one in after.values() if one.group not in rows.closed]
     known = Known(
         sourced=frozenset(one.group for one in open_ if one.source not in BY_PEOPLE),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from .database import reading, writing
-from .rows import log_event, read, write, write_left
+from .rows import UNCHANGED, log_event, read, write, write_left
 from .schema import archived, leaving, membership, pending
 from .store import GroupStore
 
@@ -73,7 +73,7 @@ def settle(
     """
     with writing(store.engine) as db:
         # One by one, in one call: for a list of pairs, SQLite looks at all that waits.
-        if _each(db, sa.delete(pending).where(_here, _unchanged), done) < len(done):
+        if _each(db, UNCHANGED, done) < len(done):
             for wanted in (True, False):
                 now = sa.update(pending).where(_here).values(had=wanted)
                 _each(db, now, [pair for pair in done if pair.wanted == wanted])

@@ -118,8 +118,8 @@ def write_pending(
         seen: the stamps of what has been taken into account. What somebody else has written since
             (which they can on PostgreSQL) goes on waiting.
     """
-    if keys := [{"u": user, "g": group, "seen": stamp} for group, stamp in seen.items()]:
-        db.execute(_SETTLE, keys)
+    if keys := [{"who": user, "what": group, "seen": stamp} for group, stamp in seen.items()]:
+        db.execute(UNCHANGED, keys)
     stamp = new_stamp()
     rows = [{"user": user, "group": g, "had": had, "stamp": stamp} for g, had in after.items()]
     if rows:
@@ -128,11 +128,12 @@ def write_pending(
         db.execute(insert.on_conflict_do_update(index_elements=("user", "group"), set_=set_), rows)
 
 
-_SETTLE = sa.delete(pending).where(
-    pending.c.user == sa.bindparam("u"),
-    pending.c.group == sa.bindparam("g"),
+UNCHANGED = sa.delete(pending).where(
+    pending.c.user == sa.bindparam("who"),
+    pending.c.group == sa.bindparam("what"),
     pending.c.stamp == sa.bindparam("seen"),
 )
+"""Takes a pair off the list that nobody has changed since it was `seen`."""
 
 
 def _row(one: Membership, gone: bool) -> dict[str, Any]:

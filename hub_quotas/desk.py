@@ -128,12 +128,7 @@ def _is_user(model: Mapping[str, Any]) -> bool:
 
 
 class QuotaPage(Desk, CheckedPage):
-    """A page of the quotas.
-
-    Attributes:
-        who: who may see it.
-        who_changes: who may send its forms.
-    """
+    """A page of the quotas."""
 
     who = Who.USER
     who_changes = Who.USER
