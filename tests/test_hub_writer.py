@@ -99,6 +99,27 @@ async def test_what_was_written_is_settled_also_where_the_next_slice_fails(app, 
 
 
 @in_a_thread
+async def test_who_has_left_is_known_though_the_hub_was_killed_before_it_said_so(
+    app, store, monkeypatch
+):
+    store.replace_source("ldap", roll())
+    await write_all(app, store)
+    store.replace_source("ldap", roll(("user1", "a")))
+
+    def killed(*_args):
+        raise SystemExit
+
+    with monkeypatch.context() as then:
+        then.setattr(pending, "settle", killed)
+        with pytest.raises(SystemExit):
+            await write_some(app, store)
+    assert ("user1", "a") not in seats(app)
+    assert pending.left_before(store, store.clock()) == []
+    await write_all(app, store)
+    assert pending.left_before(store, store.clock()) == [("user1", "a")]
+
+
+@in_a_thread
 async def test_who_logs_in_between_two_slices_is_left_alone(app, store, monkeypatch):
     store.replace_source("ldap", roll())
     write = hub_writer.write
