@@ -23,6 +23,7 @@ from tornado.httputil import HTTPServerRequest
 
 from .authenticator import GroupsMixin, ProviderDown
 from .hub_tables import active_users
+from .patience import in_time
 
 log = logging.getLogger("JupyterHub.groups")
 
@@ -147,7 +148,7 @@ class Refresher:
             self._looked_at = float("-inf")
             return
         authenticator, at, before = self._app.authenticator, time.monotonic(), user._auth_refreshed
-        result = await asyncio.wait_for(authenticator.ask(user), _PATIENCE_SECONDS)
+        result = await in_time(authenticator.ask(user), _PATIENCE_SECONDS)
         if user._auth_refreshed != before or orm.User.find(self._app.db, name) is None:
             return  # they have come by, or are gone
         self._asked_at[name] = at

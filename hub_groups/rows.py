@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -37,6 +38,22 @@ def upsert(db: sa.Connection, table: sa.Table) -> Any:
     """An insert that can be given an `on_conflict_...`."""
     dialect = postgresql if db.dialect.name == "postgresql" else sqlite
     return dialect.insert(table)
+
+
+def put_rows(
+    db: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]], *takes: str
+) -> None:
+    """Insert rows; of one with the same key that is there, `takes` become those of the new one."""
+    if rows:
+        db.execute(_put(db.dialect.name, table, takes), rows)
+
+
+@lru_cache
+def _put(dialect: str, table: sa.Table, takes: tuple[str, ...]) -> Any:
+    """Kept: it takes longer to make than the database takes for it, and logins wait."""
+    insert = (postgresql if dialect == "postgresql" else sqlite).insert(table)
+    set_ = {name: insert.excluded[name] for name in takes}
+    return insert.on_conflict_do_update(index_elements=list(table.primary_key), set_=set_)
 
 
 def write(
@@ -95,11 +112,7 @@ def write_own(
         for one in put
         if usable(one.user) and usable(one.group)
     ]
-    if new:
-        insert = upsert(db, membership)
-        set_ = {"role": insert.excluded.role, "until": insert.excluded.until}
-        key = ("user", "group", "source")
-        db.execute(insert.on_conflict_do_update(index_elements=key, set_=set_), new)
+    put_rows(db, membership, new, "role", "until")
 
 
 _DELETE = sa.delete(membership).where(
@@ -122,10 +135,7 @@ def write_pending(
         db.execute(UNCHANGED, keys)
     stamp = new_stamp()
     rows = [{"user": user, "group": g, "had": had, "stamp": stamp} for g, had in after.items()]
-    if rows:
-        insert = upsert(db, pending)
-        set_ = {"stamp": insert.excluded.stamp, "asleep": False}
-        db.execute(insert.on_conflict_do_update(index_elements=("user", "group"), set_=set_), rows)
+    put_rows(db, pending, rows, "stamp", "asleep")
 
 
 UNCHANGED = sa.delete(pending).where(
@@ -164,11 +174,10 @@ def _note_pending(db: sa.Connection) -> None:
 def write_left(db: sa.Connection, at: int, pairs: Iterable[tuple[str, str]]) -> None:
     """Remember which users have left which groups of the hub, for `pending.left_before`."""
     rows = [{"user": user, "group": group, "at": at} for user, group in pairs]
-    if not rows:
-        return
-    insert = upsert(db, leaving)
-    same = {"index_elements": ("user", "group"), "set_": {"at": insert.excluded.at}}
-    db.execute(insert.on_conflict_do_update(**same), rows)
+    put_rows(db, leaving, rows, "at")
+
+
+_INSERT_EVENT = sa.insert(event)
 
 
 def log_event(
@@ -191,7 +200,7 @@ def log_event(
     """
     row = {"at": at, "who": who, "via": via, "what": what, "group": group, "user": user}
     text = json.dumps(detail, sort_keys=True) if detail else ""
-    db.execute(sa.insert(event), {**row, "detail": text})
+    db.execute(_INSERT_EVENT, {**row, "detail": text})
 
 
 def read(db: sa.Connection, *where: sa.ColumnElement[bool]) -> list[Membership]:

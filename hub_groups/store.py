@@ -50,6 +50,9 @@ _USER = sa.union_all(  # of one user, in one look-up: each takes as long as all 
         sa.literal(_RULES), *(_EMPTY, _EMPTY, _EMPTY, sa.func.max(rules.c.version), sa.false())
     ),
 )
+_ARCHIVED = sa.select(archived.c.group).where(
+    archived.c.group.in_(sa.bindparam("groups", expanding=True))
+)
 
 _BATCH = 20_000
 """Changes in one transaction: others wait no longer than it takes."""
@@ -348,7 +351,7 @@ def _known(db: sa.Connection, user: str) -> UserRows:
 def _archived_of(db: sa.Connection, groups: Collection[str]) -> frozenset[str]:
     if not groups:
         return frozenset()
-    return frozenset(db.scalars(sa.select(archived.c.group).where(archived.c.group.in_(groups))))
+    return frozenset(db.scalars(_ARCHIVED, {"groups": list(groups)}))
 
 
 def _roll(

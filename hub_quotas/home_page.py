@@ -14,6 +14,7 @@ import jinja2
 from jupyterhub.handlers.pages import HomeHandler
 from jupyterhub.utils import url_path_join
 
+from hub_groups.patience import in_time
 from hub_groups.words import _, choose, language, speak
 
 from .decision import Check
@@ -61,7 +62,7 @@ class Summary:
                 _threads, self._read, user.name, groups
             )
             # One that was not begun is given up, so that they don't pile up behind one that hangs.
-            return in_html(await asyncio.wait_for(work, PATIENCE), self._usage)
+            return in_html(await in_time(work, PATIENCE), self._usage)
         except Exception as error:
             log.info("What is left is not shown on the home page: %s", error or type(error))
             return ""

@@ -11,6 +11,8 @@ from contextvars import copy_context
 from functools import partial
 from typing import Any, TypeVar
 
+from hub_groups.patience import in_time
+
 from .transaction import LedgerError
 
 log = logging.getLogger("JupyterHub.quotas")
@@ -37,7 +39,7 @@ async def off_loop(call: Callable[..., T], *values: Any) -> T:
     # With the context: a thread speaks the language of whoever it works for.
     work = loop.run_in_executor(_threads, partial(copy_context().run, call, *values))
     try:
-        return await asyncio.wait_for(work, PATIENCE)
+        return await in_time(work, PATIENCE)
     except asyncio.TimeoutError:
         raise LedgerError(f"The ledger did not answer within {PATIENCE} seconds.") from None
 

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
+from threading import Thread
 
 
 def finish(coroutine):
-    """The result of a coroutine."""
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(asyncio.run, coroutine).result()
+    """The result of a coroutine. Who stops waiting for it, as a test whose time is up, is free."""
+    result = Future()
+
+    def work():
+        try:
+            result.set_result(asyncio.run(coroutine))
+        except BaseException as error:
+            result.set_exception(error)
+
+    Thread(target=work, daemon=True).start()
+    return result.result()
 
 
 def in_a_thread(test):
