@@ -113,7 +113,8 @@ class Hub:
             try:
                 self.process.wait(PATIENCE)
             except subprocess.TimeoutExpired:
-                self.process.kill()
+                self.end()
+                raise AssertionError(f"The hub did not stop:\n{self.log[-6000:]}") from None
 
     def end(self) -> None:
         """At once, with all that it has started, however: what is left of a test."""
