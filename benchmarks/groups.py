@@ -275,8 +275,8 @@ def logins(url: str, db: Any, users: Sequence[str]) -> dict[str, float]:
             await authenticator.refresh_user(user, None)
         else:
             model = await authenticator.run_post_auth_hook(handler, model)
-            if authenticator is bare:  # the hub itself compares them next
-                assert {group.name for group in user.groups}
+        if authenticator is bare:  # the hub itself reads them next: to compare, or for scopes
+            assert {group.name for group in user.groups}
         took = 1000 * (time.perf_counter() - began)
         if what == "first" and authenticator is ours:
             user.sync_groups(model["groups"])
@@ -317,17 +317,17 @@ def measure(folder: Path, memberships: int, count: int) -> dict[str, float]:
     hub: dict[str, Took] = {}
     steps = (("full", of.before, frozenset(of.users)), ("delta", of.after, of.moved))
     # First all of ours, then all of the hub's: neither has to read from disk again what it wrote.
+    said("ready")
     for name, roll, _users in steps:
-        said(f"{name}: ours")
         rows[name] = bring(store, ours, roll, loop)
         complete(ours, roll)
-    said("logins")
+        said(f"{name}: {rows[name].wall:.2f} s")
     added = logins(url, ours, random.Random(1).choices(of.users, k=count))  # noqa: S311
+    said(", ".join(f"{name}: {ms:+.1f} ms" for name, ms in added.items()))
     for name, roll, users in steps:
-        said(f"{name}: the hub's")
         hub[name] = hub_sync(theirs, by_user(roll, sorted(users)))
         complete(theirs, roll)
-    said("done")
+        said(f"{name} by the hub's own way: {hub[name].wall:.1f} s")
     store.close()
     longest = max(loop.holds)
     return {

@@ -144,6 +144,7 @@ class Hub:
             f"{self.base}hub/api/{path}",
             headers={"Authorization": f"token {TOKEN}"},
             timeout=PATIENCE,
+            trust_env=False,
             **options,
         )
 
@@ -184,7 +185,10 @@ class Visitor(httpx.Client):
     """Somebody with a web browser without JavaScript."""
 
     def __init__(self, hub: Hub, user: str) -> None:
-        super().__init__(base_url=hub.base, follow_redirects=True, timeout=PATIENCE)
+        # Without a look for proxies: pytest changes the environment while threads would read it.
+        super().__init__(
+            base_url=hub.base, follow_redirects=True, timeout=PATIENCE, trust_env=False
+        )
         self.hub, self.user = hub, user
 
     def login(self, password: str = "") -> None:

@@ -184,10 +184,10 @@ def test_a_restart_keeps_both(provider, hub, kind):
     geo, visitor = f"geo-{user}", arrive(provider, hub, user)
     hub.stop()
     put_members(store(hub), "later", [user], BY)
-    provider.remove("all", user)
     hub.start()
     wait_for("what has been set", lambda: "later" in hub.groups(user), 20)
     is_in(hub, user, geo, "all", "later")
+    provider.remove("all", user)
     visitor = log_in(hub, user)  # its address is the same, its cookies are not
     is_in(hub, user, geo, "later")
     assert come_by(visitor) == 200
