@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from .database import reading, writing
 from .memberships import BY_PEOPLE, MANAGER, MANUAL, MEMBER, Membership
-from .rows import log_event, new_stamp, read, upsert, write
+from .rows import await_hub, log_event, new_stamp, read, upsert, write
 from .schema import archived, join_link, join_request, membership, pending
 from .store import GroupStore
 
@@ -186,8 +186,7 @@ def archive(store: GroupStore, group: str, by: By) -> None:
     with writing(store.engine) as db:
         at = store.clock()
         _all_pending(db, group, had=True)
-        insert = upsert(db, archived).values(group=group, at=at, by=by.who)
-        db.execute(insert.on_conflict_do_nothing())
+        db.execute(upsert(db, archived), {"group": group, "at": at, "by": by.who})
         log_event(db, at, by.who, by.via, "archived", group=group)
 
 
@@ -202,14 +201,7 @@ def restore(store: GroupStore, group: str, by: By) -> None:
 def _all_pending(db: sa.Connection, group: str, had: bool) -> None:
     users = sa.select(membership.c.user).where(membership.c.group == group).distinct()
     stamp = sa.literal(new_stamp(), sa.BigInteger)
-    found = users.add_columns(sa.literal(group), sa.literal(had), stamp)
-    insert = upsert(db, pending).from_select(("user", "group", "had", "stamp"), found)
-    db.execute(
-        insert.on_conflict_do_update(
-            index_elements=("user", "group"),
-            set_={"stamp": insert.excluded.stamp, "asleep": False},
-        )
-    )
+    await_hub(db, users.add_columns(sa.literal(group), sa.literal(had), stamp))
 
 
 def archive_of(store: GroupStore) -> dict[str, Archived]:

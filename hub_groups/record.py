@@ -135,8 +135,7 @@ def save_run(store: GroupStore, one: Run) -> None:
     """Remember how a run went; that of before is forgotten."""
     values = asdict(one)
     with writing(store.engine) as db:
-        insert = upsert(db, run).values(**values)
-        db.execute(insert.on_conflict_do_update(index_elements=["source"], set_=values))
+        db.execute(upsert(db, run, *values), values)
 
 
 def forget_run(store: GroupStore, source: str) -> None:

@@ -34,26 +34,30 @@ def new_stamp() -> int:
     return random.getrandbits(62)  # noqa: S311 - no secret
 
 
-def upsert(db: sa.Connection, table: sa.Table) -> Any:
-    """An insert that can be given an `on_conflict_...`."""
-    dialect = postgresql if db.dialect.name == "postgresql" else sqlite
-    return dialect.insert(table)
-
-
-def put_rows(
-    db: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]], *takes: str
-) -> None:
-    """Insert rows; of one with the same key that is there, `takes` become those of the new one."""
-    if rows:
-        db.execute(_put(db.dialect.name, table, takes), rows)
+def upsert(db: sa.Connection, table: sa.Table, *takes: str) -> Any:
+    """An insert. Of a row with the same key that is there, `takes` become those of the new one;
+    without any, it stays as it is."""
+    return _upsert(db.dialect.name, table, takes)
 
 
 @lru_cache
-def _put(dialect: str, table: sa.Table, takes: tuple[str, ...]) -> Any:
+def _upsert(dialect: str, table: sa.Table, takes: tuple[str, ...]) -> Any:
     """Kept: it takes longer to make than the database takes for it, and logins wait."""
     insert = (postgresql if dialect == "postgresql" else sqlite).insert(table)
+    if not takes:
+        return insert.on_conflict_do_nothing()
     set_ = {name: insert.excluded[name] for name in takes}
     return insert.on_conflict_do_update(index_elements=list(table.primary_key), set_=set_)
+
+
+def await_hub(db: sa.Connection, found: sa.Select[Any]) -> None:
+    """Put pairs on the list of what the hub has to be told.
+
+    Args:
+        found: user, group, whether the hub had them by us, and a stamp.
+    """
+    columns = ("user", "group", "had", "stamp")
+    db.execute(upsert(db, pending, "stamp", "asleep").from_select(columns, found))
 
 
 def write(
@@ -89,13 +93,7 @@ def write(
         _delta.c.until,
         sa.literal(by),
     ).where(sa.not_(_delta.c.gone))
-    insert = upsert(db, membership).from_select(columns, new)
-    db.execute(
-        insert.on_conflict_do_update(
-            index_elements=columns[:3],
-            set_={"role": insert.excluded.role, "until": insert.excluded.until},
-        )
-    )
+    db.execute(upsert(db, membership, "role", "until").from_select(columns, new))
 
 
 def write_own(
@@ -112,7 +110,8 @@ def write_own(
         for one in put
         if usable(one.user) and usable(one.group)
     ]
-    put_rows(db, membership, new, "role", "until")
+    if new:
+        db.execute(upsert(db, membership, "role", "until"), new)
 
 
 _DELETE = sa.delete(membership).where(
@@ -135,7 +134,8 @@ def write_pending(
         db.execute(UNCHANGED, keys)
     stamp = new_stamp()
     rows = [{"user": user, "group": g, "had": had, "stamp": stamp} for g, had in after.items()]
-    put_rows(db, pending, rows, "stamp", "asleep")
+    if rows:
+        db.execute(upsert(db, pending, "stamp", "asleep"), rows)
 
 
 UNCHANGED = sa.delete(pending).where(
@@ -161,20 +161,13 @@ def _note_pending(db: sa.Connection) -> None:
         ~sa.exists().where(archived.c.group == pair[1]),
     )
     stamp = sa.literal(new_stamp(), sa.BigInteger)
-    found = sa.select(*pair, had, stamp).distinct().where(sa.true())
-    insert = upsert(db, pending).from_select(("user", "group", "had", "stamp"), found)
-    db.execute(
-        insert.on_conflict_do_update(
-            index_elements=("user", "group"),
-            set_={"stamp": insert.excluded.stamp, "asleep": False},
-        )
-    )
+    await_hub(db, sa.select(*pair, had, stamp).distinct().where(sa.true()))
 
 
 def write_left(db: sa.Connection, at: int, pairs: Iterable[tuple[str, str]]) -> None:
     """Remember which users have left which groups of the hub, for `pending.left_before`."""
-    rows = [{"user": user, "group": group, "at": at} for user, group in pairs]
-    put_rows(db, leaving, rows, "at")
+    if rows := [{"user": user, "group": group, "at": at} for user, group in pairs]:
+        db.execute(upsert(db, leaving, "at"), rows)
 
 
 _INSERT_EVENT = sa.insert(event)
