@@ -24,7 +24,7 @@ from hub_quotas.operations import OPERATIONS
 from hub_quotas.policy import DEFAULT_GROUP
 from hub_quotas.quantities import RESOURCES, TIME, say_duration
 from hub_quotas.refusal import REFUSALS
-from share_links.launch import Launch
+from share_links import forms, launch
 
 HERE = Path(__file__).parent
 
@@ -89,6 +89,36 @@ def usage(module: str, command: str) -> str:
         words, capture_output=True, text=True, check=True, env={"COLUMNS": "100"}
     ).stdout
     return f"```text\n{shown.strip()}\n```"
+
+
+def launch_parts() -> str:
+    kinds = (launch.Launch, launch.Content, launch.Environment, launch.Target)
+    return "\n\n".join(f"{kind.__name__}: {inspect.cleandoc(kind.__doc__ or '')}" for kind in kinds)
+
+
+def launch_forms() -> str:
+    """Each form, with what of a launch that has everything it loses."""
+    full = launch.Launch(
+        launch.Content("https://github.com/earth/geo-book", "a" * 40, "there"),
+        launch.Environment("gpu", {"a": "b"}, {"c": "d"}, "e", "https://github.com/o/r", "main"),
+        group="g",
+        join=True,
+        target=launch.Target("notebook", "a.ipynb", cell="c"),
+    )
+    kinds = {
+        "resolved": "a hub with share_links",
+        "spawn": "JupyterHub 6; JupyterHub 5 with hub_quotas",
+        "spawn5": "JupyterHub 5",
+        "nbgitpuller": "any hub whose servers have nbgitpuller",
+        "binder": "a BinderHub",
+        "colab": "Google Colab",
+    }
+    rows = []
+    for form, where in kinds.items():
+        lost = forms.write(form, full, "https://hub.example.org/").lost
+        said = ", ".join(f"`{part}`" for part in lost).replace("`content.ref`", "a commit")
+        rows.append(f"| `{form}` | {where} | {said or 'it carries everything'} |")
+    return "\n".join(rows)
 
 
 def document() -> str:
@@ -220,12 +250,16 @@ were refused, with the label `reason`.
 
 ## Launch links
 
-`share_links.launch.Launch`, with the property `url`, and `html_button` and `markdown_link` for
-it:
+What a link starts and opens is a `share_links.launch.Launch`; `share_links.forms.write` makes an
+address of it, and says what that does not carry; `read` reads one.
 
 ```text
-{inspect.cleandoc(Launch.__doc__ or "")}
+{launch_parts()}
 ```
+
+| form | what makes of it | what it does not carry |
+| --- | --- | --- |
+{launch_forms()}
 """
 
 

@@ -7,7 +7,10 @@ from tornado import web
 from hub_groups.web import Context, Page, Routes
 from hub_groups.words import _
 
-from .launch import Launch, LaunchError, html_button, markdown_link
+from .addresses import LaunchError
+from .buttons import html_button, markdown_link
+from .forms import write
+from .launch import Content, Environment, Launch, Target
 
 
 class LinkPage(Page):
@@ -20,28 +23,27 @@ class LinkPage(Page):
             for name in ("repository", "branch", "file", "profile", "group", "label")
         }
         label = typed["label"] or _("Open on our hub")
-        launch, problem = None, ""
+        url = problem = ""
         if self.request.query_arguments:
-            profile = {"profile": typed["profile"]} if typed["profile"] else {}
             try:
+                repository, branch = typed["repository"], typed["branch"]
                 launch = Launch(
-                    hub=self.hub_address,
-                    options=profile,
+                    content=Content(repository, branch) if repository else None,
+                    environment=Environment(profile=typed["profile"]),
                     group=typed["group"],
-                    repository=typed["repository"],
-                    branch=typed["branch"],
-                    file=typed["file"],
+                    target=Target(file=typed["file"]),
                 )
+                url = write("spawn", launch, self.hub_address).url
             except LaunchError as error:
                 problem = str(error)
                 self.set_status(400)
         self.show(
             "link.html",
             typed=typed,
-            launch=launch,
+            url=url,
             problem=problem,
-            html=html_button(launch, label) if launch else "",
-            markdown=markdown_link(launch, label) if launch else "",
+            html=html_button(url, label) if url else "",
+            markdown=markdown_link(url, label) if url else "",
             groups=sorted(self.current_user.get("groups", [])),
         )
 

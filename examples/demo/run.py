@@ -24,7 +24,9 @@ from pathlib import Path
 
 from hub_quotas import cgroups
 from hub_quotas.cli import main as hub_quotas
-from share_links.launch import Launch, html_button
+from share_links.buttons import html_button
+from share_links.forms import write
+from share_links.launch import Content, Environment, Launch, Target
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -121,15 +123,13 @@ def make_book(data: Path, hub: str) -> Path:
         author = ("-c", "user.name=Geo book", "-c", "user.email=geo-book@example.org")
         git(repository, *author, "commit", "--quiet", "--message", "Geo book")
     launch = Launch(
-        hub=hub,
-        options={"profile": "small"},
-        repository=repository.as_uri(),
-        branch="main",
-        file="first-map.ipynb",
+        content=Content(repository.as_uri(), "main"),
+        environment=Environment(profile="small"),
+        target=Target(file="first-map.ipynb"),
     )
     site.mkdir(exist_ok=True)
     page = (HERE / "book" / "index.html").read_text()
-    button = html_button(launch, "Open this page's notebook on the hub")
+    button = html_button(write("spawn", launch, hub).url, "Open this page's notebook on the hub")
     (site / "index.html").write_text(page.replace("{{ button }}", button))
     return site
 

@@ -1,0 +1,17 @@
+"""A link as it stands in a page: plain, so that it works without JavaScript, on paper, and for a
+screen reader. Pure."""
+
+from __future__ import annotations
+
+import html
+
+
+def html_button(url: str, label: str) -> str:
+    """For a web page."""
+    return f'<a class="launch-button" href="{html.escape(url)}">{html.escape(label)}</a>'
+
+
+def markdown_link(url: str, label: str) -> str:
+    """For Markdown and MyST."""
+    text = label.replace("\\", "\\\\").replace("[", "\\[").replace("]", "\\]")
+    return f"[{text}](<{url}>)"
