@@ -92,6 +92,11 @@ def attach(package: str, apply: Callable[[JupyterHub], None]) -> None:
     app.observe(lambda _change: apply(app), _FIRST_BUILT)
 
 
+def is_attached(app: JupyterHub, package: str) -> bool:
+    """Whether the hub has the drop-in of a package."""
+    return package in _attached(app).packages
+
+
 def _attached(app: JupyterHub) -> _Attached:
     state: _Attached | None = getattr(app, "_group_quotas", None)
     if state is None:

@@ -57,6 +57,7 @@ def build(host: dict[str, Any], env: dict[str, str]) -> tuple[web.Application, l
         routes,
         cookie_secret=host["cookie_secret"],
         xsrf_cookies=True,
+        log_function=_log_request,
         hub_host=hub_host,
     )
     return application, background
@@ -77,6 +78,14 @@ def _auth(name: str, token: str, prefix: str, env: dict[str, str], subdomains: b
         access_scopes={"access:services", f"access:services!service={name}"},
         cache_max_age=10,  # an admin who is one no longer is not one here either
     )
+
+
+def _log_request(handler: web.RequestHandler) -> None:
+    """What failed, without what an address says behind its path: that can be a secret."""
+    status, request = handler.get_status(), handler.request
+    if status >= 400:
+        milliseconds = 1000 * request.request_time()
+        log.warning("%d %s %s %.1f ms", status, request.method, request.path, milliseconds)
 
 
 async def _until_orphaned(hub: int) -> None:

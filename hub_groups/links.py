@@ -31,7 +31,7 @@ from .joining import (
     check_link,
     clean_code,
 )
-from .memberships import LINK, MANAGER, Membership
+from .memberships import LINK, MANAGER, MEMBER, Membership
 from .people import By
 from .rows import log_event, read, write
 from .schema import archived, join_link, join_request, membership
@@ -137,6 +137,26 @@ def join(store: GroupStore, code: str, user: str, via: str) -> Joined:
             _write(db, at, link, user)
         log_event(db, at, user, via, outcome, group=link.group, user=user, link=link.id, by=link.by)
     return Joined(link, outcome)
+
+
+def join_by_launch(store: GroupStore, group: str, user: str, by: str) -> None:
+    """Make somebody a member by a launch link.
+
+    Args:
+        by: who made the link: a manager of the group, or an admin, which whoever calls has seen.
+
+    Raises:
+        LinkOver: the group is archived.
+    """
+    with writing(store.engine) as db:
+        at = store.clock()
+        if _is_archived(db, group):
+            raise LinkOver(ARCHIVED, by, group)
+        here = read(db, membership.c.group == group, membership.c.user == user)
+        if any(one.lives(at) for one in here):
+            return
+        write(db, at, [Membership(user, group, LINK, MEMBER)], by=by)
+        log_event(db, at, user, "page", JOINED, group=group, user=user, by=by)
 
 
 def _outcome(db: sa.Connection, link: Link, user: str, at: int) -> tuple[str, bool]:

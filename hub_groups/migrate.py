@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
 import sqlalchemy as sa
 
-from .database import writing
+from .database import open_engine, writing
 
 _ONE_AT_A_TIME = 7_240_631  # any number that nobody else locks on
 
@@ -54,6 +55,37 @@ class Migrations:
                 db.execute(sa.text(f"SELECT pg_advisory_xact_lock({_ONE_AT_A_TIME})"))
             config.attributes["connection"] = db
             getattr(commands, command)(config, revision)
+
+
+class MigratedDatabase:
+    """A database that is brought to the present schema when it is first used.
+
+    Raises:
+        sqlalchemy.exc.OperationalError: by any use: it can't be reached. The next one tries again.
+    """
+
+    def __init__(self, url: str, migrations: Migrations) -> None:
+        self._engine, self._migrations = open_engine(url), migrations
+        self._opening = threading.Lock()
+        self._is_open = False
+
+    def open(self) -> None:
+        """Ask for the database, and bring it up to date. Every use does, so that nothing that is
+        not there now keeps a hub from coming up."""
+        with self._opening:
+            if not self._is_open:
+                self._migrations.upgrade(self._engine)
+                self._is_open = True
+
+    @property
+    def engine(self) -> sa.Engine:
+        """Of the database."""
+        if not self._is_open:
+            self.open()
+        return self._engine
+
+    def close(self) -> None:
+        self._engine.dispose()
 
 
 GROUPS = Migrations(Path(__file__).parent / "migrations", "hub_groups_version", "0002")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -11,7 +10,7 @@ from functools import lru_cache
 
 import sqlalchemy as sa
 
-from .database import open_engine, reading, writing
+from .database import reading, writing
 from .memberships import (
     MANAGER,
     MEMBER,
@@ -22,7 +21,7 @@ from .memberships import (
     difference,
     usable,
 )
-from .migrate import GROUPS
+from .migrate import GROUPS, MigratedDatabase
 from .outcome import Said, UserRows, outcome_of
 from .rows import log_event, named, write, write_left, write_own, write_pending
 from .schema import archived, membership, pending, rules
@@ -91,35 +90,12 @@ def now() -> int:
     return int(time.time())
 
 
-class GroupStore:
+class GroupStore(MigratedDatabase):
     """Memberships by source, in a database of their own."""
 
     def __init__(self, url: str, clock: Callable[[], int] = now) -> None:
-        self._engine, self.clock = open_engine(url), clock
-        self._opening = threading.Lock()
-        self._is_open = False
-
-    def open(self) -> None:
-        """Ask for the database, and bring it up to date. Every use does, so that nothing that is
-        not there now keeps a hub from coming up.
-
-        Raises:
-            StoreError: it can't be reached. The next use tries again.
-        """
-        with self._opening:
-            if not self._is_open:
-                GROUPS.upgrade(self._engine)
-                self._is_open = True
-
-    @property
-    def engine(self) -> sa.Engine:
-        """Of the database. Raises as `open`."""
-        if not self._is_open:
-            self.open()
-        return self._engine
-
-    def close(self) -> None:
-        self._engine.dispose()
+        super().__init__(url, GROUPS)
+        self.clock = clock
 
     # -- what sources say ----------------------------------------------------------------------
 

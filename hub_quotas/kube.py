@@ -61,27 +61,34 @@ class ProfilesQuotaMixin(QuotaMixin):
         return self._profile
 
     async def choices(self) -> list[tuple[str, Request]]:
-        profiles = await self._profiles()
+        profiles = await self.profiles()
         if not profiles:
             return await super().choices()
         started = await as_started(self)
         found = []
         for profile in profiles:
             await asyncio.sleep(0)  # each takes a millisecond or two of the event loop
-            tried = copy.copy(started)
-            unshare(tried, _overrides(profile))
-            tried.profile_list = copy.deepcopy(profiles)
-            tried.user_options = {"profile": profile["slug"]}
+            chosen = copy.copy(started)
+            chosen.user_options = {"profile": profile["slug"]}
             try:
-                await maybe_future(super(ProfilesQuotaMixin, tried).load_user_options())  # type: ignore[misc]
-                asked = (await read(tried)).asked
+                asked = (await read(await self.with_profile(chosen, profiles))).asked
             except Exception as error:  # an admin's own code: the page is shown without it
                 self.log.warning("What %s asks for can't be told: %s", profile["slug"], error)
                 continue
             found.append((str(profile.get("display_name")), self.quota_settings.request(*asked)))
         return found
 
-    async def _profiles(self) -> list[dict[str, Any]]:
+    async def with_profile(self, chosen: Any, profiles: list[dict[str, Any]] | None = None) -> Any:
+        """A copy of this spawner, with the profile that its user options choose."""
+        if profiles is None:
+            profiles = await self.profiles()
+        for profile in profiles:
+            unshare(chosen, _overrides(profile))
+        chosen.profile_list = copy.deepcopy(profiles)
+        await maybe_future(super(ProfilesQuotaMixin, chosen).load_user_options())  # type: ignore[misc]
+        return chosen
+
+    async def profiles(self) -> list[dict[str, Any]]:
         """The profiles, each with its slug, and its default choices marked."""
         listed = getattr(self, "profile_list", None)
         if callable(listed):

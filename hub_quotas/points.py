@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import tzinfo
 
 from .decision import Use
@@ -163,9 +163,17 @@ class View:
     """What one transaction has read of the ledger, at one instant."""
 
     def __init__(
-        self, points: Points, zone: tzinfo, tx: Transaction, at: int, less: Mapping[str, int] = {}
+        self,
+        points: Points,
+        zone: tzinfo,
+        tx: Transaction,
+        at: int,
+        less: Mapping[str, int] = {},
+        where: Collection[str] | None = None,
     ) -> None:
-        """`less`: what is charged to each that is asked about, and does not count."""
+        """`less`: what is charged to each that is asked about, and does not count; of the groups
+        `where`, or of all."""
+        self._where = where
         self._points, self._zone, self._tx = points, zone, tx
         self._less = negative(less)
         self._read: dict[tuple[int, int], Point] = {}
@@ -217,7 +225,8 @@ class View:
         scope = (limit.scope, limit.group)
         if scope not in self._running:
             ids = self._ids(policy, limit, user)
-            rates: Mapping[str, int] = added([self._less, *(self.last(id).rate for id in ids)])
+            less = self._less if self._where is None or limit.group in self._where else {}
+            rates: Mapping[str, int] = added([less, *(self.last(id).rate for id in ids)])
             self._running[scope] = (ids, rates)
         ids, rates = self._running[scope]
         curve = limit.kind.curve

@@ -47,15 +47,33 @@ async def read(spawner: Any) -> Found:
     return Found(_traits(spawner))
 
 
-async def as_started(spawner: Any) -> Any:
-    """A copy of a spawner with the `group_overrides` that the hub applies when it starts."""
+async def as_started(spawner: Any, options: Mapping[str, Any] | None = None) -> Any:
+    """A copy of a spawner with the `group_overrides` that the hub applies when it starts.
+
+    Args:
+        options: user options to apply too; not the profiles of KubeSpawner.
+    """
     copied, overrides = copy.copy(spawner), spawner.group_overrides
     if callable(overrides):
         overrides = await maybe_future(overrides(spawner))
     copied.group_overrides = overrides
     unshare(copied, [override["spawner_override"] for override in overrides.values()])
     await copied.apply_group_overrides()
+    if options is not None:
+        copied.user_options = dict(options)
+        if hasattr(copied, "_run_apply_user_options"):  # JupyterHub 5.3
+            await maybe_future(copied._run_apply_user_options(copied.user_options))
     return copied
+
+
+async def as_chosen(spawner: Any, options: Mapping[str, Any]) -> Any:
+    """A copy of a spawner as it would start with these user options.
+
+    Raises:
+        Exception: of any kind, as the hub or its admin's own code says that it can't.
+    """
+    started = await as_started(spawner, options)
+    return await spawner.with_profile(started) if hasattr(spawner, "with_profile") else started
 
 
 def unshare(spawner: Any, overrides: Iterable[Mapping[str, Any]]) -> None:

@@ -133,12 +133,22 @@ class QuotaStore(PolicyStore):
         return [decisions[0] for decisions in self.explain_all(user, groups, [request])]
 
     def explain_all(
-        self, user: str, groups: Sequence[str], requests: Sequence[Request | Amounts]
+        self,
+        user: str,
+        groups: Sequence[str],
+        requests: Sequence[Request | Amounts],
+        without: str = "",
     ) -> list[list[Decision]]:
-        """The same of several requests, group by group."""
+        """The same of several requests, group by group.
+
+        Args:
+            without: the id of a session that would have ended by then.
+        """
         with self.db.read() as tx:
             policy = self.policies.read(tx)
-            view = View(self.points, self.zone, tx, self.present(tx))
+            gone = next(iter(find(tx, _OPEN, without)), None) if without else None
+            less, where = (gone.granted, gone.path) if gone else ({}, None)
+            view = View(self.points, self.zone, tx, self.present(tx), less, where)
             return [[self._decide(view, policy, user, g, r) for r in requests] for g in groups]
 
     def _decide(

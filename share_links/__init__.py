@@ -11,11 +11,44 @@ def activate(c: Any) -> None:
     Args:
         c: that file's configuration object. Nothing is assigned to it.
     """
-    from hub_groups.attach import PageService, attach, serve_pages
-    from hub_groups.config import settings
+    from hub_groups.attach import HUB_MAJOR, PageService, attach, is_attached, serve_pages
+    from hub_groups.config import settings as group_settings
+    from hub_groups.database import without_password
+    from hub_quotas.config import CLAMP
+    from hub_quotas.config import settings as quota_settings
+
+    from .config import settings
+    from .reader_state import tell_of_readers
 
     def apply(app: Any) -> None:
-        pages = PageService(name="launch", module="share_links.service")
-        serve_pages(app, pages, settings(app).service_url)
+        found, groups = settings(app), group_settings(app)
+        app.log.info("share_links: links in %s", without_password(found.db_url))
+        pages: dict[str, Any] = {
+            "db_url": found.db_url,
+            "group_db_url": groups.db_url,
+            "hub_major": HUB_MAJOR,
+            "public_url": app.public_url or "",
+            "quotas": None,
+        }
+        if is_attached(app, "hub_quotas"):
+            quotas = quota_settings(app)
+            pages["quotas"] = {
+                "db_url": quotas.db_url,
+                "time_zone": quotas.time_zone,
+                "hub_name": quotas.hub_name,
+                "currency": quotas.currency,
+                "charged": quotas.charged,
+                "capped": quotas.capped,
+                "clamp": quotas.on_excess == CLAMP,
+            }
+        service = PageService(
+            name="launch",
+            module="share_links.service",
+            settings=pages,
+            # The service itself may do nothing: it acts with the login of whoever has clicked.
+            login_scopes=("servers!user", "access:servers!user"),
+        )
+        serve_pages(app, service, groups.service_url)
+        tell_of_readers(app)
 
     attach("share_links", apply)

@@ -1,22 +1,33 @@
-"""The launch page: make a link that starts the right server and opens the right file."""
+"""What the pages' process does for launches: pages, and what runs beside them."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
 from tornado import web
 
-from hub_groups.web import Context, Page, Routes
+from hub_groups.store import open_store as open_group_store
+from hub_groups.web import Context, Routes
 from hub_groups.words import _
 
 from .addresses import LaunchError
 from .buttons import html_button, markdown_link
+from .desk import Counts, LaunchPage, Shared
 from .forms import write
+from .journeys import JOIN, OPEN, PULL, START, STOP, Journey, Journeys, where_else
 from .launch import Content, Environment, Launch, Target
+from .open_page import OpenPage
+from .store import open_store
+
+_SHOWN_LINES = 60
 
 
-class LinkPage(Page):
+class LinkPage(LaunchPage):
     """A form, and the link that it makes. Nothing is stored."""
 
-    @web.authenticated
     async def get(self) -> None:
         typed = {
             name: self.get_query_argument(name, "")
@@ -33,7 +44,7 @@ class LinkPage(Page):
                     group=typed["group"],
                     target=Target(file=typed["file"]),
                 )
-                url = write("spawn", launch, self.hub_address).url
+                url = write("resolved", launch, self.hub_address).url
             except LaunchError as error:
                 problem = str(error)
                 self.set_status(400)
@@ -47,13 +58,83 @@ class LinkPage(Page):
             groups=sorted(self.current_user.get("groups", [])),
         )
 
-    @property
-    def hub_address(self) -> str:
-        """This hub as the reader's browser sees it."""
-        host = self.settings["hub_host"] or f"{self.request.protocol}://{self.request.host}"
-        return f"{host}{self.context.hub.removesuffix('hub/')}"
+
+class ProgressPage(LaunchPage):
+    """How a launch goes on. Without JavaScript the page loads itself anew."""
+
+    async def get(self, id: str) -> None:
+        journey = self.shared.journeys.of(id, self.user)
+        if journey is None:
+            raise web.HTTPError(404, _("This launch is over. Click the link again."))
+        self.shared.journeys.begin(journey)
+        if journey.to:
+            self.redirect(journey.to, status=303)
+            return
+        self.show("progress.html", journey=journey, steps=_steps(journey), **_told(journey))
+
+
+class ProgressState(LaunchPage):
+    """The same for the page's script."""
+
+    async def get(self, id: str) -> None:
+        journey = self.shared.journeys.of(id, self.user)
+        if journey is None:
+            raise web.HTTPError(404)
+        self.set_header("Content-Type", "application/json")
+        told = {"at": journey.at, "over": journey.over, "to": journey.to, **_told(journey)}
+        told.pop("failure")
+        self.finish(json.dumps(told))
+
+
+def _told(journey: Journey) -> dict[str, Any]:
+    return {
+        "percent": journey.percent,
+        "lines": list(journey.lines)[-_SHOWN_LINES:],
+        "failure": journey.failure,
+        "else": where_else(journey),
+    }
+
+
+def _steps(journey: Journey) -> list[tuple[str, str]]:
+    content = journey.launch.content
+    said = {
+        JOIN: _("Join {group}").format(group=journey.join),
+        STOP: _("Stop what runs"),
+        START: _("Start the server"),
+        PULL: _("Fetch {repository}").format(repository=content.repository if content else ""),
+        OPEN: _("Open {file}").format(file=journey.launch.target.file or "JupyterLab"),
+    }
+    return [(step, said[step]) for step in journey.steps]
 
 
 def routes(context: Context) -> Routes:
     """The handlers of these pages."""
-    return [(context.prefix, LinkPage, {"context": context})]
+    shared = {"shared": _shared(context)}
+    static = {"path": str(Path(__file__).parent / "static")}
+    return [
+        (context.prefix, LinkPage, shared),
+        (f"{context.prefix}open", OpenPage, shared),
+        (f"{context.prefix}go/(?P<id>[^/]+)", OpenPage, shared),
+        (f"{context.prefix}progress/(?P<id>[^/]+)", ProgressPage, shared),
+        (f"{context.prefix}progress/(?P<id>[^/]+)/state", ProgressState, shared),
+        (f"{context.prefix}launch-static/(.*)", web.StaticFileHandler, static),
+    ]
+
+
+def background(context: Context) -> list[Coroutine[Any, Any, None]]:
+    """What runs beside the pages."""
+    return [_shared(context).counts.keep_flushing()]
+
+
+_known: dict[str, Shared] = {}
+
+
+def _shared(context: Context) -> Shared:
+    """One of this process, for the pages and for what runs beside them."""
+    url = context.settings["db_url"]
+    if url not in _known:
+        store = open_store(url)
+        counts = Counts(store)
+        groups = open_group_store(context.settings["group_db_url"])
+        _known[url] = Shared(context, store, groups, counts, Journeys(counts))
+    return _known[url]

@@ -217,7 +217,8 @@ class Visitor(httpx.Client):
         """Open a page and send the form on it."""
         self.get(path)
         below = "/hub/" if path.startswith("hub/") else f"/{path.partition('?')[0]}".rstrip("/")
-        below = next(b for b in (below, below.rpartition("/")[0]) if self._has_xsrf(b))
+        while not self._has_xsrf(below):
+            below = below.rpartition("/")[0]
         glue = "&" if "?" in path else "?"
         return self.post(f"{path}{glue}_xsrf={self.xsrf(below)}", data=data)
 

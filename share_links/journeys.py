@@ -1,0 +1,326 @@
+"""The way from a click to the opened file, as it goes on while its reader waits.
+
+A journey stops, starts, pulls and looks for the file. It lives in this process alone: what it does
+is the reader's own servers', so that when the process has gone, another click goes on from there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tornado import httpclient
+
+from hub_groups.words import _, language, speak
+
+from .hub_client import HubDown, ReaderHub, ReaderState
+from .launch import LAB, NOTEBOOK, Launch, Target
+from .pull_words import Failure, explain_pull, no_nbgitpuller, no_such_file
+
+log = logging.getLogger("group-quotas")
+
+JOIN, STOP, START, PULL, OPEN = "join", "stop", "start", "pull", "open"
+"""Steps of a journey."""
+
+_LASTS = 3_600
+"""Seconds after which nobody comes back to one."""
+_MOST = 10
+"""Of one reader at a time; the oldest goes."""
+_PATIENCE = 120
+"""Seconds for what others do: the hub to hear of a membership, a server to stop."""
+_SOON = 0.3
+_LINES = 200
+_TAGS = re.compile(r"<[^>]*>")
+
+
+@dataclass
+class Journey:
+    """One reader's.
+
+    Attributes:
+        server: which is used.
+        options: user options to start it with; None where it runs, or the hub's own form starts
+            it.
+        restart: whether it is stopped first.
+        join: the group that the hub has to know the reader in first.
+        steps: all that it does, in order; `at`: which one now.
+        percent: how far the start is, as far as the spawner says.
+        failure: why it ended; else `to` is where it ends.
+    """
+
+    hub: ReaderHub
+    launch: Launch
+    link: str
+    server: str
+    options: Mapping[str, Any] | None = None
+    restart: bool = False
+    join: str = ""
+    back: str = ""
+    image: str = ""
+    id: str = field(default_factory=lambda: secrets.token_urlsafe(12))
+    at: str = ""
+    percent: int = 0
+    lines: deque[str] = field(default_factory=lambda: deque(maxlen=_LINES))
+    failure: Failure | None = None
+    to: str = ""
+    home: str = ""
+    begun: float = field(default_factory=time.monotonic)
+    language: str = field(default_factory=language)
+    task: asyncio.Task[None] | None = None
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        here = {
+            JOIN: bool(self.join),
+            STOP: self.restart,
+            START: True,
+            PULL: self.launch.content is not None,
+            OPEN: True,
+        }
+        return tuple(step for step, has in here.items() if has)
+
+    @property
+    def over(self) -> bool:
+        return bool(self.to or self.failure)
+
+    def said(self, text: str) -> None:
+        """For who wants to read what is done."""
+        self.lines += [line.rstrip() for line in text.splitlines() if line.strip()]
+
+
+class Journeys:
+    """Of all readers, in this process.
+
+    Args:
+        count: called with a link and how far somebody got with it.
+    """
+
+    def __init__(self, count: Callable[[str, str], None]) -> None:
+        self._count = count
+        self._known: dict[str, Journey] = {}
+
+    def begin(self, journey: Journey) -> None:
+        """Go on without whoever asked."""
+        if journey.task is None:
+            self.keep(journey)
+            journey.task = asyncio.ensure_future(self._run(journey))
+
+    def keep(self, journey: Journey) -> None:
+        """One that begins later."""
+        if journey.id in self._known:
+            return
+        now, user = time.monotonic(), journey.hub.user
+        mine = [one for one in self._known.values() if one.hub.user == user]
+        late = [one for one in self._known.values() if now - one.begun > _LASTS]
+        for old in [*mine[: max(0, len(mine) - _MOST + 1)], *late]:
+            self._known.pop(old.id, None)
+        self._known[journey.id] = journey
+
+    def of(self, id: str, user: str) -> Journey | None:
+        """A reader's own."""
+        found = self._known.get(id)
+        return found if found and found.hub.user == user else None
+
+    async def _run(self, journey: Journey) -> None:
+        speak(journey.language)
+        try:
+            await _travel(journey, lambda stage: self._count(journey.link, stage))
+        except asyncio.CancelledError:
+            raise
+        except HubDown as error:
+            log.warning("A launch failed at '%s': %s", journey.at, error)
+            journey.failure = Failure(
+                _place(journey.at),
+                _("This hub does not answer as it should at the moment."),
+                _("Try again in a minute; if it stays like this, tell an admin of this hub."),
+            )
+        except Exception:
+            log.exception("A launch failed at '%s'", journey.at)
+            journey.failure = Failure(
+                _place(journey.at),
+                _("Something went wrong here. The log of the hub's pages says what."),
+                _("Try again; if it stays like this, tell an admin of this hub."),
+            )
+        if journey.failure:
+            self._count(journey.link, f"failed-{journey.failure.where}")
+        else:
+            self._count(journey.link, "opened")
+
+
+def _place(step: str) -> str:
+    return step if step in (PULL, OPEN) else START
+
+
+async def _travel(journey: Journey, count: Callable[[str], None]) -> None:
+    hub = journey.hub
+    if journey.join:
+        journey.at = JOIN
+        await _until(hub, lambda state: journey.join in state.groups)
+    if journey.restart:
+        journey.at = STOP
+        await hub.stop(journey.server)
+        gone = await _until(hub, lambda state: journey.server not in _names(state))
+        if journey.server in _names(gone):
+            journey.failure = Failure(
+                START,
+                _("The server that runs does not stop."),
+                _("Stop it on the hub's home page, and click the link again."),
+            )
+            return
+    journey.at = START
+    state = await _start(journey)
+    if state is None:
+        return
+    count("started")
+    address = state.addresses[journey.server]
+    journey.home = state.urls[journey.server]
+    if journey.launch.content is not None:
+        journey.at = PULL
+        if not await _pull(journey, address):
+            return
+        if journey.to:
+            return
+        count("pulled")
+    journey.at = OPEN
+    await _look(journey, address)
+    if journey.failure is None:
+        journey.to = journey.home + journey.launch.opens
+
+
+async def _start(journey: Journey) -> ReaderState | None:
+    """Start the server, if it does not run, and wait until it does."""
+    hub, server = journey.hub, journey.server
+    state = await hub.state({})
+    if server not in state.ready:
+        failed = await _begin(journey)
+        state = await _until(hub, lambda now: server in now.ready or server not in _names(now))
+        if server not in state.ready:
+            journey.failure = Failure(
+                START,
+                failed or _("The server did not come up."),
+                "" if failed else _("Try again; if it stays like this, tell an admin of this hub."),
+            )
+            return None
+    return state
+
+
+async def _begin(journey: Journey) -> str:
+    """Start the server, or watch how it starts already; why it failed, or nothing."""
+    if journey.options is None:
+        return await _follow(journey)
+    # The hub answers when the server is up, or after ten seconds; meanwhile it tells how it goes.
+    starting = asyncio.ensure_future(journey.hub.start(journey.server, journey.options))
+    failed = ""
+    try:
+        while not starting.done() and not failed:
+            await asyncio.wait([starting], timeout=_SOON)
+            failed = await _follow(journey)
+        return await starting or failed
+    finally:
+        starting.cancel()
+
+
+async def _follow(journey: Journey) -> str:
+    """What the hub says while a server starts; why it failed, or nothing."""
+    try:
+        async for event in journey.hub.progress(journey.server):
+            text = str(event.get("message") or _TAGS.sub("", str(event.get("html_message") or "")))
+            journey.percent = min(100, int(event.get("progress") or 0))
+            if event.get("failed"):
+                return text.removeprefix("Spawn failed: ")
+            journey.said(text)
+    except httpclient.HTTPError as error:
+        if error.code not in (400, 404):  # it does not start any more; `_start` looks
+            raise
+    return ""
+
+
+async def _until(hub: ReaderHub, holds: Callable[[ReaderState], bool]) -> ReaderState:
+    """The hub's state when something holds, or when it has not for long."""
+    end = time.monotonic() + _PATIENCE
+    while True:
+        state = await hub.state({})
+        if holds(state) or time.monotonic() > end:
+            return state
+        await asyncio.sleep(_SOON)
+
+
+def _names(state: ReaderState) -> set[str]:
+    return {one.name for one in state.servers}
+
+
+async def _pull(journey: Journey, address: str) -> bool:
+    """Pull the content; whether it is there."""
+    content = journey.launch.content
+    assert content
+    query = {"repo": content.repository, "targetpath": content.into}
+    if content.ref:
+        query["branch"] = content.ref
+    output: list[str] = []
+    message, finished = "", False
+    try:
+        async for event in journey.hub.pull(address, query):
+            text = str(event.get("output") or "")
+            output.append(text)
+            finished |= event.get("phase") == "finished"
+            if event.get("phase") == "error":
+                known = event.get("error") or {}
+                message = f"{message}\n{known.get('code', '')} {event.get('message', '')}"
+            else:
+                journey.said(text)
+    except httpclient.HTTPError as error:
+        if error.code == 404:
+            journey.failure = no_nbgitpuller(journey.image)
+            return False
+        if error.code != 599:
+            raise
+        # It can't be reached from here (a network policy, TLS within the hub): its own page can.
+        log.info("A reader's server can't be reached from here; its own page pulls: %s", error)
+        return _by_browser(journey)
+    except OSError as error:
+        log.info("A reader's server can't be reached from here; its own page pulls: %s", error)
+        return _by_browser(journey)
+    if message:
+        journey.failure = explain_pull(content, message, output)
+    elif not finished:  # something else answers at its address
+        journey.failure = no_nbgitpuller(journey.image)
+    return journey.failure is None
+
+
+def _by_browser(journey: Journey) -> bool:
+    from .form_parts import pulled
+
+    journey.to = journey.home + pulled(journey.launch)
+    return True
+
+
+async def _look(journey: Journey, address: str) -> None:
+    """Rather say that the file is not there than open a page that says nothing."""
+    launch = journey.launch
+    if launch.target.view not in (LAB, NOTEBOOK) or not launch.target.file:
+        return
+    path = "/".join(part for part in (launch.folder, launch.target.file) if part)
+    try:
+        there = await journey.hub.has_file(address, path)
+    except HubDown as error:  # what opens it will say it
+        log.info("It can't be told whether a file is there: %s", error)
+        return
+    if not there:
+        journey.failure = no_such_file(launch.content, launch.target.file)
+
+
+def where_else(journey: Journey) -> str:
+    """What can be opened all the same when something failed: the content's folder, or nothing in
+    particular."""
+    if not (journey.failure and journey.failure.still and journey.home):
+        return ""
+    at_content = journey.failure.where == OPEN
+    folder = journey.launch.folder if at_content else ""
+    return journey.home + Target().url_path(folder)

@@ -1,0 +1,58 @@
+"""Links, authors' keys, what readers agreed to, and counts."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "stored_link",
+        sa.Column("id", sa.Text, primary_key=True),
+        sa.Column("launch", sa.Text, nullable=False),
+        sa.Column("label", sa.Text, nullable=False),
+        sa.Column("by", sa.Text, nullable=False),
+        sa.Column("at", sa.BigInteger, nullable=False),
+        sa.Column("until", sa.BigInteger),
+        sa.Column("users", sa.Text, nullable=False),
+        sa.Column("group", sa.Text, nullable=False),
+        sa.Column("revoked_at", sa.BigInteger),
+        sa.Column("revoked_by", sa.Text, nullable=False, server_default=""),
+    )
+    op.create_index("stored_link_by_maker", "stored_link", ["by", "at"])
+    op.create_table(
+        "author_key",
+        sa.Column("id", sa.Text, primary_key=True),
+        sa.Column("public", sa.Text, nullable=False),
+        sa.Column("user", sa.Text, nullable=False),
+        sa.Column("label", sa.Text, nullable=False),
+        sa.Column("at", sa.BigInteger, nullable=False),
+        sa.Column("revoked_at", sa.BigInteger),
+    )
+    op.create_index("author_key_by_user", "author_key", ["user"])
+    op.create_table(
+        "revoked_token",
+        sa.Column("id", sa.Text, primary_key=True),
+        sa.Column("by", sa.Text, nullable=False),
+        sa.Column("at", sa.BigInteger, nullable=False),
+    )
+    op.create_table(
+        "agreed",
+        sa.Column("user", sa.Text, primary_key=True),
+        sa.Column("what", sa.Text, primary_key=True),
+        sa.Column("at", sa.BigInteger, nullable=False),
+    )
+    op.create_table(
+        "launch_count",
+        sa.Column("link", sa.Text, primary_key=True),
+        sa.Column("day", sa.Integer, primary_key=True),
+        sa.Column("stage", sa.Text, primary_key=True),
+        sa.Column("count", sa.Integer, nullable=False),
+    )
+
+
+def downgrade() -> None:
+    for table in ("launch_count", "agreed", "revoked_token", "author_key", "stored_link"):
+        op.drop_table(table)

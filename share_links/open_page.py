@@ -1,0 +1,149 @@
+"""A click on a launch link: what happens where nothing has to be asked, or the question."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from tornado.httputil import url_concat
+
+from hub_groups.links import join_by_launch
+from hub_groups.words import _
+from hub_quotas.limits import CHARGED_GROUP
+from hub_quotas.prospects import Prospect, say_size
+
+from .addresses import LaunchError
+from .desk import Click, LaunchPage, instead
+from .fitting import NAMED, RESTART, START
+from .hub_client import Offered, Tried
+from .journeys import Journey
+from .launch import Launch
+from .links import Link, agreement, clean_id
+
+
+class OpenPage(LaunchPage):
+    """`open?…` and `go/ID`.
+
+    A GET goes on only where that changes nothing that its reader would not want: the link is one
+    whose author they trust, and it is theirs to follow, not a page's that loads it unseen.
+    """
+
+    async def get(self, id: str = "") -> None:
+        link = await self._link(id)
+        self.shared.counts(link.id, "clicked")
+        click = await self.click(link)
+        if click.problem or click.asks or not self._is_a_visit():
+            self._show(click)
+        else:
+            await self._go(click, click.fitting.ways[0])
+
+    async def post(self, id: str = "") -> None:
+        link = await self._link(id)
+        form = None
+        if chosen := self.get_body_argument("choice", ""):
+            offered = await self._choices(link)
+            if chosen not in offered:
+                raise LaunchError(_("This hub does not offer '{name}'.").format(name=chosen))
+            form = offered[chosen].form
+        click = await self.click(link, form)
+        if form is not None:
+            link = Link(**{**link.__dict__, "launch": instead(link.launch, form)})
+        way = self.get_body_argument("way", click.fitting.ways[0])
+        if click.problem or not click.allows(way) or way not in click.fitting.ways:
+            self._show(click)  # something has changed since they looked
+            return
+        if self.get_body_argument("remember", ""):
+            await self.ask(self.shared.store.agree, self.user, agreement(click.link))
+        if click.joins:
+            await self.ask(
+                join_by_launch, self.shared.groups, click.joins, self.user, click.link.by
+            )
+        await self._go(click, way, link)
+
+    # -- how ---------------------------------------------------------------------------------------
+
+    async def _link(self, id: str) -> Link:
+        return await self.find_link(clean_id(id) if id else "")
+
+    async def _choices(self, link: Link) -> dict[str, Offered]:
+        state = await self.hub.state({}, link.by, choices=True)
+        return {one.name: one for one in state.offered}
+
+    async def _go(self, click: Click, way: str, link: Link | None = None) -> None:
+        """On the way: a page shows how it goes."""
+        link, fitting, state = link or click.link, click.fitting, click.state
+        server = fitting.named if way == NAMED else fitting.server
+        starts = way in (START, NAMED, RESTART) and not click.form_first
+        options = dict(state.wanted.options)
+        if link.launch.group:
+            options[CHARGED_GROUP] = link.launch.group
+        journey = Journey(
+            hub=self.hub,
+            launch=link.launch,
+            link=link.id,
+            server=server,
+            options=options if starts else None,
+            restart=way == RESTART,
+            join=click.joins,
+            back=self.request.uri or "",
+            image=state.wanted.image,
+        )
+        where = f"{self.context.prefix}progress/{journey.id}"
+        if click.form_first:
+            self.shared.journeys.keep(journey)
+            name = f"/{quote(self.user, safe='')}/{quote(server, safe='')}" if server else ""
+            self.redirect(
+                url_concat(
+                    f"{self.settings['hub_host']}{self.context.hub}spawn{name}", {"next": where}
+                ),
+                status=303,
+            )
+            return
+        self.shared.journeys.begin(journey)
+        self.redirect(where, status=303)
+
+    def _is_a_visit(self) -> bool:
+        """Whether somebody looks at this, rather than a page or a browser ahead of time."""
+        said = self.request.headers
+        return (
+            said.get("Sec-Fetch-Dest", "document") == "document"
+            and said.get("Sec-Fetch-Mode", "navigate") == "navigate"
+            and "prefetch" not in said.get("Sec-Purpose", "")
+        )
+
+    def _show(self, click: Click) -> None:
+        if click.problem:
+            self.set_status(403)
+        link, state = click.link, click.state
+        launch = link.launch
+        ways = [way for way in click.fitting.ways if click.allows(way)]
+        self.show(
+            "open.html",
+            address=self.request.uri,
+            first=ways[0] if ways else "",
+            click=click,
+            link=link,
+            launch=launch,
+            wanted=state.wanted,
+            on=_say_server(launch, state.wanted),
+            say_size=say_size,
+            say_prospect=_say_prospect,
+            trusted=click.trusted,
+            allowed=bool(ways),
+        )
+
+
+def _say_server(launch: Launch, wanted: Tried) -> str:
+    """`large · 4 cores, 16 GiB · image pangeo`: what would be started."""
+    image = _("image {image}").format(image=wanted.image) if wanted.image else ""
+    parts = (launch.environment.profile, say_size(wanted.limits), image)
+    return " · ".join(part for part in parts if part)
+
+
+def _say_prospect(prospect: Prospect) -> str:
+    """What is charged for it, and how long what is left lasts."""
+    parts = [_("charged to {group}").format(group=prospect.group)] if prospect.group else []
+    if prospect.price:
+        parts.append(_("{price} an hour").format(price=prospect.price))
+    if prospect.lasts:
+        parts.append(_("what is left lasts {length} at least").format(length=prospect.lasts))
+    return " · ".join(parts)

@@ -1,0 +1,64 @@
+"""The tables. Times are seconds since 1970, UTC."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData()
+
+stored_link = sa.Table(
+    "stored_link",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("launch", sa.Text, nullable=False),
+    sa.Column("label", sa.Text, nullable=False),
+    sa.Column("by", sa.Text, nullable=False),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("until", sa.BigInteger),
+    sa.Column("users", sa.Text, nullable=False),
+    sa.Column("group", sa.Text, nullable=False),
+    sa.Column("revoked_at", sa.BigInteger),
+    sa.Column("revoked_by", sa.Text, nullable=False, server_default=""),
+)
+sa.Index("stored_link_by_maker", stored_link.c.by, stored_link.c.at)
+
+# Public keys of authors, whose books are built where this hub is not at hand.
+author_key = sa.Table(
+    "author_key",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("public", sa.Text, nullable=False),
+    sa.Column("user", sa.Text, nullable=False),
+    sa.Column("label", sa.Text, nullable=False),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("revoked_at", sa.BigInteger),
+)
+sa.Index("author_key_by_user", author_key.c.user)
+
+# Signed links that were taken back one by one.
+revoked_token = sa.Table(
+    "revoked_token",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("by", sa.Text, nullable=False),
+    sa.Column("at", sa.BigInteger, nullable=False),
+)
+
+# What readers have agreed to once and for all.
+agreed = sa.Table(
+    "agreed",
+    metadata,
+    sa.Column("user", sa.Text, primary_key=True),
+    sa.Column("what", sa.Text, primary_key=True),
+    sa.Column("at", sa.BigInteger, nullable=False),
+)
+
+# How far launches got, by day: nobody's name.
+launch_count = sa.Table(
+    "launch_count",
+    metadata,
+    sa.Column("link", sa.Text, primary_key=True),
+    sa.Column("day", sa.Integer, primary_key=True),
+    sa.Column("stage", sa.Text, primary_key=True),
+    sa.Column("count", sa.Integer, nullable=False),
+)
