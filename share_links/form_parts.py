@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import SplitResult, parse_qsl, quote, urlencode
 
 from .launch import (
@@ -67,12 +67,13 @@ def base_of(parts: SplitResult, path: str) -> str | None:
 
 def pulled(launch: Launch) -> str:
     """The path that pulls and opens, below the server's own address."""
-    content = launch.content
-    if content is None:
+    if launch.content is None:
         return launch.opens
+    content = _without_commit(launch.content)
+    launch = replace(launch, content=content)
     pull = {
         "repo": content.repository,
-        "branch": "" if content.is_commit else content.ref,  # nbgitpuller knows no commits
+        "branch": content.ref,
         "targetPath": content.into,
         "urlpath": launch.opens,
     }
@@ -102,13 +103,16 @@ def read_pulled(path: str) -> tuple[Content | None, Target]:
 def without(launch: Launch, *, environment: bool, group: bool) -> Launch:
     """What is left of a launch in the forms that are not ours."""
     content, env, target = launch.content, launch.environment, launch.target
-    if content and content.is_commit:
-        content = Content(content.repository, "", content.folder)
     file = "" if target.view in (RSTUDIO, VSCODE) else target.file
     kept = Environment(env.profile, env.options, env.fields, env.image)
     return Launch(
-        content=content,
+        content=_without_commit(content) if content else None,
         environment=kept if environment else Environment(),
         group=launch.group if group else "",
         target=Target(target.view, file, target.path),
     )
+
+
+def _without_commit(content: Content) -> Content:
+    """What nbgitpuller pulls: it knows branches and tags."""
+    return Content(content.repository, "", content.folder) if content.is_commit else content

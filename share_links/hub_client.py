@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -12,6 +13,7 @@ from urllib.parse import quote, urlencode
 
 from tornado import httpclient
 from tornado.escape import json_decode, json_encode
+from tornado.websocket import websocket_connect
 
 from hub_groups.web import Context
 from hub_groups.words import language
@@ -161,6 +163,28 @@ class ReaderHub:
         url = f"{address}git-pull/api?{urlencode(query, quote_via=quote)}"
         async for event in self._events(url):
             yield event
+
+    async def type(self, address: str, command: str) -> AsyncGenerator[str, None]:
+        """What a new terminal of the server puts out after something was typed there.
+
+        Raises HubDown; with 404 where there are no terminals.
+        """
+        name = (await self._fetch(f"{address}api/terminals", "POST", {}))["name"]
+        try:
+            url = f"{address.replace('http', 'ws', 1)}terminals/websocket/{quote(name)}"
+            request = httpclient.HTTPRequest(url, headers=self._headers)
+            socket = await websocket_connect(request)
+            try:
+                await socket.write_message(json.dumps(["stdin", command]))
+                while (message := await socket.read_message()) is not None:
+                    kind, *said = json.loads(message)
+                    if kind == "stdout":
+                        yield str(said[0])
+            finally:
+                socket.close()
+        finally:
+            with suppress(*HubDown):  # it ends with the server at the latest
+                await self._fetch(f"{address}api/terminals/{quote(name)}", "DELETE")
 
     async def has_file(self, address: str, path: str) -> bool:
         """Whether a file is in the home, as the server sees it. Raises HubDown."""

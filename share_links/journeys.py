@@ -13,6 +13,7 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,9 +21,19 @@ from tornado import httpclient
 
 from hub_groups.words import _, language, speak
 
+from .form_parts import pulled
 from .hub_client import HubDown, ReaderHub, ReaderState
 from .launch import LAB, NOTEBOOK, Launch, Target
-from .pull_words import Failure, explain_pull, no_nbgitpuller, no_such_file
+from .pinning import command, ended, readable
+from .pull_words import (
+    Failure,
+    explain_pull,
+    is_there_already,
+    no_nbgitpuller,
+    no_such_file,
+    no_terminals,
+    wants_all,
+)
 
 log = logging.getLogger("group-quotas")
 
@@ -183,7 +194,8 @@ async def _travel(journey: Journey, count: Callable[[str], None]) -> None:
     journey.home = state.urls[journey.server]
     if journey.launch.content is not None:
         journey.at = PULL
-        if not await _pull(journey, address):
+        pull = _fetch if journey.launch.content.is_commit else _pull
+        if not await pull(journey, address):
             return
         if journey.to:
             return
@@ -256,13 +268,12 @@ def _names(state: ReaderState) -> set[str]:
     return {one.name for one in state.servers}
 
 
-async def _pull(journey: Journey, address: str) -> bool:
+async def _pull(journey: Journey, address: str, depth: str = "") -> bool:
     """Pull the content; whether it is there."""
     content = journey.launch.content
     assert content
-    query = {"repo": content.repository, "targetpath": content.into}
-    if content.ref:
-        query["branch"] = content.ref
+    asked = {"repo": content.repository, "targetpath": content.into, "branch": content.ref}
+    query = {name: value for name, value in {**asked, "depth": depth}.items() if value}
     output: list[str] = []
     message, finished = "", False
     try:
@@ -271,8 +282,7 @@ async def _pull(journey: Journey, address: str) -> bool:
             output.append(text)
             finished |= event.get("phase") == "finished"
             if event.get("phase") == "error":
-                known = event.get("error") or {}
-                message = f"{message}\n{known.get('code', '')} {event.get('message', '')}"
+                message = f"{message}\n{event.get('message', '')}"
             else:
                 journey.said(text)
     except httpclient.HTTPError as error:
@@ -281,24 +291,47 @@ async def _pull(journey: Journey, address: str) -> bool:
             return False
         if error.code != 599:
             raise
-        # It can't be reached from here (a network policy, TLS within the hub): its own page can.
-        log.info("A reader's server can't be reached from here; its own page pulls: %s", error)
-        return _by_browser(journey)
+        return _by_browser(journey, error)
     except OSError as error:
-        log.info("A reader's server can't be reached from here; its own page pulls: %s", error)
-        return _by_browser(journey)
-    if message:
+        return _by_browser(journey, error)
+    if message and wants_all(output) and not depth:
+        return await _pull(journey, address, depth="0")
+    if message and not is_there_already(content, [*output, message]):
         journey.failure = explain_pull(content, message, output)
-    elif not finished:  # something else answers at its address
+    elif not message and not finished:  # something else answers at its address
         journey.failure = no_nbgitpuller(journey.image)
     return journey.failure is None
 
 
-def _by_browser(journey: Journey) -> bool:
-    from .form_parts import pulled
-
+def _by_browser(journey: Journey, error: Exception) -> bool:
+    """Where the server can't be reached from here (a network policy, TLS within the hub), its own
+    page pulls, which the reader's browser reaches."""
+    log.info("A reader's server can't be reached from here; its own page pulls: %s", error)
     journey.to = journey.home + pulled(journey.launch)
     return True
+
+
+async def _fetch(journey: Journey, address: str) -> bool:
+    """Fetch content at a commit; whether it is there."""
+    content = journey.launch.content
+    assert content
+    output = ""
+    try:
+        async with aclosing(journey.hub.type(address, command(content))) as said:
+            async for text in said:
+                output += text
+                journey.lines.clear()
+                journey.lines += readable(output)
+                if ended(output) is not None:
+                    break
+    except httpclient.HTTPError as error:
+        if error.code != 404:
+            raise
+        journey.failure = no_terminals(content)
+        return False
+    if ended(output) != 0:
+        journey.failure = explain_pull(content, "", readable(output))
+    return journey.failure is None
 
 
 async def _look(journey: Journey, address: str) -> None:

@@ -32,6 +32,7 @@ VIEWS = (LAB, NOTEBOOK, RSTUDIO, VSCODE, URL)
 
 MOST_OPTIONS = 30
 
+_SHOWN_OF_COMMIT = 7
 _RESERVED_FIELDS = ("next", "display_name")
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _NAME = re.compile(r"[^\s&=#?%/+]+")
@@ -46,7 +47,8 @@ class Content:
     Attributes:
         repository: its address.
         ref: a branch, a tag or a commit; empty for the repository's default branch.
-        folder: where it goes in the reader's home; empty for the repository's name.
+        folder: where it goes in the reader's home; empty for the repository's name, with the
+            beginning of a commit behind it: what is there of a branch is left alone.
 
     Raises:
         LaunchError: for an address that is none, with a password in it, or a folder elsewhere.
@@ -75,13 +77,18 @@ class Content:
                     "'{folder}' is not a folder in the reader's home; write, for example, geo-book"
                 ).format(folder=self.folder)
             )
-        if self.folder == default_folder(self.repository):
+        if self.folder == self._usual_folder:
             _set(self, "folder", "")
 
     @property
     def into(self) -> str:
         """The folder in the reader's home."""
-        return self.folder or default_folder(self.repository)
+        return self.folder or self._usual_folder
+
+    @property
+    def _usual_folder(self) -> str:
+        name = default_folder(self.repository)
+        return f"{name}-{self.ref[:_SHOWN_OF_COMMIT]}" if self.is_commit else name
 
     @property
     def is_commit(self) -> bool:

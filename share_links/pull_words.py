@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from hub_groups.words import _
 
@@ -45,6 +46,14 @@ def no_nbgitpuller(image: str = "") -> Failure:
     return Failure("pull", text, fix, still=True)
 
 
+def no_terminals(content: Content) -> Failure:
+    """The server can't fetch content at a commit."""
+    text = _(
+        "The server that was started can't fetch {repository} at {ref}: it has no terminals."
+    ).format(repository=content.repository, ref=content.ref[:12])
+    return Failure("pull", text, _("Tell who made the link: a branch or a tag works."), still=True)
+
+
 def explain_pull(content: Content, message: str, lines: Sequence[str]) -> Failure:
     """Why pulling content failed.
 
@@ -58,7 +67,21 @@ def explain_pull(content: Content, message: str, lines: Sequence[str]) -> Failur
         _("The content of {repository} can't be pulled.").format(repository=content.repository),
         _("Try again; if it stays like this, show what is below to who made the link."),
     )
-    return Failure("pull", text, fix, tuple(line.rstrip() for line in lines[-20:]), still=True)
+    shown = list(
+        takewhile(lambda line: not line.startswith("Traceback"), "".join(lines).split("\n"))
+    )
+    return Failure("pull", text, fix, tuple(line.rstrip() for line in shown[-20:]), still=True)
+
+
+def is_there_already(content: Content, lines: Sequence[str]) -> bool:
+    """Whether what failed is the merge of a tag, which nbgitpuller clones and then can't follow:
+    tags do not move, so what is there is right."""
+    return bool(content.ref) and any(f"'..origin/{content.ref}'" in line for line in lines)
+
+
+def wants_all(lines: Sequence[str]) -> bool:
+    """Whether a repository can only be cloned with its whole history."""
+    return any("does not support shallow" in line for line in lines)
 
 
 def _known(content: Content) -> list[tuple[str, tuple[str, str]]]:
@@ -66,7 +89,7 @@ def _known(content: Content) -> list[tuple[str, tuple[str, str]]]:
     tell = _("Tell who made the link.")
     return [
         (
-            r"branch_exist|Branch does not exist|Remote branch .* not found",
+            r"Branch does not exist|Remote branch .* not found",
             (
                 _("{repository} has no branch or tag '{ref}'.").format(
                     repository=repository, ref=ref
@@ -113,7 +136,7 @@ def _known(content: Content) -> list[tuple[str, tuple[str, str]]]:
             ),
         ),
         (
-            r"ls_remote|Remote content unavailable|branch_resolve|Branch name unresolved",
+            r"Remote content unavailable|Branch name unresolved",
             (
                 _(
                     "{repository} can't be read from this server: it is not there, is private, or "
@@ -129,6 +152,14 @@ def _known(content: Content) -> list[tuple[str, tuple[str, str]]]:
                     folder=content.into
                 ),
                 _("Close other tabs that pull the same content, and try again in a minute."),
+            ),
+        ),
+        (
+            r"not our ref|unadvertised object|did not match any file|reference is not a tree|"
+            r"couldn't find remote ref",
+            (
+                _("{repository} has no commit {ref}.").format(repository=repository, ref=ref[:12]),
+                tell,
             ),
         ),
         (

@@ -42,7 +42,8 @@ c.Spawner.apply_user_options = apply_profile
 if world.get("lab"):
     c.Spawner.cmd = [sys.executable, "-m", "jupyterhub.singleuser"]
     c.Spawner.default_url = "/lab"
-    c.Spawner.args = ["--allow-root"] if os.geteuid() == 0 else []
+    as_root = ["--allow-root"] if os.geteuid() == 0 else []
+    c.Spawner.args = [*as_root, *world.get("args", ())]
     c.Spawner.http_timeout = 60
     # Readers are users of this machine for the test only: nothing of their tester's is used.
     c.Spawner.environment = {
