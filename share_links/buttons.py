@@ -15,3 +15,9 @@ def markdown_link(url: str, label: str) -> str:
     """For Markdown and MyST."""
     text = label.replace("\\", "\\\\").replace("[", "\\[").replace("]", "\\]")
     return f"[{text}](<{url}>)"
+
+
+def myst_button(url: str, label: str) -> str:
+    """A button for MyST, as Jupyter Book 2 has them."""
+    text = "".join(c for c in label if c not in "`<>")
+    return f"{{button}}`{text} <{url}>`"

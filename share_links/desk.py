@@ -247,19 +247,25 @@ class LaunchPage(CheckedPage):
         if not state.wanted.problem:
             for way in starts:
                 without = session if way == "restart" else ""
-                (found[way],) = await self._prospects(charges, [state.wanted], without)
+                (found[way],) = await self.prospects(charges, [state.wanted], without)
             click = replace(click, prospects=found)
             if any(one.allowed for one in found.values()):
                 return click
         others = (await self.hub.state({}, choices=True)).offered
         others = tuple(one for one in others if not one.tried.problem)
-        said = await self._prospects(charges, [one.tried for one in others], session)
+        said = await self.prospects(charges, [one.tried for one in others], session)
         fit = [(one, what) for one, what in zip(others, said, strict=True) if what.allowed]
         return replace(click, offered=fit)
 
-    async def _prospects(
+    async def prospects(
         self, charges: Sequence[str], tried: Sequence[Tried], without: str
     ) -> list[Prospect]:
+        """What the quotas say of servers that the reader may start.
+
+        Args:
+            charges: the groups that may be charged.
+            without: the session of a server that would have stopped by then.
+        """
         shared, currency = self.shared, self.context.settings["quotas"]["currency"]
         requests = [shared.request(one) for one in tried]
 

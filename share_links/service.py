@@ -13,50 +13,13 @@ from hub_groups.store import open_store as open_group_store
 from hub_groups.web import Context, Routes
 from hub_groups.words import _
 
-from .addresses import LaunchError
-from .buttons import html_button, markdown_link
 from .desk import Counts, LaunchPage, Shared
-from .forms import write
 from .journeys import JOIN, OPEN, PULL, START, STOP, Journey, Journeys, where_else
-from .launch import Content, Environment, Launch, Target
+from .links_page import CheckPage, KeysPage, LinkPage, LinksPage
 from .open_page import OpenPage
 from .store import open_store
 
 _SHOWN_LINES = 60
-
-
-class LinkPage(LaunchPage):
-    """A form, and the link that it makes. Nothing is stored."""
-
-    async def get(self) -> None:
-        typed = {
-            name: self.get_query_argument(name, "")
-            for name in ("repository", "branch", "file", "profile", "group", "label")
-        }
-        label = typed["label"] or _("Open on our hub")
-        url = problem = ""
-        if self.request.query_arguments:
-            try:
-                repository, branch = typed["repository"], typed["branch"]
-                launch = Launch(
-                    content=Content(repository, branch) if repository else None,
-                    environment=Environment(profile=typed["profile"]),
-                    group=typed["group"],
-                    target=Target(file=typed["file"]),
-                )
-                url = write("resolved", launch, self.hub_address).url
-            except LaunchError as error:
-                problem = str(error)
-                self.set_status(400)
-        self.show(
-            "link.html",
-            typed=typed,
-            url=url,
-            problem=problem,
-            html=html_button(url, label) if url else "",
-            markdown=markdown_link(url, label) if url else "",
-            groups=sorted(self.current_user.get("groups", [])),
-        )
 
 
 class ProgressPage(LaunchPage):
@@ -112,7 +75,10 @@ def routes(context: Context) -> Routes:
     shared = {"shared": _shared(context)}
     static = {"path": str(Path(__file__).parent / "static")}
     return [
-        (context.prefix, LinkPage, shared),
+        (context.prefix, LinksPage, shared),
+        (f"{context.prefix}links/(?P<id>[^/]+)", LinkPage, shared),
+        (f"{context.prefix}keys", KeysPage, shared),
+        (f"{context.prefix}check", CheckPage, shared),
         (f"{context.prefix}open", OpenPage, shared),
         (f"{context.prefix}go/(?P<id>[^/]+)", OpenPage, shared),
         (f"{context.prefix}progress/(?P<id>[^/]+)", ProgressPage, shared),

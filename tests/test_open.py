@@ -269,7 +269,7 @@ def test_a_group_that_the_reader_is_not_in(hub, reader):
 def test_a_group_that_is_charged(hub, member):
     stop_all(hub, "sam")
     follow(member, member.send_form(path(hub, book(SMALL, group="geo-101"))))
-    assert hub.in_use()["geo-101"] == 1
+    assert [one.group for one in hub.ledger().open_sessions("sam")] == ["geo-101"]
     stop_all(hub, "sam")
 
 
