@@ -17,6 +17,7 @@ def activate(c: Any) -> None:
     from hub_quotas.config import CLAMP
     from hub_quotas.config import settings as quota_settings
 
+    from .access import ACT, SCOPES
     from .config import settings
     from .reader_state import tell_of_readers
 
@@ -47,6 +48,8 @@ def activate(c: Any) -> None:
             settings=pages,
             # The service itself may do nothing: it acts with the login of whoever has clicked.
             login_scopes=("servers!user", "access:servers!user"),
+            custom_scopes=SCOPES,
+            user_scopes=(ACT,),
         )
         serve_pages(app, service, groups.service_url)
         tell_of_readers(app)

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from tornado import web
 
 from hub_groups.store import GroupStore
-from hub_groups.web import CheckedPage, Context
+from hub_groups.web import CheckedPage, Context, Visit
 from hub_groups.words import _
 from hub_quotas.prospects import Prospect, prospects
 from hub_quotas.requests import Request
@@ -128,27 +128,14 @@ class Click:
         return way not in self.prospects or self.prospects[way].allowed
 
 
-class LaunchPage(CheckedPage):
-    """A page about launches."""
+class Desk(Visit):
+    """Behind every page and every address of launches."""
 
-    who = who_changes = None
     shared: Shared
 
     def initialize(self, shared: Shared) -> None:  # type: ignore[override]
         super().initialize(shared.context)
         self.shared = shared
-
-    def set_default_headers(self) -> None:
-        super().set_default_headers()
-        # The address may hold a signed link, which is nobody else's business.
-        self.set_header("Referrer-Policy", "no-referrer")
-
-    async def come_in(self) -> None:
-        """Everybody who is a user."""
-
-    async def check(self, who: Any) -> None:
-        if self.current_user.get("kind", "user") != "user":
-            raise web.HTTPError(403, _("Only users have servers to launch something on."))
 
     async def ask(self, call: Callable[..., T], *values: Any, **named: Any) -> T:
         """`call(*values)` in a thread."""
@@ -166,6 +153,83 @@ class LaunchPage(CheckedPage):
             return normal_hub(str(said))
         host = self.settings["hub_host"] or f"{self.request.protocol}://{self.request.host}"
         return normal_hub(f"{host}{self.context.hub.removesuffix('hub/')}")
+
+    async def prospects(
+        self, charges: Sequence[str], tried: Sequence[Tried], without: str
+    ) -> list[Prospect]:
+        """What the quotas say of servers that the reader may start.
+
+        Args:
+            charges: the groups that may be charged.
+            without: the session of a server that would have stopped by then.
+        """
+        shared, currency = self.shared, self.context.settings["quotas"]["currency"]
+        requests = [shared.request(one) for one in tried]
+
+        def ask() -> list[Prospect]:
+            store = shared.quotas()
+            assert store
+            return prospects(store, shared.groups, self.user, charges, requests, currency, without)
+
+        try:
+            return await self.ask(ask) if requests else []
+        except LedgerError:
+            text = _("Quotas can't be checked at the moment, so no server can start.")
+            return [Prospect(False, "", text) for _unused in requests]
+
+    async def managed(self, by: str, groups: Sequence[str]) -> list[str]:
+        """Which of some groups a user manages."""
+        if not by or not groups:
+            return []
+
+        def ask() -> list[str]:
+            found = self.shared.groups.managers(groups)
+            return [group for group in groups if by in found.get(group, ())]
+
+        return await self.ask(ask)
+
+    async def problems_with(self, launch: Launch) -> tuple[list[str], Tried]:
+        """Why a launch would not work for who asks, as far as the hub and the quotas can say; and
+        what it comes to.
+
+        Raises:
+            HubDown: the hub does not answer.
+        """
+        state = await self.hub.state(launch.environment.form, self.user)
+        tried = state.wanted
+        if tried.problem:
+            text = _("This hub can't start what the link asks for: {problem}")
+            return [text.format(problem=tried.problem)], tried
+        if not self.context.settings["quotas"]:
+            return [], tried
+        charges = [launch.group] if launch.group else state.charges
+        (prospect,) = await self.prospects(charges, [tried], "")
+        return [] if prospect.allowed else [prospect.why], tried
+
+    async def check_joins(self, launch: Launch) -> None:
+        """Raises LaunchError where a link would let readers join a group that is not theirs to
+        give."""
+        if launch.join and launch.group not in await self.managed(self.user, [launch.group]):
+            text = _("Only who manages {group} can let readers join it.")
+            raise LaunchError(text.format(group=launch.group))
+
+
+class LaunchPage(Desk, CheckedPage):
+    """A page about launches."""
+
+    who = who_changes = None
+
+    def set_default_headers(self) -> None:
+        super().set_default_headers()
+        # The address may hold a signed link, which is nobody else's business.
+        self.set_header("Referrer-Policy", "no-referrer")
+
+    async def come_in(self) -> None:
+        """Everybody who is a user."""
+
+    async def check(self, who: Any) -> None:
+        if self.current_user.get("kind", "user") != "user":
+            raise web.HTTPError(403, _("Only users have servers to launch something on."))
 
     # -- which link --------------------------------------------------------------------------------
 
@@ -217,7 +281,7 @@ class LaunchPage(CheckedPage):
             problem = state.wanted.problem and _(
                 "This hub can't start what the link asks for: {problem}"
             ).format(problem=state.wanted.problem)
-        managed = await self._managed(link.by, [*state.groups, *([joins] if joins else [])])
+        managed = await self.managed(link.by, [*state.groups, *([joins] if joins else [])])
         click = Click(
             link,
             state,
@@ -257,49 +321,15 @@ class LaunchPage(CheckedPage):
         fit = [(one, what) for one, what in zip(others, said, strict=True) if what.allowed]
         return replace(click, offered=fit)
 
-    async def prospects(
-        self, charges: Sequence[str], tried: Sequence[Tried], without: str
-    ) -> list[Prospect]:
-        """What the quotas say of servers that the reader may start.
-
-        Args:
-            charges: the groups that may be charged.
-            without: the session of a server that would have stopped by then.
-        """
-        shared, currency = self.shared, self.context.settings["quotas"]["currency"]
-        requests = [shared.request(one) for one in tried]
-
-        def ask() -> list[Prospect]:
-            store = shared.quotas()
-            assert store
-            return prospects(store, shared.groups, self.user, charges, requests, currency, without)
-
-        try:
-            return await self.ask(ask) if requests else []
-        except LedgerError:
-            text = _("Quotas can't be checked at the moment, so no server can start.")
-            return [Prospect(False, "", text) for _unused in requests]
-
     async def _joins(self, link: Link, state: ReaderState) -> tuple[str, str]:
         """The group that the reader would join; or why not."""
         group = link.launch.group
         if not link.launch.join or group in (*state.groups, *state.charges):
             return "", ""
-        if state.by_admin or group in await self._managed(link.by, [group]):
+        if state.by_admin or group in await self.managed(link.by, [group]):
             return group, ""
         text = _("This link lets you join {group}, but nobody who manages that group has made it.")
         return "", text.format(group=group)
-
-    async def _managed(self, by: str, groups: Sequence[str]) -> list[str]:
-        """Which of some groups a user manages."""
-        if not by or not groups:
-            return []
-
-        def ask() -> list[str]:
-            found = self.shared.groups.managers(groups)
-            return [group for group in groups if by in found.get(group, ())]
-
-        return await self.ask(ask)
 
     def log_exception(self, *info: Any) -> None:
         """Nothing of an address: it may hold a signed link. What a link says wrong is no fault."""

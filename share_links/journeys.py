@@ -13,7 +13,7 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,6 +62,7 @@ class Journey:
         restart: whether it is stopped first.
         join: the group that the hub has to know the reader in first.
         steps: all that it does, in order; `at`: which one now.
+        pulls: whether the server could pull content; None where it had no need to.
         percent: how far the start is, as far as the spawner says.
         failure: why it ended; else `to` is where it ends.
     """
@@ -80,6 +81,7 @@ class Journey:
     percent: int = 0
     lines: deque[str] = field(default_factory=lambda: deque(maxlen=_LINES))
     failure: Failure | None = None
+    pulls: bool | None = None
     to: str = ""
     home: str = ""
     begun: float = field(default_factory=time.monotonic)
@@ -111,10 +113,15 @@ class Journeys:
 
     Args:
         count: called with a link and how far somebody got with it.
+        learn: called in a thread with an image and whether its servers can pull.
     """
 
-    def __init__(self, count: Callable[[str, str], None]) -> None:
-        self._count = count
+    def __init__(
+        self,
+        count: Callable[[str, str], None],
+        learn: Callable[[str, bool], None] = lambda _image, _pulls: None,
+    ) -> None:
+        self._count, self._learn = count, learn
         self._known: dict[str, Journey] = {}
 
     def begin(self, journey: Journey) -> None:
@@ -159,6 +166,9 @@ class Journeys:
                 _("Something went wrong here. The log of the hub's pages says what."),
                 _("Try again; if it stays like this, tell an admin of this hub."),
             )
+        if journey.pulls is not None:
+            with suppress(Exception):  # it is only for authors, and for the next time
+                await asyncio.to_thread(self._learn, journey.image, journey.pulls)
         if journey.failure:
             self._count(journey.link, f"failed-{journey.failure.where}")
         else:
@@ -287,6 +297,7 @@ async def _pull(journey: Journey, address: str, depth: str = "") -> bool:
                 journey.said(text)
     except httpclient.HTTPError as error:
         if error.code == 404:
+            journey.pulls = False
             journey.failure = no_nbgitpuller(journey.image)
             return False
         if error.code != 599:
@@ -294,6 +305,7 @@ async def _pull(journey: Journey, address: str, depth: str = "") -> bool:
         return _by_browser(journey, error)
     except OSError as error:
         return _by_browser(journey, error)
+    journey.pulls = bool(message or finished)
     if message and wants_all(output) and not depth:
         return await _pull(journey, address, depth="0")
     if message and not is_there_already(content, [*output, message]):

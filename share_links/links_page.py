@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 
 import segno
@@ -46,21 +47,8 @@ class MakingPage(LaunchPage):
         found = []
         if made.launch.content and (problem := await problem_with(made.launch.content)):
             found.append(problem)
-        try:
-            state = await self.hub.state(made.launch.environment.form, self.user)
-        except HubDown:
-            return found
-        if state.wanted.problem:
-            found.append(
-                _("This hub can't start what the link asks for: {problem}").format(
-                    problem=state.wanted.problem
-                )
-            )
-        elif made.launch.environment and self.context.settings["quotas"]:
-            charges = [made.launch.group] if made.launch.group else state.charges
-            (prospect,) = await self.prospects(charges, [state.wanted], "")
-            if not prospect.allowed:
-                found.append(prospect.why)
+        with suppress(*HubDown):
+            found += (await self.problems_with(made.launch))[0]
         return found
 
     def typed(self) -> dict[str, str]:
@@ -79,15 +67,10 @@ class LinksPage(MakingPage):
 
     async def post(self) -> None:
         typed = self.typed()
-        choices, _groups, managed = await self.offers()
+        choices, _groups, _managed = await self.offers()
         try:
             made = read_form(typed, choices, self.shared.store.clock())
-            if made.launch.join and made.launch.group not in managed:
-                raise LaunchError(
-                    _("Only who manages {group} can let readers join it.").format(
-                        group=made.launch.group
-                    )
-                )
+            await self.check_joins(made.launch)
             store = self.shared.store
             link = await self.ask(store.make, made.launch, self.user, made.terms, made.label)
         except LaunchError as error:

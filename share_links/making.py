@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hub_groups.names import PeopleError, parse_names, read_end
@@ -62,20 +62,31 @@ def read_form(typed: Mapping[str, str], choices: Mapping[str, Mapping[str, str]]
 def _terms(said: Mapping[str, str], at: int) -> Terms:
     audience = said["for"] or ANYBODY
     try:
-        until = read_end(said["until"], at)
         people = [one.candidates[0] for one in parse_names(said["people"])]
     except PeopleError as error:
         raise LaunchError(str(error)) from None
     if audience == PEOPLE and not people:
         raise LaunchError(_("Say for whom the link is: user names, with commas between them."))
-    if len(people) > MOST_PEOPLE:
+    if audience == GROUP and not said["group"]:
+        raise LaunchError(_("Choose the group whose members the link is for."))
+    users, group = (people if audience == PEOPLE else []), said["group"]
+    return read_audience(users, group if audience == GROUP else "", said["until"], at)
+
+
+def read_audience(users: Sequence[str], group: str, until: str, at: int) -> Terms:
+    """For whom a link is, and how long.
+
+    Args:
+        until: a day, or an instant (`names.read_end`).
+
+    Raises:
+        LaunchError: it can't be; says what would be right.
+    """
+    if len(users) > MOST_PEOPLE:
         raise LaunchError(
             _("A link is for {most} people at most. Make it for a group.").format(most=MOST_PEOPLE)
         )
-    if audience == GROUP and not said["group"]:
-        raise LaunchError(_("Choose the group whose members the link is for."))
-    return Terms(
-        until,
-        tuple(people) if audience == PEOPLE else (),
-        said["group"] if audience == GROUP else "",
-    )
+    try:
+        return Terms(read_end(until, at), tuple(users), group)
+    except PeopleError as error:
+        raise LaunchError(str(error)) from None

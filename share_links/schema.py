@@ -62,3 +62,13 @@ launch_count = sa.Table(
     sa.Column("stage", sa.Text, primary_key=True),
     sa.Column("count", sa.Integer, nullable=False),
 )
+
+# Whether servers of an image could pull content, the last time that one tried; without a name, of
+# a hub without images.
+known_image = sa.Table(
+    "known_image",
+    metadata,
+    sa.Column("image", sa.Text, primary_key=True),
+    sa.Column("pulls", sa.Boolean, nullable=False),
+    sa.Column("at", sa.BigInteger, nullable=False),
+)

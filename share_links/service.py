@@ -9,10 +9,12 @@ from typing import Any
 
 from tornado import web
 
+from hub_groups.rest import NoSuchAddress
 from hub_groups.store import open_store as open_group_store
 from hub_groups.web import Context, Routes
 from hub_groups.words import _
 
+from . import operations
 from .desk import Counts, LaunchPage, Shared
 from .journeys import JOIN, OPEN, PULL, START, STOP, Journey, Journeys, where_else
 from .links_page import CheckPage, KeysPage, LinkPage, LinksPage
@@ -83,6 +85,8 @@ def routes(context: Context) -> Routes:
         (f"{context.prefix}go/(?P<id>[^/]+)", OpenPage, shared),
         (f"{context.prefix}progress/(?P<id>[^/]+)", ProgressPage, shared),
         (f"{context.prefix}progress/(?P<id>[^/]+)/state", ProgressState, shared),
+        *operations.routes(context, shared),
+        (f"{context.prefix}api/.*", NoSuchAddress, {"context": context}),
         (f"{context.prefix}launch-static/(.*)", web.StaticFileHandler, static),
     ]
 
@@ -102,5 +106,5 @@ def _shared(context: Context) -> Shared:
         store = open_store(url)
         counts = Counts(store)
         groups = open_group_store(context.settings["group_db_url"])
-        _known[url] = Shared(context, store, groups, counts, Journeys(counts))
+        _known[url] = Shared(context, store, groups, counts, Journeys(counts, store.note_pulls))
     return _known[url]

@@ -20,7 +20,14 @@ from hub_groups.words import _
 from .addresses import LaunchError
 from .launch import Launch, as_values, from_values
 from .links import ALPHABET, ID_LENGTH, STORED, Link, Terms
-from .schema import agreed, author_key, launch_count, revoked_token, stored_link
+from .schema import (
+    agreed,
+    author_key,
+    known_image,
+    launch_count,
+    revoked_token,
+    stored_link,
+)
 from .tokens import key_id, read_public
 
 LINKS = Migrations(Path(__file__).parent / "migrations", "share_links_version", "0001")
@@ -110,9 +117,14 @@ class LinkStore(MigratedDatabase):
 
     def link(self, id: str) -> Link | None:
         """The link with an id; None where there is none."""
+        found = self.stored(id)
+        return found.link if found else None
+
+    def stored(self, id: str) -> Stored | None:
+        """The same with what its maker sees of it."""
         with reading(self.engine) as db:
             row = db.execute(sa.select(stored_link).where(stored_link.c.id == id)).first()
-        return _link(row).link if row else None
+        return _link(row) if row else None
 
     def links_of(self, user: str) -> list[Stored]:
         """What a user has made, the latest first: what works, and what was over lately."""
@@ -210,6 +222,21 @@ class LinkStore(MigratedDatabase):
         """Ask them again; how many there were."""
         with writing(self.engine) as db:
             return db.execute(sa.delete(agreed).where(agreed.c.user == user)).rowcount
+
+    # -- images ------------------------------------------------------------------------------------
+
+    def note_pulls(self, image: str, pulls: bool) -> None:
+        """Remember whether a server of an image could pull content."""
+        with writing(self.engine) as db:
+            values = {"image": image, "pulls": pulls, "at": self.clock()}
+            db.execute(upsert(db, known_image, "pulls", "at"), values)
+
+    def pulls(self, image: str) -> bool | None:
+        """Whether it could, the last time; None where nobody has tried."""
+        with reading(self.engine) as db:
+            here = known_image.c.image == image
+            found: bool | None = db.scalar(sa.select(known_image.c.pulls).where(here))
+        return found
 
     # -- counts --------------------------------------------------------------------------------
 

@@ -51,8 +51,21 @@ def upgrade() -> None:
         sa.Column("stage", sa.Text, primary_key=True),
         sa.Column("count", sa.Integer, nullable=False),
     )
+    op.create_table(
+        "known_image",
+        sa.Column("image", sa.Text, primary_key=True),
+        sa.Column("pulls", sa.Boolean, nullable=False),
+        sa.Column("at", sa.BigInteger, nullable=False),
+    )
 
 
 def downgrade() -> None:
-    for table in ("launch_count", "agreed", "revoked_token", "author_key", "stored_link"):
+    for table in (
+        "known_image",
+        "launch_count",
+        "agreed",
+        "revoked_token",
+        "author_key",
+        "stored_link",
+    ):
         op.drop_table(table)
