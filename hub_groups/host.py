@@ -14,11 +14,10 @@ import signal
 from typing import Any
 from urllib.parse import urlsplit
 
-from jupyterhub.services.auth import HubOAuth
 from tornado import web
 from tornado.httpserver import HTTPServer
 
-from .web import Context, NotFound, Routes, common_routes, template_environment
+from .web import Context, NotFound, PageAuth, Routes, common_routes, template_environment
 
 log = logging.getLogger("group-quotas")
 
@@ -63,11 +62,11 @@ def build(host: dict[str, Any], env: dict[str, str]) -> tuple[web.Application, l
     return application, background
 
 
-def _auth(name: str, token: str, prefix: str, env: dict[str, str], subdomains: bool) -> HubOAuth:
+def _auth(name: str, token: str, prefix: str, env: dict[str, str], subdomains: bool) -> PageAuth:
     base_url = env["JUPYTERHUB_BASE_URL"]
     # A hub that was told its own public address still expects the callback by its path alone.
     callback_host = env.get("JUPYTERHUB_HOST", "") if subdomains else ""
-    return HubOAuth(
+    return PageAuth(
         api_url=env["JUPYTERHUB_API_URL"],
         api_token=token,
         base_url=prefix,

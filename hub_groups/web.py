@@ -83,6 +83,7 @@ def template_environment(packages: list[str]) -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.ChoiceLoader([jinja2.PackageLoader(package) for package in packages]),
         autoescape=True,
+        auto_reload=False,  # they are installed: a look at the file for each page is for nothing
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -130,6 +131,15 @@ class TooFast(web.HTTPError):
         self.seconds = seconds
 
 
+class PageAuth(HubOAuth):
+    """The hub's login, which asks the hub once for each request, in `Visit.prepare`."""
+
+    def get_user(self, handler: web.RequestHandler, *, sync: bool = True) -> Any:
+        if sync and hasattr(handler, "hub_user"):
+            return handler.hub_user  # without a thread, in which the original waits
+        return super().get_user(handler, sync=sync)
+
+
 class Visit(HubOAuthenticated, web.RequestHandler):
     """What pages and the REST API share: who it is, and that a change is really theirs."""
 
@@ -144,8 +154,8 @@ class Visit(HubOAuthenticated, web.RequestHandler):
 
     async def prepare(self) -> None:
         words.speak(words.choose(self.request.headers.get("Accept-Language", "")))
-        # Asking the hub here fills the cache: `current_user` alone would block the event loop.
-        await self.hub_auth.get_user(self, sync=False)
+        # Asked here, since `current_user` alone would block the event loop.
+        self.hub_user = await self.hub_auth.get_user(self, sync=False)
         if self.request.method in _READING:
             return
         if self.current_user:

@@ -15,7 +15,7 @@ from tornado import web
 
 from hub_groups.store import GroupStore
 from hub_groups.web import CheckedPage, Context, Visit
-from hub_groups.words import _
+from hub_groups.words import _, language
 from hub_quotas.prospects import Prospect, prospects
 from hub_quotas.requests import Request
 from hub_quotas.store import QuotaStore
@@ -39,6 +39,7 @@ T = TypeVar("T")
 
 _FLUSH_SECONDS = 5
 _MOST_COUNTED = 10_000
+_RECENT_SECONDS, _MOST_RECENT = 1.0, 5_000
 
 
 class Counts:
@@ -62,6 +63,30 @@ class Counts:
             await self.flush()
 
 
+class Recent:
+    """What clicks came to in the last second, so that somebody who reloads, or a script of theirs,
+    costs the hub no more than one click a second."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, ...], tuple[float, Click]] = {}
+
+    def get(self, key: tuple[str, ...]) -> Click | None:
+        at, click = self._known.get(key, (-_RECENT_SECONDS, None))
+        return click if time.monotonic() - at < _RECENT_SECONDS else None
+
+    def put(self, key: tuple[str, ...], click: Click) -> None:
+        now = time.monotonic()
+        if len(self._known) >= _MOST_RECENT:
+            known = self._known.items()
+            self._known = {k: v for k, v in known if now - v[0] < _RECENT_SECONDS}
+        if len(self._known) < _MOST_RECENT:
+            self._known[key] = (now, click)
+
+    def forget(self, user: str) -> None:
+        """Somebody has changed something."""
+        self._known = {key: v for key, v in self._known.items() if key[0] != user}
+
+
 @dataclass
 class Shared:
     """What all launch pages of this process have."""
@@ -71,6 +96,7 @@ class Shared:
     groups: GroupStore
     counts: Counts
     journeys: Journeys
+    recent: Recent = field(default_factory=Recent)
 
     def quotas(self) -> QuotaStore | None:
         """The ledger; None where hub_quotas is not attached. In a thread.
@@ -232,6 +258,21 @@ class LaunchPage(Desk, CheckedPage):
             raise web.HTTPError(403, _("Only users have servers to launch something on."))
 
     # -- which link --------------------------------------------------------------------------------
+
+    async def recent_click(self, id: str = "") -> Click:
+        """What the link of this address comes to, or came to a moment ago.
+
+        Raises:
+            LaunchError: there is none, or it can't work.
+            HubDown: the hub does not answer.
+        """
+        recent = self.shared.recent
+        key = (self.user, self.request.uri or "", language())
+        click = recent.get(key)
+        if click is None:
+            click = await self.click(await self.find_link(id))
+            recent.put(key, click)
+        return click
 
     async def find_link(self, id: str = "") -> Link:
         """The link of this address.

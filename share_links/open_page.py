@@ -28,16 +28,16 @@ class OpenPage(LaunchPage):
     """
 
     async def get(self, id: str = "") -> None:
-        link = await self._link(id)
-        self.shared.counts(link.id, "clicked")
-        click = await self.click(link)
+        click = await self.recent_click(clean_id(id) if id else "")
+        self.shared.counts(click.link.id, "clicked")
         if click.problem or click.asks or not self._is_a_visit():
             self._show(click)
         else:
             await self._go(click, click.fitting.ways[0])
 
     async def post(self, id: str = "") -> None:
-        link = await self._link(id)
+        self.shared.recent.forget(self.user)
+        link = await self.find_link(clean_id(id) if id else "")
         form = None
         if chosen := self.get_body_argument("choice", ""):
             offered = await self._choices(link)
@@ -60,9 +60,6 @@ class OpenPage(LaunchPage):
         await self._go(click, way, link)
 
     # -- how ---------------------------------------------------------------------------------------
-
-    async def _link(self, id: str) -> Link:
-        return await self.find_link(clean_id(id) if id else "")
 
     async def _choices(self, link: Link) -> dict[str, Offered]:
         state = await self.hub.state({}, link.by, choices=True)
@@ -98,6 +95,7 @@ class OpenPage(LaunchPage):
                 status=303,
             )
             return
+        self.shared.recent.forget(self.user)
         self.shared.journeys.begin(journey)
         self.redirect(where, status=303)
 

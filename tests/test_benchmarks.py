@@ -86,3 +86,15 @@ def test_the_scale_benchmark_prints_its_figures(tmp_path):
     for name in ("ours_max_ms", "pages_cpu_percent"):
         assert figures[name] > 0
     assert {"added_0_p50_ms", "added_all_p50_ms"} <= figures.keys()
+
+
+@pytest.mark.slow
+def test_a_click_on_a_launch_link():
+    words = ["--json", "--seconds", "0.5"]
+    done = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "launch.py", *words], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert {"resolve_rps", "bare_rps", "p99_ms"} <= set(found)
+    assert min(found.values()) > 0

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import html
+import importlib.util
 import re
 import time
 
 import httpx
 import pytest
-from hubs import TOKEN, Hub, Visitor, wait_for
+from hubs import ROOT, TOKEN, Hub, Visitor, wait_for
 
 from share_links.forms import write
 from share_links.launch import Content, Environment, Launch, Target
@@ -395,3 +396,28 @@ def test_a_service_can_launch_nothing(hub):
         trust_env=False,
     )
     assert page.status_code == 403
+
+
+def test_what_the_benchmark_takes_for_the_hubs_answer_is_what_it_says(hub, reader):
+    launch = load_benchmark("launch")
+    token = reader.token("read:servers!user")
+    found = httpx.post(
+        f"{hub.base}hub/api/group-quotas/launch/{reader.user}",
+        headers={"Authorization": f"token {token}"},
+        json={"form": {"profile": "small"}, "by": "admin"},
+        trust_env=False,
+    ).json()
+    assert set(found) == set(launch.STATE)
+    assert set(found["wanted"]) == set(launch.STATE["wanted"])
+    other = f"{hub.base}hub/api/group-quotas/launch/sam"
+    answer = httpx.post(
+        other, headers={"Authorization": f"token {token}"}, json={}, trust_env=False
+    )
+    assert answer.status_code in (403, 404)
+
+
+def load_benchmark(name: str):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
