@@ -43,8 +43,10 @@ PAGES = {
     "no such page": f"{QUOTAS}none",
     "no such group": f"{QUOTAS}groups/none",
     "groups and members": "services/groups/",
-    "launch": "services/launch/?file=first-map.ipynb",
-    "wrong launch": "services/launch/?file=../secret",
+    "launch links": "services/launch/?file=first-map.ipynb",
+    "launch keys": "services/launch/keys",
+    "launch": "services/launch/open?repo=https://git.invalid/geo-book&file=a.ipynb&profile=small",
+    "wrong launch": "services/launch/open?file=../secret",
 }
 THEIRS = {
     "admin": set(PAGES),

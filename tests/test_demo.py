@@ -105,6 +105,8 @@ def test_the_button_in_the_book_opens_the_notebook(demo, new_page):
     lee.locator("[name=username]").fill("lee")
     lee.locator("[name=password]").fill("demo")
     lee.get_by_role("button", name="Sign in").click()
+    expect(lee.get_by_role("heading", name="Open first-map.ipynb")).to_be_visible()
+    lee.get_by_role("button", name="Open").click()
     expect(lee.get_by_role("tab", name="first-map.ipynb")).to_be_visible(timeout=START_MS)
     expect(lee.get_by_role("heading", name="A first map")).to_be_visible()
     lee.goto(f"{demo.url}/services/quotas/")
@@ -183,7 +185,7 @@ def test_who_is_in_two_groups_chooses_which_one_is_charged(demo, new_page):
 def test_a_link_made_on_the_launch_page_works(demo, new_page):
     lee = log_in(new_page(), demo, "lee")
     lee.goto(f"{demo.url}/services/launch/")
-    lee.get_by_label("Profile").fill("small")
+    lee.get_by_label("Server", exact=True).select_option(label="Small: 1 CPU, 512M memory")
     lee.get_by_role("button", name="Make the link").click()
     lee.get_by_role("link", name="Try it").click()
     in_lab(lee)

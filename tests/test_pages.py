@@ -100,7 +100,7 @@ def test_an_address_that_is_not_there(hub):
 
 
 def test_a_launch_link_that_can_not_work_is_explained(hub):
-    answer = hub.login("nobody").get("services/launch/?file=../secret")
+    answer = hub.login("nobody").get("services/launch/open?file=../secret")
     assert answer.status_code == 400
     assert "is not a path within" in answer.text
 

@@ -188,7 +188,8 @@ PAGES = {
     "services/quotas/nowhere": "Diese Seite gibt es nicht.",
     "services/groups/": "Meine Gruppen",
     "services/launch/": "Den Link erstellen",
-    "services/launch/?file=/etc/passwd": "ist kein Pfad innerhalb des Repositorys",
+    "services/launch/open?repo=https://git.invalid/r": "niemandem, den dieser Hub kennt",
+    "services/launch/open?file=/etc/passwd": "ist kein Pfad innerhalb des Repositorys",
 }
 HUB_PAGES = {
     "hub/home": "Server, für mich: noch 0 Server",

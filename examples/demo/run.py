@@ -129,7 +129,7 @@ def make_book(data: Path, hub: str) -> Path:
     )
     site.mkdir(exist_ok=True)
     page = (HERE / "book" / "index.html").read_text()
-    button = html_button(write("spawn", launch, hub).url, "Open this page's notebook on the hub")
+    button = html_button(write("resolved", launch, hub).url, "Open this page's notebook on the hub")
     (site / "index.html").write_text(page.replace("{{ button }}", button))
     return site
 
