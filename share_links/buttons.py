@@ -4,6 +4,9 @@ screen reader. Pure."""
 from __future__ import annotations
 
 import html
+from collections.abc import Iterable
+
+from .book import Link
 
 
 def html_button(url: str, label: str) -> str:
@@ -15,3 +18,13 @@ def markdown_link(url: str, label: str) -> str:
     """For Markdown and MyST."""
     text = label.replace("\\", "\\\\").replace("[", "\\[").replace("]", "\\]")
     return f"[{text}](<{url}>)"
+
+
+def html_row(links: Iterable[Link]) -> str:
+    """The buttons of a page of a book."""
+    row = " ".join(
+        f'<a class="launch-button" href="{html.escape(link.url)}" '
+        f'aria-label="{html.escape(link.label)}">{html.escape(link.text)}</a>'
+        for link in links
+    )
+    return f'<p class="share-links">{row}</p>' if row else ""
