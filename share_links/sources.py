@@ -42,12 +42,6 @@ class Wanted:
     file: str
     options: Mapping[str, str] = field(default_factory=dict)
 
-    @property
-    def key(self) -> str:
-        """By which the plugin for MyST, which writes the same, finds it."""
-        options = [self.options.get(name, "") for name in OPTIONS]
-        return json.dumps([self.file, *options], ensure_ascii=False, separators=(",", ":"))
-
 
 def frontmatter(text: str) -> str:
     """The YAML that a page begins with; empty where it has none."""
@@ -82,16 +76,23 @@ def markdown_of(path: str, text: str) -> str:
     return "\n\n".join(parts)
 
 
-def wanted(markdown: str) -> Iterator[Wanted]:
-    """The launch directives and roles on a page."""
+def wanted(markdown: str) -> Iterator[tuple[str, Wanted]]:
+    """The launch directives and roles on a page, each by what the plugin for MyST finds it."""
     if "{launch" not in markdown:
         return
     for found in _DIRECTIVE.finditer(markdown):
         said = {one["name"]: one["value"] for one in _OPTION.finditer(found["body"])}
         options = {name: value for name, value in said.items() if name in OPTIONS and value}
-        yield Wanted(found["file"].strip(), options)
+        file = found["file"].strip()
+        yield _key(file, *(options.get(name, "") for name in OPTIONS)), Wanted(file, options)
     for found in _ROLE.finditer(markdown):
-        yield role(found["text"])
+        text = found["text"].strip()
+        yield _key(text), role(text)
+
+
+def _key(*written: str) -> str:
+    """As JavaScript's JSON.stringify writes it."""
+    return json.dumps(written, ensure_ascii=False, separators=(",", ":"))
 
 
 def role(text: str) -> Wanted:
