@@ -105,17 +105,19 @@ def _table(opened: Opened) -> Iterator[Finding]:
 
 
 def _pages(opened: Opened, ask: Callable[[Asked], None]) -> Iterator[Finding]:
+    lacking: dict[tuple[str, str], Finding] = {}  # at the first page that has it
     for path in opened.contents.pages:
         try:
             text = read_text(opened.folder / path)
             page = page_of(opened.folder, opened.book, path, text)
             for aim in aims(opened.book, page):
-                yield from _aim(aim, path, ask)
+                for one in _aim(aim, path, ask):
+                    lacking.setdefault((one.code, one.message), one)
             markdown = markdown_of(path, text)
-            for _key, one in wanted(markdown):
-                launches(opened, path, one)
+            for _key, launch in wanted(markdown):
+                launches(opened, path, launch)
         except (FileError, LaunchError) as error:
-            yield Finding("SL109", _sentence(error), "Write what the message says.", path)
+            yield Finding("SL109", _sentence(str(error)), "Write what the message says.", path)
             continue
         except ValueError:
             yield Finding("SL109", "This is no notebook.", "Save it again in JupyterLab.", path)
@@ -123,9 +125,11 @@ def _pages(opened: Opened, ask: Callable[[Asked], None]) -> Iterator[Finding]:
         for link in written_links(markdown):
             line = 0 if path.endswith(".ipynb") else link.line
             wrong, said = faults(link.url)
-            yield from (Finding(one.code, one.message, one.fix, path, line) for one in wrong)
+            for fault in wrong:
+                yield Finding(fault.code, _sentence(fault.message), fault.fix, path, line)
             if said:
                 ask(Asked(path, line, said.hub, said.form, said.launch, own=False))
+    yield from lacking.values()
 
 
 def _aim(aim: Aimed, path: str, ask: Callable[[Asked], None]) -> Iterator[Finding]:
@@ -326,6 +330,5 @@ def _answer(one: Asked, answers: Answers) -> Iterator[Finding]:
         yield Finding("SL305", message, fix, one.page, one.line)
 
 
-def _sentence(error: Exception) -> str:
-    text = str(error)
+def _sentence(text: str) -> str:
     return text if text.endswith(".") else f"{text}."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -130,9 +131,6 @@ def read_tree(content: Content, cache: Path, clone: Path | None = None) -> Tree:
         if store and (files := _files(store, commit)) is not None:
             return Tree(commit, files)
     store = _store(content.repository, cache)
-    store.mkdir(parents=True, exist_ok=True)
-    if not (store / "HEAD").exists():
-        git(store, "init", "--quiet", "--bare")
     _fetch(store, content, commit)
     files = _files(store, commit)
     if files is None:
@@ -154,26 +152,32 @@ def _commit(content: Content) -> str:
 
 
 def _fetch(store: Path, content: Content, commit: str) -> None:
-    words = ("-c", "credential.helper=", "fetch", "--quiet", "--no-tags", "--no-write-fetch-head")
-    thin = ("--depth=1", "--filter=blob:none")
-    # A server of plain files can neither leave anything out nor give a commit by its name.
-    ways = [(*thin, "--", content.repository, commit), (*thin, "--", content.repository)]
-    ways.append(("--", content.repository))
-    for last, way in enumerate(ways, 1):
-        refspec = () if way[-1] == commit else ("+refs/*:refs/kept/*",)
+    fetch = ("-c", "credential.helper=", "fetch", "--quiet", "--no-tags", "--no-write-fetch-head")
+    everything = "+refs/*:refs/kept/*"
+    for refspec in (commit, everything):  # not every server gives a commit by its name
         try:
-            git(store, *words, *way, *refspec)
+            _init(store)
+            thin = ("--depth=1", "--filter=blob:none")
+            git(store, *fetch, *thin, "--", content.repository, refspec)
             return
         except GitError:
-            if last == len(ways):
-                raise
+            continue
+    # A server of plain files leaves nothing out, and git would look for what it left out there.
+    shutil.rmtree(store)
+    _init(store)
+    git(store, *fetch, "--", content.repository, everything)
+
+
+def _init(store: Path) -> None:
+    store.mkdir(parents=True, exist_ok=True)
+    if not (store / "HEAD").exists():
+        git(store, "init", "--quiet", "--bare")
 
 
 def _files(store: Path, commit: str) -> frozenset[str] | None:
     """None where the commit is not there."""
     try:
-        # Trees that are not there are not fetched one by one either.
-        env = {"GIT_NO_LAZY_FETCH": "1"}
+        env = {"GIT_ALLOW_PROTOCOL": ""}  # what is not there is not fetched now, one by one
         listed = git(store, "ls-tree", "-r", "-z", "--name-only", "--full-tree", commit, env=env)
     except GitError:
         return None

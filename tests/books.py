@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import NamedTuple
 
 from bs4 import BeautifulSoup
 
+from share_links.cli import main
 from share_links.forms import read
 
 REPOSITORY = "https://git.example.org/earth/geo-book"
@@ -132,3 +134,66 @@ def check_buttons(page: str, shown: list[Shown], open_on: str = "Open on") -> No
     for link, (hub, (file, profile)) in zip(shown, wanted.items(), strict=True):
         assert opens(link.url) == (file, "" if hub == "Binder" else profile), (page, hub)
         assert link.name == f"{open_on} {hub}: docs/book/{file}"
+
+
+TOC_MYST = """\
+# What MyST reads.
+version: 1
+project:
+  title: Maps
+  toc:
+    - file: index.md
+    - title: First
+      children:
+        - pattern: intro/*
+    - file: gpu/train.ipynb
+    - file: gpu/about.md
+    - file: text.md
+    - file: own.md
+    - file: named.md
+    - file: off.ipynb
+    - file: links.md
+site:
+  template: ./theme
+  parts:
+    navbar_end: navbar_end.md  # on every page
+"""
+
+TOC_BOOK = """\
+format: jb-book
+root: index
+parts:
+  - caption: First
+    chapters:
+      - glob: intro/*
+  - chapters:
+      - file: gpu/train
+        sections:
+          - file: gpu/about
+      - file: text
+      - file: own
+      - file: named
+      - file: "off"
+      - file: links
+"""
+
+CONFIG_BOOK = """\
+title: Maps  # of all
+execute:
+  execute_notebooks: "off"
+"""
+
+
+def myst_book(folder: Path) -> Path:
+    theme = Path(__file__).parent / "mystsite"
+    shutil.copytree(theme, folder / "theme")
+    write_book(folder, {"myst.yml": TOC_MYST, "navbar_end.md": f"{KERNEL}\nOn every page\n"})
+    assert main(["init", str(folder)]) == 0
+    assert main(["build", str(folder)]) == 0
+    return folder
+
+
+def jupyter_book(folder: Path) -> Path:
+    more = {"_toc.yml": TOC_BOOK, "_config.yml": CONFIG_BOOK}
+    assert main(["init", str(write_book(folder, more))]) == 0
+    return folder
