@@ -441,9 +441,7 @@ def test_qr_codes_say_the_links(tmp_path, monkeypatch, capsys):
     assert {"a-b-ipynb-our-hub.svg", "a-b-ipynb-our-hub-2.svg"} <= names
     assert len(names) == 15
     title = ET.fromstring((folder / "text-md-our-hub.svg").read_text()).find("{*}title")
-    assert (
-        root.findtext("{*}title") or root.findtext("title") == "Open on Our hub: docs/book/text.md"
-    )
+    assert title is not None and title.text == "Open on Our hub: docs/book/text.md"
     monkeypatch.setitem(sys.modules, "segno", None)
     assert main(["build", str(tmp_path), "--qr", str(folder)]) == UNUSABLE
     assert "pip install 'jupyterhub-group-quotas[qr]'" in capsys.readouterr().err
