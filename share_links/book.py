@@ -238,9 +238,9 @@ def _aimed(hub: BookHub, launch: Launch) -> Aimed:
 
 # -- from plain values -----------------------------------------------------------------------------
 
-_TOP = ("hubs", "content", "environment", "group", "join", "view", "pages", "language")
-_HUB = ("label", "url", "form")
-_CONTENT = ("repository", "ref", "folder", "subfolder")
+TOP = ("hubs", "content", "environment", "group", "join", "view", "pages", "language")
+HUB = ("label", "url", "form")
+CONTENT = ("repository", "ref", "folder", "subfolder")
 CHOICES = tuple(one.name for one in fields(Choice))
 _DEFAULTS = ("environment", "group", "join", "view")
 
@@ -263,7 +263,7 @@ def parse_book(values: object, found: Found = Found()) -> Book:
     Raises:
         BookError: the file can't be used; says where and what would be right.
     """
-    said = _keys((), values, _TOP)
+    said = _keys((), values, TOP)
     entries = _list(("hubs",), said.get("hubs"))
     hubs = tuple(_hub(("hubs", str(n)), one) for n, one in enumerate(entries, 1))
     if not hubs:
@@ -301,7 +301,7 @@ def parse_choice(book: Book, values: object) -> Choice:
 
 
 def _hub(place: tuple[str, ...], values: object) -> BookHub:
-    said = {key: _text((*place, key), value) for key, value in _keys(place, values, _HUB).items()}
+    said = {key: _text((*place, key), value) for key, value in _keys(place, values, HUB).items()}
     form = said.get("form", "resolved")
     if form not in FORMS:
         raise BookError(
@@ -321,7 +321,7 @@ def _hub(place: tuple[str, ...], values: object) -> BookHub:
 
 def _content(values: object, found: Found) -> tuple[Content, str]:
     place = ("content",)
-    said = _keys(place, {} if values is None else values, _CONTENT)
+    said = _keys(place, {} if values is None else values, CONTENT)
     said = {key: _text((*place, key), value) for key, value in said.items()}
     repository = said.get("repository", found.repository)
     if not repository:

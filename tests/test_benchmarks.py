@@ -86,3 +86,15 @@ def test_the_scale_benchmark_prints_its_figures(tmp_path):
     for name in ("ours_max_ms", "pages_cpu_percent"):
         assert figures[name] > 0
     assert {"added_0_p50_ms", "added_all_p50_ms"} <= figures.keys()
+
+
+def test_the_benchmark_of_books_prints_its_figures():
+    words = ["--pages", "20", "--rounds", "1", "--json"]
+    done = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "books.py", *words], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout.splitlines()[-1])
+    assert figures["pages"] == 20
+    assert figures["sphinx_share"] > 0 < figures["check_s"]
+    assert "myst_share" not in figures, "with MyST: test_jupyter_books.py"

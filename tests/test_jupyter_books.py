@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -106,3 +108,12 @@ def test_jupyter_book_2_in_german(book_2, tmp_path):
     assert main(["build", str(tmp_path)]) == 0
     build(book_2, tmp_path, "--html")
     check_buttons("text", shown(tmp_path, "text/index.html"), "Öffnen auf")
+
+
+def test_the_benchmark_of_books_measures_myst_too(book_2):
+    words = ["--pages", "20", "--rounds", "1", "--json", "--myst", str(book_2)]
+    done = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "books.py", *words], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["myst_share"] > 0
