@@ -76,8 +76,8 @@ def ratio(rounds: int, bare: Callable[[], object], ours: Callable[[], object]) -
         pairs = [("bare", bare), ("ours", ours)]
         for name, run in pairs if number % 2 else reversed(pairs):
             took[name].append(seconds(run))
-    # The first round warms the disk.
-    low = {name: statistics.median(some[1:]) for name, some in took.items()}
+    # The first round warms the disk, and is all that a trial has.
+    low = {name: statistics.median(some[1:] or some) for name, some in took.items()}
     return {"ratio": low["ours"] / low["bare"], **low}
 
 
@@ -131,7 +131,8 @@ def check(book: Path, rounds: int) -> float:
         done = subprocess.run(words, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
 
-    return statistics.median([seconds(run) for _ in range(rounds + 1)][1:])
+    took = [seconds(run) for _ in range(rounds + 1)]
+    return statistics.median(took[1:] or took)
 
 
 def main() -> None:

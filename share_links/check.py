@@ -167,9 +167,17 @@ def _trees(opened: Opened, contents: Iterable[Content], cache: Path) -> _Trees:
         except GitError as error:
             return error
 
-    bare = list(dict.fromkeys(map(_bare, contents)))
+    def ask_one_by_one(refs: list[Content]) -> _Trees:  # they share a place in the cache
+        return {content: ask(content) for content in refs}
+
+    by_repository: dict[str, list[Content]] = {}
+    for content in dict.fromkeys(map(_bare, contents)):
+        by_repository.setdefault(content.repository, []).append(content)
+    found: _Trees = {}
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        return dict(zip(bare, pool.map(ask, bare), strict=True))
+        for trees in pool.map(ask_one_by_one, by_repository.values()):
+            found |= trees
+    return found
 
 
 def _bare(content: Content) -> Content:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -127,12 +126,12 @@ def read_tree(content: Content, cache: Path, clone: Path | None = None) -> Tree:
         GitError: it can't be reached.
     """
     commit = content.ref if content.is_commit else _commit(content)
-    for store in (clone, _store(content.repository, cache)):
+    name = hashlib.sha256(content.repository.encode()).hexdigest()[:32]
+    thin, whole = cache / f"{name}.git", cache / f"{name}-whole.git"
+    for store in (clone, thin, whole):
         if store and (files := _files(store, commit)) is not None:
             return Tree(commit, files)
-    store = _store(content.repository, cache)
-    _fetch(store, content, commit)
-    files = _files(store, commit)
+    files = _files(_fetch(thin, whole, content.repository, commit), commit)
     if files is None:
         raise NoSuchRef(content.ref)
     return Tree(commit, files)
@@ -151,27 +150,26 @@ def _commit(content: Content) -> str:
     return commit
 
 
-def _fetch(store: Path, content: Content, commit: str) -> None:
-    fetch = ("-c", "credential.helper=", "fetch", "--quiet", "--no-tags", "--no-write-fetch-head")
+def _fetch(thin: Path, whole: Path, repository: str, commit: str) -> Path:
+    """Get a commit; returns where it is, if there is such a one."""
+    without_files = ("--depth=1", "--filter=blob:none")
     everything = "+refs/*:refs/kept/*"
-    for refspec in (commit, everything):  # not every server gives a commit by its name
+    ways = (
+        (thin, without_files, commit),
+        (thin, without_files, everything),  # not every server gives a commit by its name
+        (whole, (), everything),  # one of plain files can leave nothing out
+    )
+    words = ("-c", "credential.helper=", "fetch", "--quiet", "--no-tags", "--no-write-fetch-head")
+    for store, less, refspec in ways:
+        store.mkdir(parents=True, exist_ok=True)
+        if not (store / "HEAD").exists():
+            git(store, "init", "--quiet", "--bare")
         try:
-            _init(store)
-            thin = ("--depth=1", "--filter=blob:none")
-            git(store, *fetch, *thin, "--", content.repository, refspec)
-            return
-        except GitError:
-            continue
-    # A server of plain files leaves nothing out, and git would look for what it left out there.
-    shutil.rmtree(store)
-    _init(store)
-    git(store, *fetch, "--", content.repository, everything)
-
-
-def _init(store: Path) -> None:
-    store.mkdir(parents=True, exist_ok=True)
-    if not (store / "HEAD").exists():
-        git(store, "init", "--quiet", "--bare")
+            git(store, *words, *less, "--", repository, refspec)
+            return store
+        except GitError as error:
+            last = error
+    raise last
 
 
 def _files(store: Path, commit: str) -> frozenset[str] | None:
@@ -182,10 +180,6 @@ def _files(store: Path, commit: str) -> frozenset[str] | None:
     except GitError:
         return None
     return frozenset(listed.split("\0")) - {""}
-
-
-def _store(repository: str, cache: Path) -> Path:
-    return cache / f"{hashlib.sha256(repository.encode()).hexdigest()[:32]}.git"
 
 
 @dataclass(frozen=True)

@@ -89,7 +89,7 @@ def test_the_scale_benchmark_prints_its_figures(tmp_path):
 
 
 def test_the_benchmark_of_books_prints_its_figures():
-    words = ["--pages", "20", "--rounds", "1", "--json"]
+    words = ["--pages", "20", "--rounds", "0", "--json"]
     done = subprocess.run(
         [sys.executable, ROOT / "benchmarks" / "books.py", *words], capture_output=True, text=True
     )

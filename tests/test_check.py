@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import threading
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 from books import TOC_BOOK, notebook, write_book
 from gitserver import GitServer, commit, git, open_git_server
+from hubs import TOKEN
 
 from share_links.cli import DONE, FOUND, UNUSABLE, main
 from share_links.findings import KINDS
-from share_links.hub_answers import Answer, HubError
-from share_links.launch import Launch
+from share_links.hub_answers import Answer, HubError, HubOverHttp, ask_hub
+from share_links.launch import Environment, Launch
 
 HUB = "https://hub.example.org/"
 CLEAN = """\
@@ -42,10 +46,6 @@ class Seeded:
     server: GitServer
     cache: Path
     repository: str = ""
-    said: str = ""
-    code: int = 0
-    hub: object = None
-    words: list[str] = field(default_factory=list)
 
     @property
     def book(self) -> Path:
@@ -426,3 +426,46 @@ def test_a_hub_that_the_book_does_not_name_is_no_hub_to_ask(seeded, capsys):
     with pytest.raises(SystemExit) as stopped:
         main(["check", str(seeded.book), "--hub", "ftp://x"])
     assert stopped.value.code == UNUSABLE
+
+
+@pytest.mark.slow
+def test_real_hubs_say_their_version_and_whether_they_resolve(start_hub):
+    ours, bare = (HubOverHttp(start_hub(world).base, TOKEN) for world in ("base", "bare"))
+    assert re.fullmatch(r"\d+\.\d+\.\d+.*", ours.version())
+    assert (ours.resolves(), bare.resolves()) == (True, False)
+    with pytest.raises(HubError, match="it answered 404"):
+        bare.ask(Launch())
+    with pytest.raises(HubError, match="refused"):
+        HubOverHttp("http://127.0.0.1:9/").version()
+
+
+def test_the_answer_of_a_hub_is_read(tmp_path):
+    """TO BE REPLACED by a real hub when it serves the address: these are the keys that are read."""
+    said: dict[str, object] = {}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            said["path"], said["token"] = self.path, self.headers.get("Authorization")
+            body = json.dumps(said["answer"]).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_words: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    hub = f"http://127.0.0.1:{server.server_port}/x/"
+    launch = Launch(environment=Environment("gpu"), group="geo")
+    said["answer"] = {"problems": ["There is no profile 'gpu'."], "nbgitpuller": False}
+    assert ask_hub(hub, "abc", launch) == Answer(("There is no profile 'gpu'.",), pulls=False)
+    assert said["path"] == "/x/services/launch/api/check?profile=gpu&group=geo"
+    assert said["token"] == "token abc"
+    for answer in ([], {"problems": 3}, {"nbgitpuller": "yes"}):
+        said["answer"] = answer
+        with pytest.raises(HubError, match="it gave an answer that is not understood here"):
+            ask_hub(hub, "", launch)
+    server.shutdown()
+    server.server_close()
