@@ -37,7 +37,13 @@ hubs:
   - {label: Binder, form: binder}
 environment: {profile: small}
 """
-CONF = 'extensions = ["myst_parser"%s]\nhtml_theme = "alabaster"\nproject = "Book"\n'
+# Without a sidebar: a list of all pages on each page would take most of the time.
+CONF = """\
+extensions = ["myst_parser"%s]
+html_theme = "alabaster"
+html_sidebars = {"**": []}
+project = "Book"
+"""
 
 
 def write_book(folder: Path, pages: int) -> Path:

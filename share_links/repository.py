@@ -131,10 +131,7 @@ def read_tree(content: Content, cache: Path, clone: Path | None = None) -> Tree:
     for store in (clone, thin, whole):
         if store and (files := _files(store, commit)) is not None:
             return Tree(commit, files)
-    files = _files(_fetch(thin, whole, content.repository, commit), commit)
-    if files is None:
-        raise NoSuchRef(content.ref)
-    return Tree(commit, files)
+    return Tree(commit, _fetch(thin, whole, content, commit))
 
 
 def _commit(content: Content) -> str:
@@ -150,25 +147,29 @@ def _commit(content: Content) -> str:
     return commit
 
 
-def _fetch(thin: Path, whole: Path, repository: str, commit: str) -> Path:
-    """Get a commit; returns where it is, if there is such a one."""
+def _fetch(thin: Path, whole: Path, content: Content, commit: str) -> frozenset[str]:
+    """Get a commit; returns its files."""
     without_files = ("--depth=1", "--filter=blob:none")
     everything = "+refs/*:refs/kept/*"
     ways = (
         (thin, without_files, commit),
         (thin, without_files, everything),  # not every server gives a commit by its name
-        (whole, (), everything),  # one of plain files can leave nothing out
+        (whole, (), everything),  # one of plain files leaves nothing out; or it is an old commit
     )
     words = ("-c", "credential.helper=", "fetch", "--quiet", "--no-tags", "--no-write-fetch-head")
+    last = GitError("?")
     for store, less, refspec in ways:
         store.mkdir(parents=True, exist_ok=True)
         if not (store / "HEAD").exists():
             git(store, "init", "--quiet", "--bare")
         try:
-            git(store, *words, *less, "--", repository, refspec)
-            return store
+            git(store, *words, *less, "--", content.repository, refspec)
         except GitError as error:
             last = error
+            continue
+        if (files := _files(store, commit)) is not None:
+            return files
+        last = NoSuchRef(content.ref)
     raise last
 
 

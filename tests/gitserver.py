@@ -21,7 +21,7 @@ USER, PASSWORD = "ada", "of-ada"
 _PROGRAMS = subprocess.run(["git", "--exec-path"], capture_output=True, text=True, check=True)
 BACKEND = Path(_PROGRAMS.stdout.strip()) / "git-http-backend"
 # As the large hosts are set: commits can be asked for by name, and trees without their files.
-_SETTINGS = {
+SETTINGS = {
     "http.receivepack": "true",
     "uploadpack.allowFilter": "true",
     "uploadpack.allowAnySHA1InWant": "true",
@@ -162,7 +162,7 @@ class _Handler(BaseHTTPRequestHandler):
             capture_output=True,
             env={
                 **os.environ,
-                **_environment(_SETTINGS),
+                **_environment(SETTINGS),
                 "GIT_PROJECT_ROOT": str(self.git.folder),
                 "GIT_HTTP_EXPORT_ALL": "1",
                 "REQUEST_METHOD": self.command,

@@ -142,6 +142,12 @@ def test_each_link_says_what_is_meant(launch, path):
     assert said.target.file == f"docs/{path}"
 
 
+def test_a_page_with_brackets_in_its_name_is_named_as_it_stands():
+    found = book("pages: [{match: 'a[1].md', group: geo}]")
+    (aim,) = aims(found, Page("a[1].md", runs=True))
+    assert aim.launch.group == "geo"
+
+
 # -- tables of contents ----------------------------------------------------------------------------
 
 FILES = frozenset(
@@ -204,6 +210,9 @@ def test_pages_of_a_folder(tmp_path):
     assert set(read_contents(tmp_path).pages) == pages_of_the_sample()
     (tmp_path / "myst.yml").write_text(TOC_MYST.replace("- file: off.ipynb", "- file: foot.md"))
     assert "off.ipynb" not in read_contents(tmp_path).pages, "myst.yml goes before"
+    (tmp_path / "_toc.yml").unlink()
+    (tmp_path / "myst.yml").write_text("site: {parts: {footer: foot.md}}\n")
+    assert set(read_contents(tmp_path).pages) == pages_of_the_sample(), "a part is no page"
     (tmp_path / "myst.yml").write_text("project: [")
     with pytest.raises(FileError, match=r"myst.yml, line 1: this is not YAML"):
         read_contents(tmp_path)

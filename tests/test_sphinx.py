@@ -94,6 +94,14 @@ def test_what_share_links_yml_says_now_holds_for_pages_that_did_not_change(tmp_p
     assert opens(see.url) == ("intro/first map.ipynb", "tiny")
 
 
+def test_an_index_has_nothing_to_launch_whatever_matches_it(tmp_path):
+    book(tmp_path)
+    (tmp_path / "share_links.yml").write_text(SETTINGS + "  - {match: '*', launch: true}\n")
+    build(tmp_path)
+    assert launch_links(page(tmp_path, "index")) != []
+    assert launch_links(page(tmp_path, "genindex")) == []
+
+
 def test_pages_are_read_and_written_by_several_processes(tmp_path):
     book(tmp_path, **{f"more/{n}.md": f"{KERNEL}\n# More\n" for n in range(12)})
     assert build(tmp_path, "-W", "-j", "2") == ""
