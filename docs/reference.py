@@ -25,6 +25,7 @@ from hub_quotas.policy import DEFAULT_GROUP
 from hub_quotas.quantities import RESOURCES, TIME, say_duration
 from hub_quotas.refusal import REFUSALS
 from share_links import forms, launch
+from share_links.findings import KINDS
 
 HERE = Path(__file__).parent
 
@@ -77,6 +78,7 @@ QUOTA_COMMANDS = (
     *("export", "report", "adjust", "prune"),
 )
 GROUP_COMMANDS = ("test-rules", "presets")
+LINK_COMMANDS = ("init", "build", "check")
 
 
 def commands(module: str, names: Iterable[str]) -> str:
@@ -89,6 +91,12 @@ def usage(module: str, command: str) -> str:
         words, capture_output=True, text=True, check=True, env={"COLUMNS": "100"}
     ).stdout
     return f"```text\n{shown.strip()}\n```"
+
+
+def findings() -> str:
+    rows = ["| code | severity | what is wrong |", "| --- | --- | --- |"]
+    rows += [f"| `{code}` | {kind.severity} | {kind.about} |" for code, kind in KINDS.items()]
+    return "\n".join(rows)
 
 
 def launch_parts() -> str:
@@ -231,6 +239,14 @@ limit; where there is none, caps and budgets on that can't hold, and refuse it. 
 ### hub-groups
 
 {commands("hub_groups.cli", GROUP_COMMANDS)}
+
+### share-links
+
+{commands("share_links.cli", LINK_COMMANDS)}
+
+What `check` finds:
+
+{findings()}
 
 ## Metrics
 

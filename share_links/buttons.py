@@ -4,6 +4,9 @@ screen reader. Pure."""
 from __future__ import annotations
 
 import html
+from collections.abc import Iterable
+
+from .book import Link
 
 
 def html_button(url: str, label: str) -> str:
@@ -21,3 +24,13 @@ def myst_button(url: str, label: str) -> str:
     """A button for MyST, as Jupyter Book 2 has them."""
     text = "".join(c for c in label if c not in "`<>")
     return f"{{button}}`{text} <{url}>`"
+
+
+def html_row(links: Iterable[Link]) -> str:
+    """The buttons of a page of a book."""
+    row = " ".join(
+        f'<a class="launch-button" href="{html.escape(link.url)}" '
+        f'aria-label="{html.escape(link.label)}">{html.escape(link.text)}</a>'
+        for link in links
+    )
+    return f'<p class="share-links">{row}</p>' if row else ""

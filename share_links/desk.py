@@ -26,6 +26,7 @@ from hub_quotas.windows import read_zone
 from .addresses import LaunchError, normal_hub
 from .fitting import Fitting, Wanted, fitting
 from .hub_client import HubDown, Offered, ReaderHub, ReaderState, Tried
+from .hub_forms import SIGNED as SIGNED_FIELD
 from .hub_forms import read_resolved_query
 from .journeys import Journeys
 from .launch import Launch, environment_of
@@ -286,7 +287,7 @@ class LaunchPage(Desk, CheckedPage):
             if link is None:
                 raise LaunchError(_("There is no such link here."))
             return link
-        token = self.get_query_argument("signed", "")
+        token = self.get_query_argument(SIGNED_FIELD, "")
         if not token:
             launch = read_resolved_query(self.request.query)
             repository = launch.content.repository if launch.content else ""

@@ -14,9 +14,8 @@ from hub_groups.words import _
 from . import hub_forms, other_forms
 from .addresses import LaunchError, normal_hub
 from .form_parts import Form, Read
-from .launch import (
-    Launch,
-)
+from .launch import Launch
+from .tokens import PrivateKey, sign
 
 
 @dataclass(frozen=True)
@@ -45,6 +44,16 @@ def write(form: str, launch: Launch, hub: str = "") -> Written:
     public = {"binder": other_forms.BINDER, "colab": other_forms.COLAB}.get(form, "")
     url = kind.write(launch, normal_hub(hub or public))
     return Written(url, _difference(launch, kind.carries(launch)))
+
+
+def write_signed(launch: Launch, hub: str, key: PrivateKey) -> Written:
+    """A link to a hub with share_links, signed, so that it is of whoever has given that hub the
+    key.
+
+    Raises:
+        LaunchError: it would be too long, or the hub's address is none.
+    """
+    return Written(f"{normal_hub(hub)}{hub_forms.OPEN}?{hub_forms.SIGNED}={sign(launch, key)}")
 
 
 def read(url: str) -> Read:

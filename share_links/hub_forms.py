@@ -20,9 +20,12 @@ from .launch import (
     Target,
     environment_of,
 )
+from .tokens import said_by
 
 OPEN = "services/launch/open"
 """Where a hub resolves links that say themselves what they launch."""
+SIGNED = "signed"
+"""The field of such a link that holds a signed token, and is then the only one."""
 
 # -- a hub with share_links ------------------------------------------------------------------------
 
@@ -106,7 +109,11 @@ def read_resolved_query(query: str) -> Launch:
 
 def read_resolved(parts: SplitResult) -> Read | None:
     hub = base_of(parts, OPEN)
-    return Read("resolved", hub, read_resolved_query(parts.query)) if hub else None
+    if not hub:
+        return None
+    if token := from_query(parts.query).get(SIGNED):
+        return Read("resolved", hub, said_by(token))
+    return Read("resolved", hub, read_resolved_query(parts.query))
 
 
 # -- any hub: the spawn page -----------------------------------------------------------------------

@@ -18,13 +18,10 @@ from urllib.parse import unquote, urlsplit
 USER, PASSWORD = "ada", "of-ada"
 """Who may read at `private_url`."""
 
-BACKEND = Path(
-    subprocess.run(
-        ["git", "--exec-path"], capture_output=True, text=True, check=True
-    ).stdout.strip()
-)
+_PROGRAMS = subprocess.run(["git", "--exec-path"], capture_output=True, text=True, check=True)
+BACKEND = Path(_PROGRAMS.stdout.strip()) / "git-http-backend"
 # As the large hosts are set: commits can be asked for by name, and trees without their files.
-_SETTINGS = {
+SETTINGS = {
     "http.receivepack": "true",
     "uploadpack.allowFilter": "true",
     "uploadpack.allowAnySHA1InWant": "true",
@@ -76,7 +73,7 @@ class GitServer:
         handler = type("_Bound", (_Handler,), {"git": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
         self._base = f"http://127.0.0.1:{self._server.server_port}"
 
     def url(self, name: str) -> str:
@@ -160,12 +157,12 @@ class _Handler(BaseHTTPRequestHandler):
     def _backend(self, path: str) -> None:
         """git-http-backend(1), which is a CGI program."""
         done = subprocess.run(
-            [BACKEND / "git-http-backend"],
+            [BACKEND],
             input=self._body(),
             capture_output=True,
             env={
                 **os.environ,
-                **_environment(_SETTINGS),
+                **_environment(SETTINGS),
                 "GIT_PROJECT_ROOT": str(self.git.folder),
                 "GIT_HTTP_EXPORT_ALL": "1",
                 "REQUEST_METHOD": self.command,

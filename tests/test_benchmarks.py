@@ -98,3 +98,15 @@ def test_a_click_on_a_launch_link():
     found = json.loads(done.stdout)
     assert {"resolve_rps", "bare_rps", "p99_ms"} <= set(found)
     assert min(found.values()) > 0
+
+
+def test_the_benchmark_of_books_prints_its_figures():
+    words = ["--pages", "20", "--rounds", "0", "--json"]
+    done = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "books.py", *words], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout.splitlines()[-1])
+    assert figures["pages"] == 20
+    assert figures["sphinx_share"] > 0 < figures["check_s"]
+    assert "myst_share" not in figures, "with MyST: test_jupyter_books.py"

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import runpy
 import secrets
 import shlex
 import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timezone
+from pathlib import Path
 
 import pytest
 import yaml
+from books import TOC_MYST, write_book
+from gitserver import commit, open_git_server
 from hubs import ROOT, TOKEN, make_venv
 
 from hub_groups.cli import main as hub_groups
@@ -25,6 +32,9 @@ from hub_groups.store import GroupStore
 from hub_quotas.cli import main as hub_quotas
 from hub_quotas.config import HubQuotas
 from hub_quotas.policy import parse_policy
+from share_links.book import CHOICES, CONTENT, HUB, TOP, parse_book, parse_choice
+from share_links.cli import main as share_links
+from share_links.sources import choice, frontmatter, wanted
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -180,6 +190,77 @@ def test_the_sources_are_told_as_the_page_shows(tmp_path, capsys):
     assert capsys.readouterr().out == blocks("docs/sources.md", "text")[0]
 
 
+@contextmanager
+def published_book(folder: Path) -> Iterator[Path]:
+    """A book in a clone of its repository, with the settings that `init` writes."""
+    book = write_book(folder / "work", {"myst.yml": TOC_MYST})
+    for name in ("share_links.yml", "own.md", "links.md"):
+        (book / name).unlink()
+    (book / "myst.yml").write_text(TOC_MYST.replace("- file: own.md\n    - file: named.md", ""))
+    text = (book / "myst.yml").read_text().replace("- file: links.md", "- file: named.md")
+    (book / "myst.yml").write_text(text)
+    commit(book, {})
+    with open_git_server(folder / "served") as server:
+        server.publish(book, "geo-book")
+        assert share_links(["init", str(book)]) == 0
+        yield book
+
+
+def test_the_settings_of_a_book_are_what_the_page_says():
+    (settings, _pipeline) = blocks("docs/books.md", "yaml")
+    found = parse_book(yaml.safe_load(settings))
+    assert [hub.form for hub in found.hubs] == ["resolved", "spawn", "binder"]
+    assert [rule.match for rule in found.rules] == ["gpu/*", "index.md", "drafts/*"]
+    text = (ROOT / "docs" / "books.md").read_text()
+    rows = re.findall(r"^\| `(\w+)`(?: `(\w+)`)? \|", text, re.MULTILINE)
+    documented = {f"{key} {inner}".strip() for key, inner in rows}
+    told = "`environment`, `group`, `join` and `view` can stand in an entry of `pages` too."
+    assert told in text
+    both = ("environment", "group", "join", "view")
+    for keys, start in ((TOP, ""), (HUB, "hubs "), (CONTENT, "content ")):
+        assert {start + key for key in keys if start or key != "content"} <= documented
+    assert {f"pages {key}" for key in ("match", *CHOICES) if key not in both} <= documented
+    assert len(documented) == len(TOP) - 1 + len(HUB) + len(CONTENT) + 1 + len(CHOICES) - len(both)
+
+
+def test_the_page_of_a_book_says_of_itself_what_the_page_shows():
+    (frontmatter_block, *_rest) = blocks("docs/books.md", "text")
+    found = parse_book(yaml.safe_load(blocks("docs/books.md", "yaml")[0]))
+    said = yaml.safe_load(frontmatter(frontmatter_block))["share_links"]
+    assert parse_choice(found, said).file == "intro/first-map.ipynb"
+    (example,) = re.findall(r"````text\n(.*?)````", (ROOT / "docs/books.md").read_text(), re.DOTALL)
+    first, second = (one for _key, one in wanted(example))
+    assert first.options == {"profile": "gpu", "hub": "Our hub"}
+    assert choice(first.options, found).hubs == ("Our hub",)
+    assert (second.file, second.options["label"]) == ("intro/first-map.ipynb", "the first map")
+
+
+def test_the_check_of_a_book_says_what_the_page_shows(tmp_path, monkeypatch, capsys):
+    with published_book(tmp_path) as book:
+        (book / "share_links.yml").open("a").write("pages:\n  - {match: drafts/*, launch: false}\n")
+        (book / "gpu" / "about.md").write_text(
+            "# About\n\n<https://hub.example.org/hub/spawn?opt-profile=gpu&image=x>\n"
+        )
+        (book / "links.md").write_text("# One more\n")
+        (book / "own.md").write_text("# One more\n")
+        toc = (book / "myst.yml").read_text()
+        more = "- file: named.md\n    - file: own.md\n    - file: links.md"
+        (book / "myst.yml").write_text(toc.replace("- file: named.md", more))
+        monkeypatch.chdir(book)
+        capsys.readouterr()
+        assert share_links(["check", "."]) == 1
+    assert capsys.readouterr().out == blocks("docs/books.md", "text")[-1]
+
+
+def test_the_pipeline_of_a_book_runs(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    pipeline = yaml.safe_load(blocks("docs/books.md", "yaml")[1])
+    (command,) = (s["run"] for s in pipeline["steps"] if "share-links check" in s.get("run", ""))
+    with published_book(tmp_path) as book:
+        subprocess.run(["bash", "-euc", command], cwd=book, check=True)
+        assert json.loads((book / "share-links.sarif").read_text())["version"] == "2.1.0"
+
+
 def commands() -> list[str]:
     found = []
     for page in PAGES:
@@ -205,6 +286,12 @@ def test_every_command_works(command, tmp_path, monkeypatch, sandbox):
         GroupStore(f"sqlite:///{tmp_path / 'hub_groups.sqlite'}").open()
         words = [word.replace("/srv/jupyterhub", str(tmp_path)) for word in words]
         assert hub_groups(words[1:]) == 0
+    elif words[0] == "share-links":
+        with published_book(tmp_path) as book:
+            monkeypatch.chdir(book)
+            assert share_links(words[1:]) == 0
+    elif words[0] == "jupyter-book":  # what they make: test_jupyter_books.py
+        assert words[1:] in (["build", "--html"], ["build", "."])
     else:
         assert words[0] == "pip", f"nothing runs this command yet: {command}"
         python = make_venv(tmp_path / "venv", "pip", "--no-deps", str(ROOT))
