@@ -21,22 +21,28 @@ function read(name) {
   }
 }
 
+const nothing = { pages: {}, launches: {} };
 let known;
-function table(vfile) {
-  if (known === undefined) {
-    try {
-      known = JSON.parse(read('share_links.json'));
-    } catch {
-      known = null;
-    }
+let wrong;
+
+function load() {
+  try {
+    known = JSON.parse(read('share_links.json'));
+  } catch {
+    known = null;
   }
-  const config = read('share_links.yml') ?? '';
+  const config = createHash('sha256').update(read('share_links.yml') ?? '').digest('hex');
   if (!known?.pages) {
-    sayOnce(vfile, 'share_links.json is missing; run: share-links build');
-  } else if (known.made_from !== createHash('sha256').update(config).digest('hex')) {
-    sayOnce(vfile, 'share_links.yml has changed since share_links.json was made; run: share-links build');
+    wrong = 'share_links.json is missing; run: share-links build';
+  } else if (known.made_from !== config) {
+    wrong = 'share_links.yml has changed since share_links.json was made; run: share-links build';
   }
-  return known?.pages ? known : { pages: {}, launches: {} };
+}
+
+function table(vfile) {
+  if (known === undefined) load();
+  if (wrong) sayOnce(vfile, wrong);
+  return known?.pages ? known : nothing;
 }
 
 const pageOf = (vfile) => path.relative(book, vfile.path).split(path.sep).join('/');
