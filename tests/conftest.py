@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -173,6 +174,23 @@ def hub55(tmp_path_factory: pytest.TempPathFactory) -> str:
         *spawners,
         str(ROOT),
     )
+
+
+@pytest.fixture(scope="session")
+def book_1(tmp_path_factory) -> Path:
+    """The commands of Jupyter Book 1, which can't be where Jupyter Book 2 is."""
+    folder = tmp_path_factory.mktemp("book1") / "venv"
+    make_venv(folder, "jupyter-book<2", str(ROOT))
+    return folder / "bin" / "jupyter-book"
+
+
+@pytest.fixture(scope="session")
+def book_2(tmp_path_factory) -> Path:
+    if not shutil.which("node"):
+        pytest.skip("MyST needs Node.js")
+    folder = tmp_path_factory.mktemp("book2") / "venv"
+    make_venv(folder, "jupyter-book>=2")
+    return folder / "bin" / "jupyter-book"
 
 
 @pytest.fixture(params=["6.1", pytest.param("5.5", marks=pytest.mark.slow)])

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from books import BUTTONS, SETTINGS, check_buttons, jupyter_book, launch_links, myst_book, opens
-from hubs import ROOT, make_venv
+from hubs import ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -19,23 +18,6 @@ LINKS = [
     ("Train it", ("gpu/train.ipynb", "gpu")),
     ("the map", ("intro/first map.ipynb", "small")),
 ]
-
-
-@pytest.fixture(scope="module")
-def book_1(tmp_path_factory) -> Path:
-    """The commands of Jupyter Book 1, which can't be where Jupyter Book 2 is."""
-    folder = tmp_path_factory.mktemp("book1") / "venv"
-    make_venv(folder, "jupyter-book<2", str(ROOT))
-    return folder / "bin" / "jupyter-book"
-
-
-@pytest.fixture(scope="module")
-def book_2(tmp_path_factory) -> Path:
-    if not shutil.which("node"):
-        pytest.skip("MyST needs Node.js")
-    folder = tmp_path_factory.mktemp("book2") / "venv"
-    make_venv(folder, "jupyter-book>=2")
-    return folder / "bin" / "jupyter-book"
 
 
 def build(command: Path, folder: Path, *words: str) -> str:
