@@ -196,6 +196,20 @@ class ReaderHub:
             raise
         return True
 
+    async def make_room(self, address: str, workspace: str) -> None:
+        """Have JupyterLab show nothing beside the document, in a workspace of its own. Raises
+        HubDown."""
+        closed = {"collapsed": True, "widgets": []}
+        layout = {
+            "main": {"dock": None, "current": None},
+            "down": {"size": 0, "widgets": []},
+            "left": {**closed, "visible": True},
+            "right": {**closed, "visible": False},
+            "relativeSizes": [0, 1, 0],
+        }
+        body = {"data": {"layout-restorer:data": layout}, "metadata": {"id": workspace}}
+        await self._fetch(f"{address}lab/api/workspaces/{workspace}", "PUT", body)
+
     # -- how ---------------------------------------------------------------------------------------
 
     @property

@@ -47,6 +47,7 @@ _MOST = 10
 _PATIENCE = 120
 """Seconds for what others do: the hub to hear of a membership, a server to stop."""
 _SOON = 0.3
+_ON_PHONES = "phone"
 _LINES = 200
 _TAGS = re.compile(r"<[^>]*>")
 
@@ -63,6 +64,8 @@ class Journey:
         join: the group that the hub has to know the reader in first.
         steps: all that it does, in order; `at`: which one now.
         pulls: whether the server could pull content; None where it had no need to.
+        back: the address that was clicked.
+        phone: whether its reader has a small screen.
         percent: how far the start is, as far as the spawner says.
         failure: why it ended; else `to` is where it ends.
     """
@@ -75,6 +78,7 @@ class Journey:
     restart: bool = False
     join: str = ""
     back: str = ""
+    phone: bool = False
     image: str = ""
     id: str = field(default_factory=lambda: secrets.token_urlsafe(12))
     at: str = ""
@@ -213,7 +217,21 @@ async def _travel(journey: Journey, count: Callable[[str], None]) -> None:
     journey.at = OPEN
     await _look(journey, address)
     if journey.failure is None:
-        journey.to = journey.home + journey.launch.opens
+        journey.to = journey.home + await _opens(journey, address)
+
+
+async def _opens(journey: Journey, address: str) -> str:
+    """The path to open: on a phone, JupyterLab with the document alone, whose side bar would leave
+    it a finger's breadth."""
+    path, start = journey.launch.opens, "lab/tree/"
+    if not journey.phone or not path.startswith(start):
+        return path
+    try:
+        await journey.hub.make_room(address, _ON_PHONES)
+    except HubDown as error:  # no JupyterLab, or another one
+        log.info("A phone gets JupyterLab as it is: %s", error)
+        return path
+    return f"doc/workspaces/{_ON_PHONES}/tree/{path.removeprefix(start)}"
 
 
 async def _start(journey: Journey) -> ReaderState | None:

@@ -82,6 +82,7 @@ class OpenPage(LaunchPage):
             restart=way == RESTART,
             join=click.joins,
             back=self.request.uri or "",
+            phone=self._is_on_a_phone(),
             image=state.wanted.image,
         )
         where = f"{self.context.prefix}progress/{journey.id}"
@@ -98,6 +99,11 @@ class OpenPage(LaunchPage):
         self.shared.recent.forget(self.user)
         self.shared.journeys.begin(journey)
         self.redirect(where, status=303)
+
+    def _is_on_a_phone(self) -> bool:
+        """As browsers say it of themselves (Client Hints, or the name of old)."""
+        said = self.request.headers
+        return said.get("Sec-CH-UA-Mobile") == "?1" or "Mobi" in said.get("User-Agent", "")
 
     def _is_a_visit(self) -> bool:
         """Whether somebody looks at this, rather than a page or a browser ahead of time."""

@@ -23,6 +23,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
 START_MS = 90_000
 PHONE = {"width": 360, "height": 740}
+MOBILE = "Mozilla/5.0 (Linux; Android 14) AppleWebKit/537.36 Chrome/130.0.0.0 Mobile Safari/537.36"
 
 PAGES = {
     "index.md": "# A book of maps\n",
@@ -177,7 +178,8 @@ def stopped(hub: Hub, user: str) -> None:
 
 
 def test_logged_out_and_cold_on_a_phone(book, hub, new_page, reader):
-    page = click(new_page(viewport=PHONE), book["small"])
+    phone = {"viewport": PHONE, "user_agent": MOBILE, "is_mobile": True, "has_touch": True}
+    page = click(new_page(**phone), book["small"])
     sign_in(page, reader)
     expect(page.get_by_role("heading", name="Open book/small map.ipynb")).to_be_visible()
     expect(page.get_by_text("prof-ada", exact=True)).to_be_visible()
@@ -186,7 +188,7 @@ def test_logged_out_and_cold_on_a_phone(book, hub, new_page, reader):
     page.get_by_role("button", name="Open", exact=True).click()
     expect(page.get_by_role("heading", name="Getting it ready…")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
-    page.wait_for_url("**/lab/tree/geo-book/book/small%20map.ipynb", timeout=START_MS)
+    page.wait_for_url("**/doc/workspaces/phone/tree/geo-book/book/**", timeout=START_MS)
     opened(page, "The small map")
     assert options(hub, reader) == "small"
     stopped(hub, reader)
