@@ -24,7 +24,10 @@ from hub_quotas.operations import OPERATIONS
 from hub_quotas.policy import DEFAULT_GROUP
 from hub_quotas.quantities import RESOURCES, TIME, say_duration
 from hub_quotas.refusal import REFUSALS
+from share_links import access as launch_access
 from share_links import forms, launch
+from share_links import operations as launch_operations
+from share_links.config import ShareLinks
 from share_links.findings import KINDS
 
 HERE = Path(__file__).parent
@@ -53,7 +56,7 @@ def limits() -> str:
 
 def scopes() -> str:
     rows = ["| scope | what it lets its holder do |", "| --- | --- |"]
-    known = {**SCOPES, **group_access.SCOPES}
+    known = {**SCOPES, **group_access.SCOPES, **launch_access.SCOPES}
     rows += [f"| `{name}` | {about['description']} |" for name, about in known.items()]
     return "\n".join(rows)
 
@@ -191,10 +194,10 @@ until the end of a day or until a time (`2026-12-18T14:00`, in the hub's time zo
 
 ## REST API
 
-Quotas are below `/services/quotas/api`, groups below `/services/groups/api`. The hub serves the
-whole description of each there as a page, and as `openapi.json` (OpenAPI 3.1). A slash in a group's
-name is written `%2F`. Errors are problem details (RFC 9457). A user can make {BURST} changes at
-once, and {PER_SECOND} more each second; services are not held to that.
+Quotas are below `/services/quotas/api`, groups below `/services/groups/api`, launch links below
+`/services/launch/api`. The hub serves the whole description of each there as a page, and as
+`openapi.json` (OpenAPI 3.1). A slash in a group's name is written `%2F`. Errors are problem
+details (RFC 9457). A user can make {BURST} changes at once, and {PER_SECOND} more each second; services are not held to that.
 
 ### Quotas
 
@@ -203,6 +206,10 @@ once, and {PER_SECOND} more each second; services are not held to that.
 ### Groups
 
 {operations(group_operations.OPERATIONS)}
+
+### Launch links
+
+{operations(launch_operations.OPERATIONS)}
 
 ## The charged group
 
@@ -230,6 +237,7 @@ limit; where there is none, caps and budgets on that can't hold, and refuse it. 
 
 {settings(HubGroups)}
 {settings(HubQuotas)}
+{settings(ShareLinks)}
 ## Command line
 
 ### hub-quotas

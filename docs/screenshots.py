@@ -14,10 +14,15 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 import town  # noqa: E402
 from chromium import open_chromium  # noqa: E402
-from hubs import Hub  # noqa: E402
+from hubs import Hub, wait_for  # noqa: E402
 from playwright.sync_api import Browser, Page  # noqa: E402
 from test_axe import log_in  # noqa: E402
 from town import GEO  # noqa: E402
+
+from share_links.forms import write  # noqa: E402
+from share_links.launch import Content, Environment, Launch, Target  # noqa: E402
+from share_links.links import Terms  # noqa: E402
+from share_links.store import LinkStore  # noqa: E402
 
 QUOTAS = "services/quotas/"
 DESK = {"viewport": {"width": 1000, "height": 760}}
@@ -100,7 +105,6 @@ PAGES: dict[str, tuple[str, str, Act | None, int]] = {
     "sources": ("admin", "services/groups/sources", None, 900),
     "rules": ("admin", "services/groups/rules", try_rules, 1100),
     "group-changes": ("admin", "services/groups/audit", None, 700),
-    "launch": ("prof-ada", f"services/launch/?file=first-map.ipynb&group={GEO}", None, 1100),
     "not-found": ("sam", f"{QUOTAS}groups/{GEO}", None, 240),
     "once-more": ("admin", f"{QUOTAS}groups/library", end_the_login, 500),
 }
@@ -137,6 +141,41 @@ def first_steps(browser: Browser, folder: Path) -> None:
             hub.end()
 
 
+def launches(browser: Browser, folder: Path, wanted: list[str]) -> None:
+    """A hub on which a book is launched."""
+    content = Content("https://github.com/earth/geo-book", "main")
+    place = Target(file="intro/first-map.ipynb")
+    large = Launch(content, Environment("large"), target=place)
+    with tempfile.TemporaryDirectory() as data:
+        hub = Hub(Path(data), "launches")
+        hub.start()
+        try:
+            store = LinkStore(f"sqlite:///{Path(data) / 'share_links.sqlite'}")
+            link = store.make(large, "prof-ada", Terms(until=2_000_000_000), "First map")
+            day = date.today().toordinal() - date(1970, 1, 1).toordinal()
+            funnel = {"clicked": 48, "started": 45, "pulled": 44, "opened": 43, "failed-start": 3}
+            store.count({(link.id, day, stage): count for stage, count in funnel.items()})
+            store.close()
+            hub.login("sam")
+            hub.api("users/sam/server", "POST", json={"user_options": {"profile": "small"}})
+            wait_for("a server", lambda: hub.server("sam"))
+            hub.limits("geo-101: {server.memory: 2G, member.cpu-hours: 40 per 7d}")
+            asked = write("resolved", large, hub.base).url.removeprefix(hub.base)
+            for name, (user, path) in {
+                "launch-question": ("sam", asked),
+                "launch-refused": ("lee", asked),
+                "launch-links": ("prof-ada", "services/launch/"),
+                "launch-link": ("prof-ada", f"services/launch/links/{link.id}"),
+            }.items():
+                if name in (wanted or [name]):
+                    if name == "launch-refused":
+                        hub.limits("geo-101: {server.memory: 512M, member.cpu-hours: 40 per 7d}")
+                    PAGES[name] = (user, path, None, 1400)
+                    picture(browser, hub, name, folder / f"{name}.png", **DESK)
+        finally:
+            hub.end()
+
+
 def main(folder: Path, wanted: list[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as data, open_chromium() as browser:
@@ -145,7 +184,7 @@ def main(folder: Path, wanted: list[str]) -> None:
         try:
             town.live(hub)
             town.work(hub, RUNNING)
-            for name in wanted or PAGES:
+            for name in [name for name in PAGES if name in (wanted or PAGES)]:
                 picture(browser, hub, name, folder / f"{name}.png", **DESK)
             for name in (one for one in DARK if one in (wanted or DARK)):
                 picture(
@@ -157,6 +196,7 @@ def main(folder: Path, wanted: list[str]) -> None:
             hub.end()
         if not wanted:
             first_steps(browser, folder)
+        launches(browser, folder, wanted)
 
 
 if __name__ == "__main__":

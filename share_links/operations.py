@@ -8,7 +8,8 @@ from typing import Any
 from hub_groups import openapi
 from hub_groups.web import Context, Routes
 
-from .links_api import OPERATIONS, LaunchRest
+from .links_api import OPERATIONS as OPERATIONS
+from .links_api import LaunchRest
 
 TAGS = {
     "links": "My launch links",
