@@ -197,7 +197,8 @@ until the end of a day or until a time (`2026-12-18T14:00`, in the hub's time zo
 Quotas are below `/services/quotas/api`, groups below `/services/groups/api`, launch links below
 `/services/launch/api`. The hub serves the whole description of each there as a page, and as
 `openapi.json` (OpenAPI 3.1). A slash in a group's name is written `%2F`. Errors are problem
-details (RFC 9457). A user can make {BURST} changes at once, and {PER_SECOND} more each second; services are not held to that.
+details (RFC 9457). A user can make {BURST} changes at once, and {PER_SECOND} more each second;
+services are not held to that.
 
 ### Quotas
 

@@ -92,7 +92,7 @@ def build_1(command: Path, folder: Path) -> Path:
 def build_2(command: Path, folder: Path) -> Path:
     shutil.copytree(Path(__file__).parent / "mystsite", folder / "theme")
     (folder / "myst.yml").write_text(
-        "version: 1\nproject: {title: Maps}\nsite: {template: ./theme}\n"
+        "version: 1\nproject:\n  title: Maps\nsite:\n  template: ./theme\n"
     )
     assert main(["init", str(folder)]) == 0
     assert main(["build", str(folder)]) == 0
@@ -116,6 +116,9 @@ def book(request, hub, signing, repository, tmp_path_factory):
         else:
             html = build_2(request.getfixturevalue("book_2"), folder)
             names = {"small": "small-map/", "large": "large/", "join": "join/"}
+    for path in names.values():
+        file = html / path / ("index.html" if path.endswith("/") else "")
+        assert file.exists(), sorted(html.rglob("*.html"))
     server = serve(html)
     yield {name: f"http://127.0.0.1:{server.server_port}/{path}" for name, path in names.items()}
     server.shutdown()
@@ -149,7 +152,7 @@ def sign_in(page: Page, user: str) -> None:
 def log_in(page: Page, hub: Hub, user: str) -> Page:
     page.goto(f"{hub.base}hub/login?next=/jupyter/hub/token")
     sign_in(page, user)
-    expect(page.get_by_role("heading", name="API Tokens")).to_be_visible()
+    expect(page.get_by_role("heading", name="Manage JupyterHub Tokens")).to_be_visible()
     return page
 
 
