@@ -14,13 +14,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tornado import httpclient
 
 from hub_groups.words import _, language, speak
 
+from .copying import Copy, bring
 from .form_parts import pulled
 from .hub_client import HubDown, ReaderHub, ReaderState
 from .launch import LAB, NOTEBOOK, Launch, Target
@@ -37,7 +38,7 @@ from .pull_words import (
 
 log = logging.getLogger("group-quotas")
 
-JOIN, STOP, START, PULL, OPEN = "join", "stop", "start", "pull", "open"
+JOIN, STOP, START, PULL, COPY, OPEN = "join", "stop", "start", "pull", "copy", "open"
 """Steps of a journey."""
 
 _LASTS = 3_600
@@ -61,6 +62,7 @@ class Journey:
             it.
         restart: whether it is stopped first.
         join: the group that the hub has to know the reader in first.
+        copy: a file that is copied to the server.
         steps: all that it does, in order; `at`: which one now.
         percent: how far the start is, as far as the spawner says.
         failure: why it ended; else `to` is where it ends.
@@ -75,6 +77,7 @@ class Journey:
     join: str = ""
     back: str = ""
     image: str = ""
+    copy: Copy | None = None
     id: str = field(default_factory=lambda: secrets.token_urlsafe(12))
     at: str = ""
     percent: int = 0
@@ -93,6 +96,7 @@ class Journey:
             STOP: self.restart,
             START: True,
             PULL: self.launch.content is not None,
+            COPY: self.copy is not None,
             OPEN: True,
         }
         return tuple(step for step, has in here.items() if has)
@@ -166,7 +170,7 @@ class Journeys:
 
 
 def _place(step: str) -> str:
-    return step if step in (PULL, OPEN) else START
+    return {PULL: PULL, COPY: PULL, OPEN: OPEN}.get(step, START)
 
 
 async def _travel(journey: Journey, count: Callable[[str], None]) -> None:
@@ -199,6 +203,14 @@ async def _travel(journey: Journey, count: Callable[[str], None]) -> None:
             return
         if journey.to:
             return
+        count("pulled")
+    if journey.copy is not None:
+        journey.at = COPY
+        brought = await bring(journey.copy, hub, address)
+        if isinstance(brought, Failure):
+            journey.failure = brought
+            return
+        journey.launch = replace(journey.launch, target=Target(file=brought))
         count("pulled")
     journey.at = OPEN
     await _look(journey, address)
