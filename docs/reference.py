@@ -25,6 +25,7 @@ from hub_quotas.policy import DEFAULT_GROUP
 from hub_quotas.quantities import RESOURCES, TIME, say_duration
 from hub_quotas.refusal import REFUSALS
 from share_links import forms, launch
+from share_links.config import ShareLinks
 
 HERE = Path(__file__).parent
 
@@ -222,6 +223,7 @@ limit; where there is none, caps and budgets on that can't hold, and refuse it. 
 
 {settings(HubGroups)}
 {settings(HubQuotas)}
+{settings(ShareLinks)}
 ## Command line
 
 ### hub-quotas

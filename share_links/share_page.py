@@ -295,6 +295,6 @@ async def keep_sweeping(snapshots: Snapshots) -> None:
     while True:
         try:
             await asyncio.to_thread(snapshots.sweep)
-        except Exception:  # the database, or the disk: the next time
-            log.exception("Snapshots of links that have ended can't be removed")
+        except Exception as error:  # the database, or the disk: the next time
+            log.warning("Snapshots of links that have ended can't be removed: %s", error)
         await asyncio.sleep(_SWEEP_SECONDS)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -38,6 +39,7 @@ class Snapshots:
 
     def __init__(self, store: LinkStore, folder: Path) -> None:
         self._store, self._folder = store, folder
+        self._one_at_a_time = threading.Lock()
 
     def share(
         self, launch: Launch, by: str, terms: Terms, source: Source | None, data: bytes
@@ -60,16 +62,16 @@ class Snapshots:
         }
 
         def add(db: sa.Connection, link: str) -> None:
-            check_room(self._used(db, by), len(data))
             db.execute(sa.insert(snapshot), {**row, "link": link})
 
-        check_room(self.used(by), len(data))  # before anything is written
-        self.write(id, data)
-        try:
-            return self._store.make(launch, by, terms, source=source, snapshot=id, also=add)
-        except BaseException:
-            self._path(id).unlink()
-            raise
+        with self._one_at_a_time:  # this process alone writes, and so nobody gets too much
+            check_room(self.used(by), len(data))
+            self.write(id, data)
+            try:
+                return self._store.make(launch, by, terms, source=source, snapshot=id, also=add)
+            except BaseException:
+                self._path(id).unlink()
+                raise
 
     def write(self, id: str, data: bytes) -> None:
         """Keep a file: all of it, or nothing. Raises OSError."""
@@ -108,8 +110,14 @@ class Snapshots:
 
     def used(self, user: str) -> Used:
         """What the snapshots of a user take, of links that work."""
+        query = (
+            sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(snapshot.c.bytes), 0))
+            .join_from(snapshot, stored_link, _OF_LINK)
+            .where(snapshot.c.user == user, works(self._store.clock()))
+        )
         with reading(self._store.engine) as db:
-            return self._used(db, user)
+            count, bytes = db.execute(query).one()
+        return Used(int(count), int(bytes))
 
     def sweep(self) -> int:
         """Remove what no link that works needs; how many files or rows went.
@@ -132,15 +140,6 @@ class Snapshots:
         for name in left:
             files[name].unlink(missing_ok=True)
         return len(over | left)
-
-    def _used(self, db: sa.Connection, user: str) -> Used:
-        query = (
-            sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(snapshot.c.bytes), 0))
-            .join_from(snapshot, stored_link, _OF_LINK)
-            .where(snapshot.c.user == user, works(self._store.clock()))
-        )
-        count, bytes = db.execute(query).one()
-        return Used(int(count), int(bytes))
 
     def _path(self, name: str) -> Path:
         return self._folder / name

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import sqlalchemy as sa
@@ -95,6 +97,22 @@ def test_nobody_keeps_more_than_there_may_be(store, kept, folder, monkeypatch):
     share(kept, b"1", by="sam")
     store.revoke(first.id, "ada")  # counts no more, also before it is swept
     share(kept, b"1234")
+
+
+def test_nobody_keeps_more_by_asking_twice_at_once(store, kept, monkeypatch):
+    monkeypatch.setattr(sharing, "MOST_SNAPSHOTS", 3)
+    asked = threading.Barrier(8)
+
+    def one(_number: int) -> bool:
+        asked.wait()
+        try:
+            return bool(share(kept))
+        except LaunchError:
+            return False
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(one, range(8))) == 3
+    assert kept.used("ada") == Used(3, 3)
 
 
 def test_what_does_not_become_a_link_leaves_no_file(store, kept, folder, monkeypatch):
