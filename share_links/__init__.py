@@ -26,6 +26,7 @@ def activate(c: Any) -> None:
         app.log.info("share_links: links in %s", without_password(found.db_url))
         pages: dict[str, Any] = {
             "db_url": found.db_url,
+            "snapshot_folder": found.snapshot_folder,
             "group_db_url": groups.db_url,
             "hub_major": HUB_MAJOR,
             "public_url": app.public_url or "",

@@ -70,6 +70,19 @@ def with_defaults(form: Mapping[str, str], choices: Sequence[Choice]) -> dict[st
     return {**(chosen.form if chosen else {}), **form}
 
 
+def image_of(pod: Mapping[str, Any]) -> tuple[str, str]:
+    """What a server's pod runs, and the digest of that image as soon as it is there.
+
+    The container is the first: sidecars come behind it.
+    """
+    spec, status = pod.get("spec") or {}, pod.get("status") or {}
+    first: Mapping[str, Any] = next(iter(spec.get("containers") or ()), {})
+    name = first.get("name")
+    said = [one for one in status.get("containerStatuses") or () if one.get("name") == name]
+    id = str(said[0].get("imageID") or "") if said else ""
+    return str(first.get("image") or ""), id.rpartition("@")[2] if "@" in id else ""
+
+
 @dataclass
 class _Field:
     name: str

@@ -24,13 +24,15 @@ from hub_quotas.transaction import LedgerError
 from hub_quotas.windows import read_zone
 
 from .addresses import LaunchError, normal_hub
-from .fitting import Fitting, Wanted, fitting
+from .fitting import REUSE, Fitting, Wanted, fitting
 from .hub_client import HubDown, Offered, ReaderHub, ReaderState, Tried
 from .hub_forms import SIGNED as SIGNED_FIELD
 from .hub_forms import read_resolved_query
 from .journeys import Journeys
 from .launch import Launch, environment_of
-from .links import PLAIN, SIGNED, Link, agreement, is_trusted, say_refusal
+from .links import PLAIN, SIGNED, Link, Source, agreement, is_trusted, say_refusal
+from .sharing import say_difference
+from .snapshots import Snapshots
 from .store import LinkStore
 from .tokens import verify
 
@@ -97,6 +99,7 @@ class Shared:
     groups: GroupStore
     counts: Counts
     journeys: Journeys
+    snapshots: Snapshots
     recent: Recent = field(default_factory=Recent)
 
     def quotas(self) -> QuotaStore | None:
@@ -130,6 +133,7 @@ class Click:
         prospects: what would be said of the server, by way; none where there are no quotas.
         offered: what else the hub has that would start, with what would be said of it.
         form_first: whether the reader has to choose on the hub's own form.
+        differs: what would not be as it was where a file was shared; empty for nothing.
     """
 
     link: Link
@@ -142,13 +146,14 @@ class Click:
     prospects: Mapping[str, Prospect] = field(default_factory=dict)
     offered: Sequence[tuple[Offered, Prospect]] = ()
     form_first: bool = False
+    differs: str = ""
 
     @property
     def asks(self) -> bool:
         """Whether anything is asked before it goes on."""
         known = self.trusted or self.agreed
         plain = len(self.fitting.ways) == 1 and self.allows(self.fitting.ways[0])
-        return bool(not known or self.joins or not plain)
+        return bool(not known or self.joins or self.differs or not plain)
 
     def allows(self, way: str) -> bool:
         """Whether the quotas let a way be gone."""
@@ -308,12 +313,17 @@ class LaunchPage(Desk, CheckedPage):
         env = link.launch.environment
         asked = dict(env.form if form is None else form)
         hub, now = self.hub, self.shared.store.clock()
-        state = await hub.state(asked, link.by, choices=form is not None)
+        source = link.source if form is None else None
+        options = source.options if source else None
+        state = await hub.state(asked, link.by, choices=form is not None, options=options)
         reason = link.refuse(self.user, state.groups, self.hub_address, now)
         problem = say_refusal(reason, link.by) if reason else ""
         joins, not_joined = await self._joins(link, state)
-        anything = not env and form is None
-        wanted = Wanted(state.wanted.options, anything, link.launch.group, state.defaults)
+        anything = not env and form is None and source is None
+        if options is None:
+            # What can't be started fits no server: but one that was, when it could be.
+            options = asked if state.wanted.problem else state.wanted.options
+        wanted = Wanted(options, anything, link.launch.group, state.defaults)
         topic = link.launch.folder or link.launch.target.file.rpartition("/")[2] or "launch"
         fit = fitting(wanted, state.servers, state.main, topic, state.named_allowed, state.stopped)
         starts = [way for way in fit.ways if way in ("start", "named", "restart")]
@@ -333,6 +343,7 @@ class LaunchPage(Desk, CheckedPage):
             agreed=await self.ask(self.shared.store.has_agreed, self.user, agreement(link)),
             joins=joins,
             form_first=form_first,
+            differs=_difference(source, fit, state),
         )
         if problem and not state.wanted.problem:
             return click
@@ -406,6 +417,15 @@ def _signed(store: LinkStore, token: str) -> Link:
     by = key.user if key else ""
     revoked = key is None or store.is_revoked(id)
     return Link(SIGNED, signed.launch, signed.terms, by, id, revoked=revoked)
+
+
+def _difference(source: Source | None, fit: Fitting, state: ReaderState) -> str:
+    """What the reader would have in another way than who shared a file."""
+    if source is None:
+        return ""
+    used = [one for one in state.servers if one.name == fit.server and fit.ways[0] == REUSE]
+    image = used[0].image if used else state.wanted.image
+    return say_difference(source, image, used[0].digest if used else "")
 
 
 def _short(text: str) -> str:

@@ -28,6 +28,7 @@ class Running:
         pending: `spawn`, `stop` or `check`; empty for one that is up.
         since: when it was started, in ISO 8601.
         what: how large it is, for people.
+        image: what it runs; `digest`: of that image. Empty where its spawner does not know.
     """
 
     name: str
@@ -36,6 +37,8 @@ class Running:
     pending: str = ""
     since: str = ""
     what: str = ""
+    image: str = ""
+    digest: str = ""
 
 
 @dataclass(frozen=True)

@@ -94,10 +94,18 @@ class ReaderHub:
     token: str = field(repr=False)
 
     async def state(
-        self, form: Mapping[str, str], by: str = "", choices: bool = False
+        self,
+        form: Mapping[str, str],
+        by: str = "",
+        choices: bool = False,
+        options: Mapping[str, Any] | None = None,
     ) -> ReaderState:
-        """Raises HubDown."""
+        """What the hub says, for a launch that asks for fields of its form, or for user options.
+
+        Raises HubDown.
+        """
         body = {"form": dict(form), "by": by, "choices": choices}
+        body |= {} if options is None else {"options": dict(options)}
         found = await self._api(f"{READER_STATE}/{self._name}", "POST", body)
         servers = found["servers"]
         return ReaderState(
@@ -106,10 +114,7 @@ class ReaderHub:
             by_admin=found["by_admin"],
             main=found["main"],
             named_allowed=found["named_allowed"],
-            servers=tuple(
-                Running(one["name"], one["options"], one["group"], one["pending"], one["since"])
-                for one in servers
-            ),
+            servers=tuple(Running(**{name: one[name] for name in _OF_RUNNING}) for one in servers),
             ready=frozenset(one["name"] for one in servers if one["ready"]),
             stopped=tuple(found["stopped"]),
             sessions={one["name"]: one["session"] for one in servers},
@@ -210,6 +215,25 @@ class ReaderHub:
         body = {"data": {"layout-restorer:data": layout}, "metadata": {"id": workspace}}
         await self._fetch(f"{address}lab/api/workspaces/{workspace}", "PUT", body)
 
+    async def entry(self, address: str, path: str, **query: str) -> dict[str, Any] | None:
+        """What the Contents API tells of a file or a folder; None where there is none.
+
+        Raises HubDown.
+        """
+        try:
+            found: dict[str, Any] = await self._fetch(
+                f"{address}api/contents/{quote(path)}?{urlencode(query)}"
+            )
+        except httpclient.HTTPError as error:
+            if error.code == 404:
+                return None
+            raise
+        return found
+
+    async def put(self, address: str, path: str, entry: Mapping[str, Any]) -> None:
+        """Write a file, or make a folder where there is none, there. Raises HubDown."""
+        await self._fetch(f"{address}api/contents/{quote(path)}", "PUT", dict(entry))
+
     # -- how ---------------------------------------------------------------------------------------
 
     @property
@@ -260,6 +284,9 @@ class ReaderHub:
             fetch.cancel()
 
 
+_OF_RUNNING = ("name", "options", "group", "pending", "since", "image", "digest")
+
+
 @lru_cache
 def _streams() -> httpclient.AsyncHTTPClient:
     """A client of their own: streams last, and all else in this process has few connections."""
@@ -268,6 +295,12 @@ def _streams() -> httpclient.AsyncHTTPClient:
 
 def _tried(found: Mapping[str, Any]) -> Tried:
     return Tried(**{name: value for name, value in found.items() if name in Tried.__match_args__})
+
+
+def message_of(error: Exception) -> str:
+    """What an answer that is an error says; empty for nothing."""
+    response = getattr(error, "response", None)
+    return _message(response.body) if response is not None else ""
 
 
 def _message(body: bytes) -> str:

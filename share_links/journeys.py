@@ -14,13 +14,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tornado import httpclient
 
 from hub_groups.words import _, language, speak
 
+from .copying import Copy, bring
 from .form_parts import pulled
 from .hub_client import HubDown, ReaderHub, ReaderState
 from .launch import LAB, NOTEBOOK, Launch, Target
@@ -37,7 +38,7 @@ from .pull_words import (
 
 log = logging.getLogger("group-quotas")
 
-JOIN, STOP, START, PULL, OPEN = "join", "stop", "start", "pull", "open"
+JOIN, STOP, START, PULL, COPY, OPEN = "join", "stop", "start", "pull", "copy", "open"
 """Steps of a journey."""
 
 _LASTS = 3_600
@@ -62,6 +63,7 @@ class Journey:
             it.
         restart: whether it is stopped first.
         join: the group that the hub has to know the reader in first.
+        copy: a file that is copied to the server.
         steps: all that it does, in order; `at`: which one now.
         pulls: whether the server could pull content; None where it had no need to.
         back: the address that was clicked.
@@ -80,6 +82,7 @@ class Journey:
     back: str = ""
     phone: bool = False
     image: str = ""
+    copy: Copy | None = None
     id: str = field(default_factory=lambda: secrets.token_urlsafe(12))
     at: str = ""
     percent: int = 0
@@ -99,6 +102,7 @@ class Journey:
             STOP: self.restart,
             START: True,
             PULL: self.launch.content is not None,
+            COPY: self.copy is not None,
             OPEN: True,
         }
         return tuple(step for step, has in here.items() if has)
@@ -180,7 +184,7 @@ class Journeys:
 
 
 def _place(step: str) -> str:
-    return step if step in (PULL, OPEN) else START
+    return {PULL: PULL, COPY: PULL, OPEN: OPEN}.get(step, START)
 
 
 async def _travel(journey: Journey, count: Callable[[str], None]) -> None:
@@ -213,6 +217,14 @@ async def _travel(journey: Journey, count: Callable[[str], None]) -> None:
             return
         if journey.to:
             return
+        count("pulled")
+    if journey.copy is not None:
+        journey.at = COPY
+        brought = await bring(journey.copy, hub, address)
+        if isinstance(brought, Failure):
+            journey.failure = brought
+            return
+        journey.launch = replace(journey.launch, target=Target(file=brought))
         count("pulled")
     journey.at = OPEN
     await _look(journey, address)

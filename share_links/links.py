@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from hub_groups.words import _
 
@@ -58,6 +59,20 @@ class Terms:
 
 
 @dataclass(frozen=True)
+class Source:
+    """The server that a file was shared from.
+
+    Attributes:
+        options: its user options; readers get a server with the same.
+        image: what it ran; `digest`: of that image. Empty where its spawner does not know.
+    """
+
+    options: Mapping[str, Any]
+    image: str = ""
+    digest: str = ""
+
+
+@dataclass(frozen=True)
 class Link:
     """What somebody clicked on.
 
@@ -66,6 +81,8 @@ class Link:
         by: the user of this hub who made it; empty where nobody vouches for it.
         id: how counts and the maker know it; the same for each click.
         revoked: whether it was taken back.
+        source: the server that its file was shared from; None where the launch says which.
+        snapshot: the id of the copy that it hands on; the launch names the file.
     """
 
     kind: str
@@ -75,6 +92,8 @@ class Link:
     id: str = ""
     label: str = ""
     revoked: bool = False
+    source: Source | None = None
+    snapshot: str = ""
 
     def refuse(self, user: str, groups: Collection[str], hub: str, at: int) -> str:
         """Why somebody can't use it; empty where they can."""
@@ -101,6 +120,8 @@ def agreement(link: Link) -> str:
     """What somebody agrees to, once: all that a link does but for what it opens, by whoever made
     it. What an author changes later is asked anew."""
     said = [link.by, as_values(link.launch.without_place)]
+    if link.source:
+        said += [link.snapshot, dict(link.source.options)]
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 

@@ -149,6 +149,8 @@ class LinkPage(MakingPage):
 
     def _others(self, link: Link) -> list[tuple[str, str, str]]:
         """The same launch in other forms: name, address, and what that leaves out."""
+        if link.source:  # no other form can carry the server or the copy
+            return []
         found = []
         for form in FORMS:
             try:

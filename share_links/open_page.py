@@ -12,12 +12,13 @@ from hub_quotas.limits import CHARGED_GROUP
 from hub_quotas.prospects import Prospect, say_size
 
 from .addresses import LaunchError
+from .copying import Copy
 from .desk import Click, LaunchPage, instead
 from .fitting import NAMED, RESTART, START
 from .hub_client import Offered, Tried
 from .journeys import Journey
-from .launch import Launch
 from .links import Link, agreement, clean_id
+from .sharing import say_options
 
 
 class OpenPage(LaunchPage):
@@ -84,6 +85,7 @@ class OpenPage(LaunchPage):
             back=self.request.uri or "",
             phone=self._is_on_a_phone(),
             image=state.wanted.image,
+            copy=self._copy(link),
         )
         where = f"{self.context.prefix}progress/{journey.id}"
         if click.form_first:
@@ -104,6 +106,11 @@ class OpenPage(LaunchPage):
         """As browsers say it of themselves (Client Hints, or the name of old)."""
         said = self.request.headers
         return said.get("Sec-CH-UA-Mobile") == "?1" or "Mobi" in said.get("User-Agent", "")
+
+    def _copy(self, link: Link) -> Copy | None:
+        if not link.snapshot:
+            return None
+        return Copy(link.by, link.launch.target.file, self.shared.snapshots, link.snapshot)
 
     def _is_a_visit(self) -> bool:
         """Whether somebody looks at this, rather than a page or a browser ahead of time."""
@@ -128,7 +135,7 @@ class OpenPage(LaunchPage):
             link=link,
             launch=launch,
             wanted=state.wanted,
-            on=_say_server(launch, state.wanted),
+            on=_say_server(link, state.wanted),
             say_size=say_size,
             say_prospect=_say_prospect,
             trusted=click.trusted,
@@ -136,10 +143,12 @@ class OpenPage(LaunchPage):
         )
 
 
-def _say_server(launch: Launch, wanted: Tried) -> str:
+def _say_server(link: Link, wanted: Tried) -> str:
     """`large · 4 cores, 16 GiB · image pangeo`: what would be started."""
     image = _("image {image}").format(image=wanted.image) if wanted.image else ""
-    parts = (launch.environment.profile, say_size(wanted.limits), image)
+    profile = link.launch.environment.profile
+    chosen = say_options(link.source.options) if link.source and not profile else profile
+    parts = (chosen, say_size(wanted.limits), image)
     return " · ".join(part for part in parts if part)
 
 

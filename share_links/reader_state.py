@@ -22,7 +22,7 @@ from hub_groups.words import choose, speak
 from hub_quotas.limits import CHARGED_GROUP
 from hub_quotas.readers import as_chosen, read
 
-from .choices import Choice, of_form, of_profiles, with_defaults
+from .choices import Choice, image_of, of_form, of_profiles, with_defaults
 
 READER_STATE = "group-quotas/launch"
 """Below the hub's REST API, with a user's name behind it."""
@@ -34,7 +34,8 @@ class ReaderState(APIHandler):
     """POST what a launch asks for, to hear what it comes to for a user.
 
     The body is `{"form": {field: value}, "by": name, "choices": true}`: fields of the hub's form,
-    who made the link, and whether to tell of everything that could be chosen.
+    who made the link, and whether to tell of everything that could be chosen. With `options`
+    instead of `form`, what these user options come to.
     """
 
     @needs_scope("read:servers")
@@ -45,7 +46,9 @@ class ReaderState(APIHandler):
         speak(choose(self.request.headers.get("Accept-Language", "")))
         asked = self.get_json_body() or {}
         form, by = asked.get("form") or {}, asked.get("by") or ""
-        if not _texts(form) or not isinstance(by, str):
+        user_options = asked.get("options")
+        right = user_options is None or isinstance(user_options, dict)
+        if not _texts(form) or not isinstance(by, str) or not right:
             raise web.HTTPError(400, 'Send {"form": {field: text}, "by": name}.')
         # A copy: what is tried out must not stay with the spawner that the hub goes on with.
         spawner = copy.copy(user.spawners[""])
@@ -53,6 +56,11 @@ class ReaderState(APIHandler):
         known = bool(choices) or not has_form
         maker = orm.User.find(self.db, by) if by else None
         main = self.app.default_server_name if self.allow_named_servers else ""
+        wanted: dict[str, Any] = {}
+        if user_options is not None:
+            wanted = await _comes_to(spawner, user_options)
+        elif known or form:
+            wanted = await _tried(spawner, with_defaults(form, choices))
         answer = {
             "groups": [group.name for group in user.groups],
             "charges": spawner.groups() if hasattr(spawner, "groups") else [],
@@ -62,7 +70,7 @@ class ReaderState(APIHandler):
             "servers": [_server(user, one) for one in user.spawners.values() if one.active],
             "stopped": [name for name in user.orm_spawners if name and name not in _active(user)],
             "form_known": known,
-            "wanted": await _tried(spawner, with_defaults(form, choices)) if known or form else {},
+            "wanted": wanted,
             "defaults": await _options(spawner, with_defaults({}, choices)) if choices else {},
         }
         if asked.get("choices"):
@@ -101,7 +109,18 @@ def _server(user: Any, spawner: Any) -> dict[str, Any]:
         # As the hub reaches it; readers have their own way.
         "url": user.server_url(spawner.name),
         "address": spawner.server.url if spawner.server else "",
+        **_image(spawner),
     }
+
+
+def _image(spawner: Any) -> dict[str, str]:
+    """What a server runs, and the digest of that, which a pod's status tells."""
+    try:
+        pod = spawner.pod_reflector.pods[f"{spawner.namespace}/{spawner.pod_name}"]
+    except (AttributeError, KeyError):
+        return {"image": str(getattr(spawner, "image", "") or ""), "digest": ""}
+    image, digest = image_of(pod)
+    return {"image": image, "digest": digest}
 
 
 async def _choices(spawner: Any) -> tuple[Sequence[Choice], bool]:
@@ -129,19 +148,31 @@ async def _tried(spawner: Any, form: Mapping[str, str]) -> dict[str, Any]:
     """What a choice comes to: its user options, size and image; or why it can't be."""
     try:
         options = await _options(spawner, form)
+    except Exception as error:  # an admin's own code, about what a link of anybody says
+        return _can_not_be(spawner, error)
+    return await _comes_to(spawner, options)
+
+
+async def _comes_to(spawner: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The same of user options."""
+    try:
         chosen = await as_chosen(
             spawner, {name: value for name, value in options.items() if name != CHARGED_GROUP}
         )
         limits, guarantees = (await read(chosen)).asked
-    except Exception as error:  # an admin's own code, about what a link of anybody says
-        spawner.log.info("A launch can't be what its link asks for: %s", type(error).__name__)
-        return {"problem": _said(error)}
+    except Exception as error:  # as above
+        return _can_not_be(spawner, error)
     return {
         "options": options,
         "limits": limits,
         "guarantees": guarantees,
         "image": str(getattr(chosen, "image", "") or ""),
     }
+
+
+def _can_not_be(spawner: Any, error: Exception) -> dict[str, Any]:
+    spawner.log.info("A launch can't be what its link asks for: %s", type(error).__name__)
+    return {"problem": _said(error)}
 
 
 def _said(error: Exception) -> str:

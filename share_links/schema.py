@@ -19,8 +19,24 @@ stored_link = sa.Table(
     sa.Column("group", sa.Text, nullable=False),
     sa.Column("revoked_at", sa.BigInteger),
     sa.Column("revoked_by", sa.Text, nullable=False, server_default=""),
+    sa.Column("source", sa.Text),
+    sa.Column("snapshot", sa.Text, nullable=False, server_default=""),
 )
 sa.Index("stored_link_by_maker", stored_link.c.by, stored_link.c.at)
+
+# Files that links hand on; their bytes are beside the database.
+snapshot = sa.Table(
+    "snapshot",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("link", sa.Text, nullable=False),
+    sa.Column("user", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("bytes", sa.BigInteger, nullable=False),
+    sa.Column("sha256", sa.Text, nullable=False),
+    sa.Column("at", sa.BigInteger, nullable=False),
+)
+sa.Index("snapshot_by_user", snapshot.c.user)
 
 # Public keys of authors, whose books are built where this hub is not at hand.
 author_key = sa.Table(

@@ -16,9 +16,11 @@ from hub_groups.words import _
 
 from . import operations
 from .desk import Counts, LaunchPage, Shared
-from .journeys import JOIN, OPEN, PULL, START, STOP, Journey, Journeys, where_else
+from .journeys import COPY, JOIN, OPEN, PULL, START, STOP, Journey, Journeys, where_else
 from .links_page import CheckPage, KeysPage, LinkPage, LinksPage
 from .open_page import OpenPage
+from .share_page import SharePage, keep_sweeping
+from .snapshots import Snapshots
 from .store import open_store
 
 _SHOWN_LINES = 60
@@ -67,6 +69,7 @@ def _steps(journey: Journey) -> list[tuple[str, str]]:
         STOP: _("Stop what runs"),
         START: _("Start the server"),
         PULL: _("Fetch {repository}").format(repository=content.repository if content else ""),
+        COPY: _("Copy {file}").format(file=journey.copy.name if journey.copy else ""),
         OPEN: _("Open {file}").format(file=journey.launch.target.file or "JupyterLab"),
     }
     return [(step, said[step]) for step in journey.steps]
@@ -81,6 +84,7 @@ def routes(context: Context) -> Routes:
         (f"{context.prefix}links/(?P<id>[^/]+)", LinkPage, shared),
         (f"{context.prefix}keys", KeysPage, shared),
         (f"{context.prefix}check", CheckPage, shared),
+        (f"{context.prefix}share", SharePage, shared),
         (f"{context.prefix}open", OpenPage, shared),
         (f"{context.prefix}go/(?P<id>[^/]+)", OpenPage, shared),
         (f"{context.prefix}progress/(?P<id>[^/]+)", ProgressPage, shared),
@@ -93,7 +97,8 @@ def routes(context: Context) -> Routes:
 
 def background(context: Context) -> list[Coroutine[Any, Any, None]]:
     """What runs beside the pages."""
-    return [_shared(context).counts.keep_flushing()]
+    shared = _shared(context)
+    return [shared.counts.keep_flushing(), keep_sweeping(shared.snapshots)]
 
 
 _known: dict[str, Shared] = {}
@@ -106,5 +111,7 @@ def _shared(context: Context) -> Shared:
         store = open_store(url)
         counts = Counts(store)
         groups = open_group_store(context.settings["group_db_url"])
-        _known[url] = Shared(context, store, groups, counts, Journeys(counts, store.note_pulls))
+        snapshots = Snapshots(store, Path(context.settings["snapshot_folder"]))
+        journeys = Journeys(counts, store.note_pulls)
+        _known[url] = Shared(context, store, groups, counts, journeys, snapshots)
     return _known[url]

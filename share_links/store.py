@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from hub_groups.words import _
 
 from .addresses import LaunchError
 from .launch import Launch, as_values, from_values
-from .links import ALPHABET, ID_LENGTH, STORED, Link, Terms
+from .links import ALPHABET, ID_LENGTH, STORED, Link, Source, Terms
 from .schema import (
     agreed,
     author_key,
@@ -81,21 +81,33 @@ class LinkStore(MigratedDatabase):
 
     # -- stored links ----------------------------------------------------------------------------
 
-    def make(self, launch: Launch, by: str, terms: Terms | None = None, label: str = "") -> Link:
+    def make(
+        self,
+        launch: Launch,
+        by: str,
+        terms: Terms | None = None,
+        label: str = "",
+        source: Source | None = None,
+        snapshot: str = "",
+        also: Callable[[sa.Connection, str], None] = lambda _db, _id: None,
+    ) -> Link:
         """Store a link.
 
         Args:
             by: the user who makes it.
+            source, snapshot: as Link has them.
+            also: called with the link's id, to write more in the same transaction.
 
         Raises:
             TooManyLinks: they have MOST_LINKS that work.
         """
         terms = terms or Terms()
         id = "".join(secrets.choice(ALPHABET) for _unused in range(ID_LENGTH))
-        link = Link(STORED, launch, terms, by, id, label[:_LONGEST_LABEL])
+        label = label[:_LONGEST_LABEL]
+        link = Link(STORED, launch, terms, by, id, label, source=source, snapshot=snapshot)
         with writing(self.engine) as db:
             at = self.clock()
-            mine = sa.select(sa.func.count()).where(stored_link.c.by == by, _works(at))
+            mine = sa.select(sa.func.count()).where(stored_link.c.by == by, works(at))
             if (db.scalar(mine) or 0) >= MOST_LINKS:
                 raise TooManyLinks(
                     _("You have {most} links already. Take back some that nobody needs.").format(
@@ -111,8 +123,11 @@ class LinkStore(MigratedDatabase):
                 "until": terms.until,
                 "users": json.dumps(terms.users),
                 "group": terms.group,
+                "source": json.dumps(asdict(source)) if source else None,
+                "snapshot": snapshot,
             }
             db.execute(sa.insert(stored_link), values)
+            also(db, id)
         return link
 
     def link(self, id: str) -> Link | None:
@@ -274,7 +289,8 @@ class LinkStore(MigratedDatabase):
 _COUNTED = ("link", "day", "stage")
 
 
-def _works(at: int) -> sa.ColumnElement[bool]:
+def works(at: int) -> sa.ColumnElement[bool]:
+    """Whether a stored link does, at an instant."""
     until = stored_link.c.until
     return sa.and_(stored_link.c.revoked_at.is_(None), sa.or_(until.is_(None), until > at))
 
@@ -288,6 +304,8 @@ def _link(row: sa.Row[tuple[object, ...]]) -> Stored:
         row.id,
         row.label,
         row.revoked_at is not None,
+        Source(**json.loads(row.source)) if row.source else None,
+        row.snapshot,
     )
     return Stored(link, row.at, row.revoked_by)
 

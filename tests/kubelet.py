@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 STUB = "stub"
 """The image of a pod that needs no process."""
 COULD_NOT_START = 128
+DIGEST = f"sha256:{128:064x}"
+"""Of every image."""
 
 
 def rfc3339(seconds: float) -> str:
@@ -227,7 +229,7 @@ class Kubelet:
                     {
                         "name": container["name"],
                         "image": container["image"],
-                        "imageID": f"local/{container['image']}",
+                        "imageID": f"local/{container['image']}@{DIGEST}",
                         "containerID": f"local://{pod['metadata']['uid']}/{container['name']}",
                         "ready": running,
                         "started": running,

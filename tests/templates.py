@@ -10,6 +10,8 @@ from jinja2 import Environment
 
 SAME_EVERYWHERE = {
     *("JupyterHub", "HTML", "Markdown", "GiB", "CPU", "yaml"),  # names
+    *("JupyterLab", "Notebook", "RStudio", "VS Code"),
+    "share-links-public:…",
     *("nvidia.com/a100", "course-small", "2026-10"),  # examples of what is typed
     *("ABCD-EFGH-JKMN", "earth-sciences/geo-101", "login, email, number, email local part"),
     *("2 · 16G · 40 hours a week", "group,plan,managers,member.servers"),

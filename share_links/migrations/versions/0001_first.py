@@ -1,4 +1,4 @@
-"""Links, authors' keys, what readers agreed to, and counts."""
+"""Links, files that they hand on, authors' keys, what readers agreed to, and counts."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -20,8 +20,21 @@ def upgrade() -> None:
         sa.Column("group", sa.Text, nullable=False),
         sa.Column("revoked_at", sa.BigInteger),
         sa.Column("revoked_by", sa.Text, nullable=False, server_default=""),
+        sa.Column("source", sa.Text),
+        sa.Column("snapshot", sa.Text, nullable=False, server_default=""),
     )
     op.create_index("stored_link_by_maker", "stored_link", ["by", "at"])
+    op.create_table(
+        "snapshot",
+        sa.Column("id", sa.Text, primary_key=True),
+        sa.Column("link", sa.Text, nullable=False),
+        sa.Column("user", sa.Text, nullable=False),
+        sa.Column("name", sa.Text, nullable=False),
+        sa.Column("bytes", sa.BigInteger, nullable=False),
+        sa.Column("sha256", sa.Text, nullable=False),
+        sa.Column("at", sa.BigInteger, nullable=False),
+    )
+    op.create_index("snapshot_by_user", "snapshot", ["user"])
     op.create_table(
         "author_key",
         sa.Column("id", sa.Text, primary_key=True),
@@ -66,6 +79,7 @@ def downgrade() -> None:
         "agreed",
         "revoked_token",
         "author_key",
+        "snapshot",
         "stored_link",
     ):
         op.drop_table(table)
