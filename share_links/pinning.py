@@ -17,7 +17,7 @@ _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b\][^\x07]*\x07|[\x00-\x08\x0b
 
 # Servers that give no single commits give all that they have.
 _SCRIPT = """
-cd "${NBGITPULLER_PARENTPATH:-.}" &&
+cd "${JUPYTER_SERVER_ROOT:-.}" && cd "${NBGITPULLER_PARENTPATH:-.}" &&
 if [ -e "$1" ]; then
   [ "$(git -C "$1" rev-parse "$3^{commit}")" = "$3" ];
 else

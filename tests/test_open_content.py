@@ -146,9 +146,9 @@ def test_a_folder_that_somebody_else_changes(hub, sam, server):
 @pytest.mark.slow
 def test_a_server_that_can_not_pull(start_hub, server, history):
     """An image without nbgitpuller: nobody lands on a page that is not there."""
-    hub = start_hub(
-        "launches", lab=True, args=["--ServerApp.jpserver_extensions=nbgitpuller=False"]
-    )
+    args = ["--ServerApp.jpserver_extensions=nbgitpuller=False", "--ServerApp.root_dir=work"]
+    hub = start_hub("launches", lab=True, args=args)
+    (hub.folder / "homes/lee/work").mkdir(parents=True)
     lee = hub.login("lee")
     launch = Launch(Content(server.url("geo-book")), Environment("small"))
     said = text_of(follow(lee, lee.send_form(path(hub, launch))))
@@ -156,3 +156,4 @@ def test_a_server_that_can_not_pull(start_hub, server, history):
     pinned = Launch(Content(server.url("geo-book"), history["first"]))
     page = follow(lee, lee.send_form(path(hub, pinned)))
     assert page.status_code == 303
+    assert (hub.folder / "homes/lee/work" / pinned.folder / "v").read_text() == "1"
