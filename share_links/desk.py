@@ -133,6 +133,8 @@ class Click:
         prospects: what would be said of the server, by way; none where there are no quotas.
         offered: what else the hub has that would start, with what would be said of it.
         form_first: whether the reader has to choose on the hub's own form.
+        closed: whether the link is over, or not for them: what it launches is none of their
+            business then.
         differs: what would not be as it was where a file was shared; empty for nothing.
     """
 
@@ -146,6 +148,7 @@ class Click:
     prospects: Mapping[str, Prospect] = field(default_factory=dict)
     offered: Sequence[tuple[Offered, Prospect]] = ()
     form_first: bool = False
+    closed: bool = False
     differs: str = ""
 
     @property
@@ -343,9 +346,10 @@ class LaunchPage(Desk, CheckedPage):
             agreed=await self.ask(self.shared.store.has_agreed, self.user, agreement(link)),
             joins=joins,
             form_first=form_first,
+            closed=bool(reason),
             differs=_difference(source, fit, state),
         )
-        if problem and not state.wanted.problem:
+        if reason or not_joined or (problem and not state.wanted.problem):
             return click
         return await self._with_quotas(click, starts)
 

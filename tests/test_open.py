@@ -326,6 +326,7 @@ def test_terms_hold_at_the_click(hub, links, reader):
         assert page.status_code == 403
         assert words in text_of(page)
         assert "Open</button>" not in page.text
+        assert BOOK.repository not in page.text
     assert "There is no such link here." in text_of(reader.get("services/launch/go/abcde-fghjk"))
     assert not hub.api(f"users/{reader.user}").json()["servers"]
 
