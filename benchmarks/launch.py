@@ -113,7 +113,7 @@ def serve_pages(port: int, hub: int, folder: str, core: int) -> None:
     }
     host = {
         "cookie_secret": "0" * 64,
-        "subdomains": False,
+        "hosts": {},
         "services": {
             "launch": {"module": "share_links.service", "settings": settings, "token": "t"}
         },

@@ -67,7 +67,7 @@ class _Attached:
     tokens: dict[str, str] = field(default_factory=dict)
     cookie_secret: str = field(default_factory=lambda: secrets.token_hex(32))
     url: str = ""
-    subdomains: bool = False
+    hosts: dict[str, str] = field(default_factory=dict)
 
 
 def attach(package: str, apply: Callable[[JupyterHub], None]) -> None:
@@ -119,12 +119,21 @@ def serve_pages(app: JupyterHub, service: PageService, url: str) -> None:
     state.services[service.name] = service
     state.tokens.setdefault(service.name, secrets.token_hex(32))
     state.url = state.url or _with_free_port(url)
-    state.subdomains = bool(app.subdomain_host)
+    if app.subdomain_host and not state.hosts:
+        # The hub makes up the hosts of its services; it has when it knows its handlers.
+        app.observe(lambda _change: _tell_hosts(app, state), "handlers")
     app.services = _services(app.services, state)
     app.load_roles = _roles(app.load_roles, state)
     app.custom_scopes = {**service.custom_scopes, **app.custom_scopes}
     if HUB_MAJOR >= 6:
         app.extra_user_scopes = set(app.extra_user_scopes) | set(_user_scopes(state))
+
+
+def _tell_hosts(app: JupyterHub, state: _Attached) -> None:
+    """Tell the pages' process, which has not been started yet, where browsers find it."""
+    state.hosts = {name: app._service_map[name].host for name in state.services}
+    host = app._service_map[HOST_SERVICE]
+    host.environment = {**host.environment, "GROUP_QUOTAS_HOST": _host_settings(state)}
 
 
 def _with_free_port(url: str) -> str:
@@ -167,7 +176,7 @@ def _host_settings(state: _Attached) -> str:
             "hub_pid": os.getpid(),
             "url": state.url,
             "cookie_secret": state.cookie_secret,
-            "subdomains": state.subdomains,
+            "hosts": state.hosts,
             "services": {
                 name: {
                     "module": service.module,

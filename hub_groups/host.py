@@ -28,11 +28,14 @@ def build(host: dict[str, Any], env: dict[str, str]) -> tuple[web.Application, l
     """The application, and what each package wants to run beside its pages.
 
     Args:
-        host: what `attach.py` put together: url, cookie_secret, subdomains, services.
+        host: what `attach.py` put together: url, cookie_secret, services, and the hosts of those
+            that have their own.
         env: the environment that a hub gives its services (JUPYTERHUB_API_URL and so on).
     """
     base_url, hub_host = env["JUPYTERHUB_BASE_URL"], env.get("JUPYTERHUB_HOST", "")
-    nav = {name: f"{base_url}services/{name}/" for name in host["services"]}
+    paths = {name: f"{base_url}services/{name}/" for name in host["services"]}
+    hosts: dict[str, str] = host["hosts"]
+    nav = {name: hosts.get(name, "") + path for name, path in paths.items()}
     packages = [spec["module"].partition(".")[0] for spec in host["services"].values()]
     templates = template_environment(sorted({"hub_groups", *packages}))
     routes: Routes = []
@@ -41,10 +44,10 @@ def build(host: dict[str, Any], env: dict[str, str]) -> tuple[web.Application, l
         context = Context(
             name=name,
             settings=spec["settings"],
-            prefix=nav[name],
+            prefix=paths[name],
             hub=f"{base_url}hub/",
             nav=nav,
-            auth=_auth(name, spec["token"], nav[name], env, host["subdomains"]),
+            auth=_auth(name, spec["token"], paths[name], env, hosts.get(name, "")),
             templates=templates,
         )
         module = importlib.import_module(spec["module"])
@@ -62,10 +65,10 @@ def build(host: dict[str, Any], env: dict[str, str]) -> tuple[web.Application, l
     return application, background
 
 
-def _auth(name: str, token: str, prefix: str, env: dict[str, str], subdomains: bool) -> PageAuth:
+def _auth(name: str, token: str, prefix: str, env: dict[str, str], host: str) -> PageAuth:
+    """`host`: of its own. A hub that was told its own public address still expects the callback by
+    its path alone."""
     base_url = env["JUPYTERHUB_BASE_URL"]
-    # A hub that was told its own public address still expects the callback by its path alone.
-    callback_host = env.get("JUPYTERHUB_HOST", "") if subdomains else ""
     return PageAuth(
         api_url=env["JUPYTERHUB_API_URL"],
         api_token=token,
@@ -73,7 +76,7 @@ def _auth(name: str, token: str, prefix: str, env: dict[str, str], subdomains: b
         hub_prefix=f"{base_url}hub/",
         hub_host=env.get("JUPYTERHUB_HOST", ""),
         oauth_client_id=f"service-{name}",
-        oauth_redirect_uri=f"{callback_host}{prefix}oauth_callback",
+        oauth_redirect_uri=f"{host}{prefix}oauth_callback",
         access_scopes={"access:services", f"access:services!service={name}"},
         cache_max_age=10,  # an admin who is one no longer is not one here either
     )

@@ -208,7 +208,7 @@ class Page(Visit):
         host = self.settings["hub_host"]
         self.set_header(
             "Content-Security-Policy",
-            f"default-src 'self' {host}; frame-ancestors 'none'; form-action 'self'; "
+            f"default-src 'self' {host}; frame-ancestors 'none'; form-action 'self' {host}; "
             f"base-uri 'none'; img-src 'self' data: {host}; font-src 'self' data: {host}",
         )
         self.set_header("X-Content-Type-Options", "nosniff")

@@ -10,9 +10,11 @@ import copy
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from jupyterhub import orm
 from jupyterhub.apihandlers.base import APIHandler
+from jupyterhub.handlers import BaseHandler
 from jupyterhub.scopes import needs_scope
 from jupyterhub.spawner import Spawner
 from jupyterhub.utils import maybe_future, url_path_join
@@ -90,6 +92,17 @@ class ReaderState(APIHandler):
             return False
         most = await self.get_current_user_named_server_limit()
         return not most or len([name for name in user.orm_spawners if name]) < most
+
+
+class ToServices(BaseHandler):
+    """Where services have a host of their own: authors write the hub's address, as readers know
+    it."""
+
+    def get(self) -> None:
+        host = self.app._service_map["launch"].host
+        if urlsplit(host).netloc == self.request.host:
+            raise web.HTTPError(404)  # the proxy does not know that host
+        self.redirect(f"{host}{self.request.uri}")
 
 
 def _active(user: Any) -> set[str]:
@@ -193,5 +206,8 @@ def tell_of_readers(app: Any) -> None:
         address = url_path_join(app.hub_prefix, "api", READER_STATE, "([^/]+)")
         if not any(entry[0] == address for entry in app.handlers):
             app.handlers[:0] = [(address, ReaderState)]
+            if app.subdomain_host:
+                here = url_path_join(app.base_url, "services/launch/.*")
+                app.handlers[:0] = [(here, ToServices)]
 
     app.observe(add, "handlers")

@@ -50,5 +50,8 @@ if world.get("lab"):
         **{"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"},
         "GIT_TERMINAL_PROMPT": "0",
     }
+if world.get("subdomains"):
+    c.JupyterHub.subdomain_host = world["url"].replace("127.0.0.1", "hub.localhost")
+    c.ConfigurableHTTPProxy.command = world["proxy"]
 for name, value in world.get("hub", {}).items():
     setattr(c.JupyterHub, name, value)
