@@ -454,7 +454,7 @@ def test_real_hubs_say_their_version_and_whether_they_resolve(start_hub):
 def test_a_real_hub_is_asked(start_hub):
     hub = start_hub("launches")
     token = hub.login("sam").token("access:services!service=launch", "read:servers!user")
-    assert ask_hub(hub.base, token, Launch(environment=Environment("small"))) == Answer()
+    assert ask_hub(hub.base, token, Launch(environment=Environment("small"))).problems == ()
     answer = ask_hub(hub.base, token, Launch(environment=Environment("huge")))
     assert answer.problems[0].startswith("This hub can't start what the link asks for")
     lesser = hub.login("sam").token("access:services!service=launch")

@@ -91,12 +91,9 @@ def test_whether_a_launch_would_work(hub, ada, tmp_path):
         return answer.json()["problems"]
 
     found = ada.post("check", json={"launch": LAUNCH}).json()
-    assert found == {
-        "problems": [],
-        "options": {"profile": "small"},
-        "image": "",
-        "nbgitpuller": None,
-    }
+    # Other tests have launched on this hub, whose servers can't pull.
+    assert found.pop("nbgitpuller") in (None, False)
+    assert found == {"problems": [], "options": {"profile": "small"}, "image": ""}
     (problem,) = problems(environment={"profile": "huge"})
     assert problem.startswith("This hub can't start what the link asks for")
     hub.limits("geo-101: {server.memory: 512M}")

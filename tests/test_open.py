@@ -373,6 +373,9 @@ def test_a_server_without_nbgitpuller(hub, reader):
     assert "That did not work" in said
     assert "can't pull content: it has no nbgitpuller" in said
     assert "Open the server all the same" in said
+    with LinkStore(f"sqlite:///{hub.folder / 'share_links.sqlite'}").engine.connect() as db:
+        pulls = db.exec_driver_sql("SELECT pulls FROM known_image WHERE image = ''").scalar()
+    assert pulls == 0, "the next who checks such a link hears of it"
 
 
 def test_without_content_it_just_opens(hub, reader):
