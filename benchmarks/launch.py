@@ -99,6 +99,7 @@ def serve_pages(port: int, hub: int, folder: str, core: int) -> None:
     settings = {
         "db_url": f"sqlite:///{folder}/share_links.sqlite",
         "group_db_url": f"sqlite:///{folder}/hub_groups.sqlite",
+        "snapshot_folder": f"{folder}/snapshots",
         "hub_major": 6,
         "public_url": "",
         "quotas": {
