@@ -445,7 +445,7 @@ def test_real_hubs_say_their_version_and_whether_they_resolve(start_hub):
     ours, bare = (HubOverHttp(start_hub(world).base, TOKEN) for world in ("base", "bare"))
     assert re.fullmatch(r"\d+\.\d+\.\d+.*", ours.version())
     assert (ours.resolves(), bare.resolves()) == (True, False)
-    with pytest.raises(HubError, match="it answered 404"):
+    with pytest.raises(HubError, match="it answered 40[34]"):
         bare.ask(Launch())
     with pytest.raises(HubError, match="refused"):
         HubOverHttp("http://127.0.0.1:9/").version()
