@@ -8,6 +8,7 @@ async function check() {
   const answer = await fetch(form.dataset.check, { method: "POST", body: new FormData(form) });
   if (!answer.ok || mine !== asked) return;
   const { warnings } = await answer.json();
+  list.hidden = !warnings.length;
   list.replaceChildren(
     ...warnings.map((text) => {
       const item = document.createElement("li");
