@@ -60,6 +60,11 @@ async def as_started(spawner: Any, options: Mapping[str, Any] | None = None) -> 
     unshare(copied, [override["spawner_override"] for override in overrides.values()])
     await copied.apply_group_overrides()
     if options is not None:
+        # What the admin's own code changes in place must not be the hub's own spawner's.
+        own = copied._trait_values
+        for name, value in own.items():
+            if isinstance(value, (dict, list)) and name != "config":
+                own[name] = copy.deepcopy(value)
         copied.user_options = dict(options)
         if hasattr(copied, "_run_apply_user_options"):  # JupyterHub 5.3
             await maybe_future(copied._run_apply_user_options(copied.user_options))

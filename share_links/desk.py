@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from tornado import web
 
-from hub_groups.store import GroupStore
+from hub_groups.store import GroupStore, StoreError
 from hub_groups.web import CheckedPage, Context, Visit
 from hub_groups.words import _, language
 from hub_quotas.prospects import Prospect, prospects
@@ -58,7 +58,11 @@ class Counts:
 
     async def flush(self) -> None:
         new, self._new = self._new, Counter()
-        await asyncio.to_thread(self._store.count, new)
+        try:
+            await asyncio.to_thread(self._store.count, new)
+        except StoreError as error:  # they are kept for the next time
+            log.warning("How far launches got can't be stored now: %s", error.orig)
+            self._new.update(new)
 
     async def keep_flushing(self) -> None:
         while True:
@@ -318,7 +322,7 @@ class LaunchPage(Desk, CheckedPage):
         hub, now = self.hub, self.shared.store.clock()
         source = link.source if form is None else None
         options = source.options if source else None
-        state = await hub.state(asked, link.by, choices=form is not None, options=options)
+        state = await hub.state(asked, link.by, options=options)
         reason = link.refuse(self.user, state.groups, self.hub_address, now)
         problem = say_refusal(reason, link.by) if reason else ""
         joins, not_joined = await self._joins(link, state)
@@ -400,7 +404,7 @@ class LaunchPage(Desk, CheckedPage):
         if isinstance(error, LaunchError):
             self.set_status(400)
             self.show("error.html", status=400, message=str(error))
-        elif isinstance(error, HubDown) and not isinstance(error, web.HTTPError):
+        elif isinstance(error, (StoreError, *HubDown)) and not isinstance(error, web.HTTPError):
             self.set_status(503)
             text = _("This hub does not answer as it should at the moment. Try again in a minute.")
             self.show("error.html", status=503, message=text)

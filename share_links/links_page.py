@@ -221,7 +221,7 @@ def say_for(link: Link) -> str:
 
 
 def qr_of(url: str) -> str:
-    """A picture of an address, for slides and posters: SVG that takes the page's colours."""
+    """A picture of an address, for slides and posters, as SVG."""
     out = io.BytesIO()
     segno.make(url, error="m").save(
         out, kind="svg", xmldecl=False, svgns=True, scale=4, border=4, dark="#000", light="#fff"

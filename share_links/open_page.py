@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 from tornado.httputil import url_concat
 
+from hub_groups.joining import LinkOver
 from hub_groups.links import join_by_launch
 from hub_groups.words import _
 from hub_quotas.limits import CHARGED_GROUP
@@ -55,9 +56,11 @@ class OpenPage(LaunchPage):
         if self.get_body_argument("remember", ""):
             await self.ask(self.shared.store.agree, self.user, agreement(click.link))
         if click.joins:
-            await self.ask(
-                join_by_launch, self.shared.groups, click.joins, self.user, click.link.by
-            )
+            join = (join_by_launch, self.shared.groups, click.joins, self.user, click.link.by)
+            try:
+                await self.ask(*join)
+            except LinkOver as error:
+                raise LaunchError(str(error)) from None
         await self._go(click, way, link)
 
     # -- how ---------------------------------------------------------------------------------------

@@ -54,6 +54,8 @@ class ReaderState(APIHandler):
             raise web.HTTPError(400, 'Send {"form": {field: text}, "by": name}.')
         # A copy: what is tried out must not stay with the spawner that the hub goes on with.
         spawner = copy.copy(user.spawners[""])
+        if not spawner.pending:  # profiles and forms may need what it sets; a start has run it
+            await spawner.run_auth_state_hook(await user.get_auth_state())
         choices, has_form = await _choices(spawner)
         known = bool(choices) or not has_form
         maker = orm.User.find(self.db, by) if by else None

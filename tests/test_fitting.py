@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from types import SimpleNamespace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jupyterhub.spawner import SimpleLocalProcessSpawner
 
+from hub_quotas.readers import as_chosen
 from share_links.choices import Choice, of_form, of_profiles, with_defaults
 from share_links.fitting import (
     GO_ON,
@@ -139,3 +144,18 @@ def test_choices_of_a_form():
 )
 def test_a_form_that_only_its_reader_understands(html):
     assert of_form(html) == []
+
+
+def test_what_is_tried_out_leaves_the_spawner_alone():
+    """An admin's own code often changes what it finds in place."""
+    spawner = SimpleLocalProcessSpawner(user=SimpleNamespace(name="sam", groups=[]))
+    spawner.environment, spawner.args = {"a": "1"}, ["--x"]
+
+    def apply(spawner, options):
+        spawner.environment["b"] = options["b"]
+        spawner.args.append("--y")
+
+    spawner.apply_user_options = apply
+    tried = asyncio.run(as_chosen(spawner, {"b": "2"}))
+    assert (tried.environment, tried.args) == ({"a": "1", "b": "2"}, ["--x", "--y"])
+    assert (spawner.environment, spawner.args) == ({"a": "1"}, ["--x"])
