@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jupyterhub.spawner import SimpleLocalProcessSpawner
+from threads import finish
 
 from hub_quotas.readers import as_chosen
 from share_links.choices import Choice, of_form, of_profiles, with_defaults
@@ -156,6 +156,6 @@ def test_what_is_tried_out_leaves_the_spawner_alone():
         spawner.args.append("--y")
 
     spawner.apply_user_options = apply
-    tried = asyncio.run(as_chosen(spawner, {"b": "2"}))
+    tried = finish(as_chosen(spawner, {"b": "2"}))
     assert (tried.environment, tried.args) == ({"a": "1", "b": "2"}, ["--x", "--y"])
     assert (spawner.environment, spawner.args) == ({"a": "1"}, ["--x"])
