@@ -12,6 +12,7 @@ from typing import IO, Any
 
 import jinja2
 from jupyterhub.services.auth import HubOAuth, HubOAuthCallbackHandler, HubOAuthenticated
+from markupsafe import Markup
 from tornado import httpclient, web
 from tornado.escape import json_decode, json_encode
 from tornado.httputil import url_concat
@@ -92,7 +93,13 @@ def template_environment(packages: list[str]) -> jinja2.Environment:
     environment.install_gettext_callables(  # type: ignore[attr-defined]
         words.gettext, words.ngettext, newstyle=True, pgettext=words.pgettext
     )
+    environment.globals["_"] = _text  # most of what a page costs are its texts
     return environment
+
+
+def _text(text: str, **values: Any) -> Markup:
+    said = Markup(words.gettext(text))  # noqa: S704 - written by us, or by a translator
+    return said % values if values else said
 
 
 class Brake:
@@ -243,6 +250,9 @@ class Page(Visit):
         ]
         self.set_status(403)
         self.show("again.html", typed=typed)
+
+    def compute_etag(self) -> None:
+        """None: nothing of a page is stored anywhere."""
 
     def done(self, text: str, address: str = "") -> None:
         """After a form: go to a page, this one by default, which says once what was done.

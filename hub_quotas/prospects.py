@@ -53,8 +53,7 @@ def prospects(
     Raises:
         LedgerError: the ledger can't be reached.
     """
-    policy = store.policy()
-    order = policy.in_order(groups)
+    order = store.policy().in_order(groups) if len(groups) > 1 else groups
     by_group = store.explain_all(user, order, requests, without)
     found = []
     for decisions in zip(*by_group, strict=True):
@@ -62,7 +61,7 @@ def prospects(
         if granted:
             found.append(_granted(granted, currency))
             continue
-        answer = Answer(decisions)
+        policy, answer = store.policy(), Answer(decisions)
         try:
             managers = members.managers(tried(policy, answer))
         except StoreError:  # without their names

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 from tornado import httpclient
 from tornado.escape import json_decode, json_encode
@@ -19,6 +19,7 @@ from hub_groups.web import Context
 from hub_groups.words import language
 
 from .fitting import Running
+from .kept_alive import KeptAlive
 from .reader_state import READER_STATE
 
 _PATIENCE = 30
@@ -106,7 +107,10 @@ class ReaderHub:
         """
         body = {"form": dict(form), "by": by, "choices": choices}
         body |= {} if options is None else {"options": dict(options)}
-        found = await self._api(f"{READER_STATE}/{self._name}", "POST", body)
+        api = self.context.auth.api_url
+        path = f"{urlsplit(api).path}/{READER_STATE}/{self._name}"
+        asked = json_encode(body).encode()
+        found = json_decode(await _hub(api).ask(path, self._headers, asked, _PATIENCE))
         servers = found["servers"]
         return ReaderState(
             groups=tuple(found["groups"]),
@@ -291,6 +295,11 @@ _OF_RUNNING = ("name", "options", "group", "pending", "since", "image", "digest"
 def _streams() -> httpclient.AsyncHTTPClient:
     """A client of their own: streams last, and all else in this process has few connections."""
     return httpclient.AsyncHTTPClient(force_instance=True, max_clients=_MOST_STREAMS)
+
+
+@lru_cache
+def _hub(url: str) -> KeptAlive:
+    return KeptAlive(url)
 
 
 def _tried(found: Mapping[str, Any]) -> Tried:

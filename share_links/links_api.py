@@ -150,6 +150,7 @@ async def _revoke(handler: LaunchRest, _query: Nothing, _body: None) -> None:
     id, store = handler.part["id"], handler.shared.store
     if not await handler.ask(store.revoke, id, handler.user, handler.is_admin):
         raise Refusal(404, _("There is no such link here."))
+    handler.shared.forget()
 
 
 async def _keys(handler: LaunchRest, _query: Nothing, _body: None) -> KeyItems:
@@ -166,6 +167,7 @@ async def _remove_key(handler: LaunchRest, _query: Nothing, _body: None) -> None
     store = handler.shared.store
     if not await handler.ask(store.remove_key, handler.part["id"], handler.user):
         raise Refusal(404, _("You have no such key."))
+    handler.shared.forget()
 
 
 async def _would_work(handler: LaunchRest, _query: Nothing, body: WouldBe) -> Found:

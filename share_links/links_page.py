@@ -139,6 +139,7 @@ class LinkPage(MakingPage):
     async def post(self, id: str) -> None:
         await self._mine(id)
         await self.ask(self.shared.store.revoke, id, self.user, self.is_admin)
+        self.shared.forget()
         self.done(_("The link is taken back: it works no more."))
 
     async def _mine(self, id: str) -> Link:
@@ -173,6 +174,7 @@ class KeysPage(LaunchPage):
         if gone := self.get_body_argument("remove", ""):
             if not await self.ask(store.remove_key, gone, self.user):
                 raise web.HTTPError(404, _("You have no such key."))
+            self.shared.forget()
             self.done(_("The key is removed: links that it has signed work no more."))
             return
         typed = {name: self.get_body_argument(name, "") for name in ("public", "label")}

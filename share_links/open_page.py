@@ -13,8 +13,9 @@ from hub_quotas.limits import CHARGED_GROUP
 from hub_quotas.prospects import Prospect, say_size
 
 from .addresses import LaunchError
+from .clicks import Click
 from .copying import Copy
-from .desk import Click, LaunchPage, instead
+from .desk import LaunchPage, instead
 from .fitting import NAMED, RESTART, START
 from .hub_client import Offered, Tried
 from .journeys import Journey
@@ -30,23 +31,24 @@ class OpenPage(LaunchPage):
     """
 
     async def get(self, id: str = "") -> None:
-        click = await self.recent_click(clean_id(id) if id else "")
+        answer = await self.recent_answer(clean_id(id) if id else "")
+        click = answer.click
         self.shared.counts(click.link.id, "clicked")
         if click.problem or click.asks or not self._is_a_visit():
-            self._show(click)
+            self._show(click, answer.pages)
         else:
             await self._go(click, click.fitting.ways[0])
 
     async def post(self, id: str = "") -> None:
-        self.shared.recent.forget(self.user)
-        link = await self.find_link(clean_id(id) if id else "")
-        form = None
+        self.shared.answers.forget(self.user)
+        found = await self.find_link(clean_id(id) if id else "")
+        link, form = found.link, None
         if chosen := self.get_body_argument("choice", ""):
             offered = await self._choices(link)
             if chosen not in offered:
                 raise LaunchError(_("This hub does not offer '{name}'.").format(name=chosen))
             form = offered[chosen].form
-        click = await self.click(link, form)
+        click = await self.click(found, form)
         if form is not None:
             link = Link(**{**link.__dict__, "launch": instead(link.launch, form)})
         way = self.get_body_argument("way", click.fitting.ways[0])
@@ -101,7 +103,7 @@ class OpenPage(LaunchPage):
                 status=303,
             )
             return
-        self.shared.recent.forget(self.user)
+        self.shared.answers.forget(self.user)
         self.shared.journeys.begin(journey)
         self.redirect(where, status=303)
 
@@ -124,13 +126,21 @@ class OpenPage(LaunchPage):
             and "prefetch" not in said.get("Sec-Purpose", "")
         )
 
-    def _show(self, click: Click) -> None:
+    def _show(self, click: Click, pages: dict[str, str] | None = None) -> None:
+        """`pages`: made a moment ago, or to be made; see Answer."""
         if click.problem:
             self.set_status(403)
+        pages, token = {} if pages is None else pages, self.xsrf_token.decode()
+        if token not in pages:
+            pages.clear()  # one is enough: who has no cookies gets another token each time
+            pages[token] = self._page(click)
+        self.finish(pages[token])
+
+    def _page(self, click: Click) -> str:
         link, state = click.link, click.state
         launch = link.launch
         ways = [way for way in click.fitting.ways if click.allows(way)]
-        self.show(
+        return self.rendered(
             "open.html",
             address=self.request.uri,
             first=ways[0] if ways else "",

@@ -15,6 +15,7 @@ from hub_groups.web import Context, Routes
 from hub_groups.words import _
 
 from . import operations
+from .clicks import Clicks
 from .desk import Counts, LaunchPage, Shared
 from .journeys import COPY, JOIN, OPEN, PULL, START, STOP, Journey, Journeys, where_else
 from .links_page import CheckPage, KeysPage, LinkPage, LinksPage
@@ -113,5 +114,6 @@ def _shared(context: Context) -> Shared:
         groups = open_group_store(context.settings["group_db_url"])
         snapshots = Snapshots(store, Path(context.settings["snapshot_folder"]))
         journeys = Journeys(counts, store.note_pulls)
-        _known[url] = Shared(context, store, groups, counts, journeys, snapshots)
+        clicks = Clicks(store, groups, context.settings["quotas"])
+        _known[url] = Shared(context, store, groups, clicks, counts, journeys, snapshots)
     return _known[url]

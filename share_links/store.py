@@ -72,6 +72,20 @@ class AuthorKey:
     revoked_at: int | None = None
 
 
+@dataclass(frozen=True)
+class Author:
+    """Who has signed a link.
+
+    Attributes:
+        public: their key.
+        revoked: whether that one link was taken back.
+    """
+
+    user: str
+    public: str
+    revoked: bool
+
+
 class LinkStore(MigratedDatabase):
     """Of one hub."""
 
@@ -188,12 +202,15 @@ class LinkStore(MigratedDatabase):
             db.execute(sa.insert(author_key), dict(key.__dict__))
         return key
 
-    def key(self, id: str) -> AuthorKey | None:
-        """The key with an id, unless it was removed."""
-        here = (author_key.c.id == id, author_key.c.revoked_at.is_(None))
+    def author(self, key: str, token: str) -> Author | None:
+        """Whose key has signed a link; None where nobody has such a key (any more).
+
+        Args:
+            key, token: the ids of the key and of the link.
+        """
         with reading(self.engine) as db:
-            row = db.execute(sa.select(author_key).where(*here)).first()
-        return AuthorKey(**row._mapping) if row else None
+            row = db.execute(_AUTHOR, {"key": key, "token": token}).first()
+        return Author(row[0], row[1], bool(row[2])) if row else None
 
     def keys_of(self, user: str) -> list[AuthorKey]:
         """A user's keys that work."""
@@ -214,12 +231,6 @@ class LinkStore(MigratedDatabase):
         with writing(self.engine) as db:
             db.execute(upsert(db, revoked_token), {"id": id, "by": by, "at": self.clock()})
 
-    def is_revoked(self, id: str) -> bool:
-        """Whether a signed link was taken back."""
-        with reading(self.engine) as db:
-            query = sa.select(revoked_token.c.id).where(revoked_token.c.id == id)
-            return db.scalar(query) is not None
-
     # -- readers -----------------------------------------------------------------------------------
 
     def agree(self, user: str, what: str) -> None:
@@ -230,8 +241,7 @@ class LinkStore(MigratedDatabase):
     def has_agreed(self, user: str, what: str) -> bool:
         """Whether they have."""
         with reading(self.engine) as db:
-            here = (agreed.c.user == user, agreed.c.what == what)
-            return db.scalar(sa.select(agreed.c.at).where(*here)) is not None
+            return db.scalar(_AGREED, {"who": user, "to": what}) is not None
 
     def forget_agreements(self, user: str) -> int:
         """Ask them again; how many there were."""
@@ -287,6 +297,16 @@ class LinkStore(MigratedDatabase):
 
 
 _COUNTED = ("link", "day", "stage")
+
+# Built once, since each click asks them.
+_AUTHOR = sa.select(
+    author_key.c.user,
+    author_key.c.public,
+    sa.exists().where(revoked_token.c.id == sa.bindparam("token")),
+).where(author_key.c.id == sa.bindparam("key"), author_key.c.revoked_at.is_(None))
+_AGREED = sa.select(agreed.c.at).where(
+    agreed.c.user == sa.bindparam("who"), agreed.c.what == sa.bindparam("to")
+)
 
 
 def works(at: int) -> sa.ColumnElement[bool]:

@@ -10,7 +10,7 @@ from share_links.addresses import LaunchError
 from share_links.launch import Content, Environment, Launch, Target
 from share_links.links import Terms
 from share_links.schema import metadata
-from share_links.store import LINKS, LinkStore, TooManyLinks
+from share_links.store import LINKS, Author, LinkStore, TooManyLinks
 from share_links.tokens import make_key
 
 BOOK = Launch(
@@ -67,7 +67,7 @@ def test_nobody_has_more_than_there_may_be(store, monkeypatch):
 def test_keys(store, monkeypatch):
     _private, public = make_key()
     key = store.add_key(f"{public}\n", "ada", "Geo book")
-    assert store.key(key.id) == key
+    assert store.author(key.id, "x") == Author("ada", public, revoked=False)
     assert store.keys_of("ada") == [key]
     with pytest.raises(LaunchError, match="given before"):
         store.add_key(public, "sam")
@@ -75,7 +75,7 @@ def test_keys(store, monkeypatch):
         store.add_key("x", "sam")
     assert not store.remove_key(key.id, "sam")
     assert store.remove_key(key.id, "ada")
-    assert store.key(key.id) is None
+    assert store.author(key.id, "x") is None
     assert store.keys_of("ada") == []
     with pytest.raises(LaunchError, match="given before"):
         store.add_key(public, "sam")
@@ -85,10 +85,11 @@ def test_keys(store, monkeypatch):
 
 
 def test_signed_links_that_were_taken_back(store):
-    assert not store.is_revoked("x")
+    key = store.add_key(make_key()[1], "ada").id
     store.revoke_token("x", "ada")
     store.revoke_token("x", "ada")
-    assert store.is_revoked("x")
+    assert store.author(key, "x").revoked
+    assert not store.author(key, "y").revoked
 
 
 def test_what_readers_agreed_to(store):
