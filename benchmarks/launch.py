@@ -58,6 +58,7 @@ STATE = {
         "image": "",
     },
     "defaults": {"profile": "small"},
+    "takes_image": None,
 }
 """What a hub answers about a reader who has no server; a test compares it with a real one."""
 
@@ -107,6 +108,8 @@ def serve_pages(port: int, hub: int, folder: str, core: int) -> None:
         "snapshot_folder": f"{folder}/snapshots",
         "hub_major": 6,
         "public_url": "",
+        "binder": "",
+        "build_takes": {},
         "quotas": {
             "db_url": f"sqlite:///{folder}/hub_quotas.sqlite",
             "time_zone": "UTC",

@@ -27,6 +27,17 @@ def read_text(file: Path) -> str:
         raise FileError(f"{file}: {why}.") from None
 
 
+class _Alias(Exception):
+    """A few of them can stand for billions of lines."""
+
+
+class _Loader(yaml.SafeLoader):
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise _Alias(self.peek_event().anchor)  # type: ignore[no-untyped-call]
+        return super().compose_node(parent, index)
+
+
 def read_yaml(text: str, file: str) -> tuple[Any, yaml.Node | None]:
     """What a text says, and its nodes for `line_of`.
 
@@ -43,16 +54,18 @@ def read_yaml(text: str, file: str) -> tuple[Any, yaml.Node | None]:
             )
         )
     try:
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
-            if isinstance(event, yaml.AliasEvent):  # a few of them can stand for billions of lines
-                raise FileError(
-                    _("{file}: '*{name}' is not read; write it out.").format(
-                        file=file, name=event.anchor
-                    )
-                )
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        _refuse_twins(file, root)
-        return yaml.safe_load(text), root
+        loader = _Loader(text)
+        try:
+            root = loader.get_single_node()
+            _refuse_twins(file, root)
+            # Parsed once: a book has a thousand pages.
+            return (None if root is None else loader.construct_document(root)), root
+        finally:
+            loader.dispose()
+    except _Alias as alias:
+        raise FileError(
+            _("{file}: '*{name}' is not read; write it out.").format(file=file, name=alias)
+        ) from None
     except yaml.MarkedYAMLError as error:
         line = _said(error.problem_mark.line) if error.problem_mark else ""
         raise FileError(

@@ -97,7 +97,7 @@ def template_environment(packages: list[str]) -> jinja2.Environment:
     return environment
 
 
-def _text(text: str, **values: Any) -> Markup:
+def _text(text: str, /, **values: Any) -> Markup:
     said = Markup(words.gettext(text))  # noqa: S704 - written by us, or by a translator
     return said % values if values else said
 

@@ -18,7 +18,7 @@ def activate(c: Any) -> None:
     from hub_quotas.config import settings as quota_settings
 
     from .access import ACT, SCOPES
-    from .config import settings
+    from .config import BINDER, binder_url, read_size, settings
     from .reader_state import tell_of_readers
 
     def apply(app: Any) -> None:
@@ -31,6 +31,8 @@ def activate(c: Any) -> None:
             "hub_major": HUB_MAJOR,
             "public_url": app.public_url or "",
             "quotas": None,
+            "binder": binder_url(app),
+            "build_takes": read_size(found.build_takes),
         }
         if is_attached(app, "hub_quotas"):
             quotas = quota_settings(app)
@@ -43,12 +45,13 @@ def activate(c: Any) -> None:
                 "capped": quotas.capped,
                 "clamp": quotas.on_excess == CLAMP,
             }
+        builds = [f"access:services!service={BINDER}"] if pages["binder"] else []
         service = PageService(
             name="launch",
             module="share_links.service",
             settings=pages,
             # The service itself may do nothing: it acts with the login of whoever has clicked.
-            login_scopes=("servers!user", "access:servers!user"),
+            login_scopes=("servers!user", "access:servers!user", *builds),
             custom_scopes=SCOPES,
             user_scopes=(ACT,),
         )

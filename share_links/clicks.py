@@ -30,6 +30,44 @@ from .tokens import verify
 
 
 @dataclass(frozen=True)
+class Made:
+    """The environment of a launch that names a repository for it.
+
+    Attributes:
+        ref: the commit, where it is known.
+        form: the fields of the hub's form, but for `field`, which has the image.
+        image: empty as long as it has to be made.
+    """
+
+    repository: str
+    ref: str
+    form: Mapping[str, str]
+    field: str
+    image: str = ""
+
+    def with_image(self, image: str) -> dict[str, str]:
+        """The fields of the form of a server that has it."""
+        return {**self.form, self.field: image}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a reader asks for with a click.
+
+    Attributes:
+        hub: the address at which they ask.
+        form: what they have chosen instead of what the link asks for; None for nothing.
+        made: the environment, where it is made of a repository; `why_not`: it can't be.
+    """
+
+    reader: str
+    hub: str
+    form: Mapping[str, str] | None = None
+    made: Made | None = None
+    why_not: str = ""
+
+
+@dataclass(frozen=True)
 class Click:
     """What a click comes to, for its reader, now.
 
@@ -45,6 +83,7 @@ class Click:
         closed: whether the link is over, or not for them: what it launches is none of their
             business then.
         differs: what would not be as it was where a file was shared; empty for nothing.
+        made: its environment, where that is made of a repository.
         refused: whether nothing that the link asks for can be started, but something else may.
     """
 
@@ -60,6 +99,7 @@ class Click:
     form_first: bool = False
     closed: bool = False
     differs: str = ""
+    made: Made | None = None
     refused: bool = False
 
     @property
@@ -134,29 +174,19 @@ class Clicks:
         link = Link(SIGNED, signed.launch, signed.terms, by, id, revoked=revoked)
         return Found(link, self.groups.managed_by(by))
 
-    def work_out(
-        self,
-        found: Found,
-        state: ReaderState,
-        reader: str,
-        hub: str,
-        form: Mapping[str, str] | None,
-    ) -> Click:
-        """What a link comes to, but for what else the hub has.
-
-        Args:
-            hub: the address at which the reader has asked.
-            form: what they have chosen instead of what the link asks for.
-        """
-        link = found.link
+    def work_out(self, found: Found, state: ReaderState, asked: Asked) -> Click:
+        """What a link comes to, but for what else the hub has."""
+        link, form, reader = found.link, asked.form, asked.reader
         env, group = link.launch.environment, link.launch.group
         source = link.source if form is None else None
         anything = not env and form is None and source is None
         options = source.options if source else None
         if options is None:
             # What can't be started fits no server: but one that was, when it could be.
-            asked = dict(env.form if form is None else form)
-            options = asked if state.wanted.problem else state.wanted.options
+            fields = dict(env.form if form is None else form)
+            options = fields if state.wanted.problem else state.wanted.options
+        if asked.made and not asked.made.image:
+            options = {"": asked.made.repository}  # no server has it yet
         wanted = Wanted(options, anything, group, state.defaults)
         topic = link.launch.folder or link.launch.target.file.rpartition("/")[2] or "launch"
         fit = fitting(wanted, state.servers, state.main, topic, state.named_allowed, state.stopped)
@@ -166,7 +196,7 @@ class Clicks:
         may_join = asks_to_join and (state.by_admin or group in found.managed)
         of_reader = set(found.managed) & {*state.groups, *([group] if asks_to_join else [])}
         trusted = is_trusted(link, reader, state.by_admin, of_reader)
-        reason = link.refuse(reader, state.groups, hub, self.store.clock())
+        reason = link.refuse(reader, state.groups, asked.hub, self.store.clock())
         problem = ""
         if reason:
             problem = say_refusal(reason, link.by)
@@ -175,6 +205,7 @@ class Clicks:
                 "This link lets you join {group}, but nobody who manages that group has made it."
             )
             problem = text.format(group=group)
+        problem = problem or asked.why_not
         over = bool(problem)
         if not problem and starts and not form_first and state.wanted.problem:
             text = _("This hub can't start what the link asks for: {problem}")
@@ -190,6 +221,7 @@ class Clicks:
             form_first=form_first,
             closed=bool(reason),
             differs=_difference(source, fit, state),
+            made=asked.made,
         )
         if over or form_first or not starts or self.ledger is None:
             return click
@@ -197,12 +229,13 @@ class Clicks:
             text = _("You are not a member of the group '{group}', which this link charges.")
             return replace(click, problem=text.format(group=group))
         if state.wanted.problem:
-            return replace(click, refused=True)
+            return replace(click, refused=not env.repository)
         said = {}
         for way in starts:
             without = self._stopped(click) if way == RESTART else ""
             (said[way],) = self.prospects(reader, click.charges, [state.wanted], without)
-        refused = not any(one.allowed for one in said.values())
+        # What else there is has not that environment.
+        refused = not env.repository and not any(one.allowed for one in said.values())
         return replace(click, prospects=said, refused=refused)
 
     def offer(self, click: Click, others: Sequence[Offered], reader: str) -> Click:
@@ -224,21 +257,22 @@ class Clicks:
         """
         if not tried or self.ledger is None:
             return []
-        requests = [self._request(one) for one in tried]
+        requests = [self.request(one) for one in tried]
         currency = self.ledger["currency"]
         try:
-            store = self._quotas()
+            store = self.quotas()
             return prospects(store, self.groups, reader, charges, requests, currency, without)
         except LedgerError:
             text = _("Quotas can't be checked at the moment, so no server can start.")
             return [Prospect(False, "", text) for _unused in requests]
 
-    def _quotas(self) -> QuotaStore:
+    def quotas(self) -> QuotaStore:
+        """The ledger, where there is one. Raises LedgerError."""
         said = self.ledger
         assert said is not None
         return open_quota_store(said["db_url"], read_zone(said["time_zone"]), said["hub_name"])
 
-    def _request(self, tried: Tried) -> Request:
+    def request(self, tried: Tried) -> Request:
         """What a choice asks for, counted as this hub does."""
         counted = (self.ledger[name] for name in ("charged", "capped", "clamp"))  # type: ignore
         return Request(tried.limits, tried.guarantees, *counted)

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from jupyterhub.app import JupyterHub
-from traitlets import Unicode
+from traitlets import Dict, TraitError, Unicode, validate
 from traitlets.config import Configurable
 
 from hub_groups.database import default_url
+from hub_quotas.quantities import QuantityError, resource
+
+BINDER = "binder"
+"""The name of the service."""
 
 
 class ShareLinks(Configurable):
@@ -30,6 +37,47 @@ class ShareLinks(Configurable):
         where that is no file.
         """,
     ).tag(config=True)
+
+    build_takes = Dict(
+        {"cpu": "1", "memory": "2G"},
+        help="""
+        What making the environment of a repository takes, as limits of a server are written: so
+        much is charged to the reader's group while a BinderHub makes one. A BinderHub is used
+        where the hub has a service of the name `binder`, which builds only
+        (`c.BinderHub.enable_api_only_mode`).
+        """,
+    ).tag(config=True)
+
+    @validate("build_takes")
+    def _check_build_takes(self, proposal: Any) -> dict[str, str]:
+        said: dict[str, str] = proposal["value"]
+        try:
+            read_size(said)
+        except QuantityError as error:
+            raise TraitError(f"c.ShareLinks.build_takes: {error}") from None
+        return said
+
+
+def read_size(said: Mapping[str, str]) -> dict[str, int]:
+    """Amounts by resource, in each resource's smallest unit.
+
+    Raises:
+        QuantityError: there is no such resource, or no such amount of it.
+    """
+    found = {}
+    for name, text in said.items():
+        kind = resource(name)
+        if kind is None:
+            raise QuantityError(f"there is no resource '{name}'; write, for example, memory: 2G")
+        found[name] = kind.parse(str(text))
+    return found
+
+
+def binder_url(app: JupyterHub) -> str:
+    """The address of the hub's BinderHub, as the hub reaches it; empty where it has none."""
+    service: Mapping[str, Any] = next((s for s in app.services if s.get("name") == BINDER), {})
+    url = str(service.get("url") or "").rstrip("/")
+    return f"{url}{app.base_url}services/{BINDER}/" if url else ""
 
 
 def settings(app: JupyterHub) -> ShareLinks:

@@ -19,13 +19,15 @@ from hub_groups.web import CheckedPage, Context, Visit
 from hub_groups.words import _, language
 
 from .addresses import LaunchError, normal_hub
-from .clicks import Click, Clicks, Found, short
+from .building import Builder
+from .clicks import Asked, Click, Clicks, Found, Made, short
 from .hub_client import HubDown, ReaderHub, Tried
 from .hub_forms import SIGNED as SIGNED_FIELD
 from .hub_forms import read_resolved_query
 from .journeys import Journeys
-from .launch import Launch, environment_of
+from .launch import Environment, Launch, environment_of
 from .links import PLAIN, Link
+from .repositories import commit_of
 from .snapshots import Snapshots
 from .store import LinkStore
 
@@ -118,6 +120,7 @@ class Shared:
     counts: Counts
     journeys: Journeys
     snapshots: Snapshots
+    builder: Builder | None = None
     answers: Recent[Answer] = field(default_factory=Recent)
     """By user, address and language."""
     found: Recent[Found] = field(default_factory=Recent)
@@ -162,7 +165,10 @@ class Desk(Visit):
         Raises:
             HubDown: the hub does not answer.
         """
-        state = await self.hub.state(launch.environment.form, self.user)
+        form, _made, why_not = await self._environment(launch.environment, self.user)
+        state = await self.hub.state(form, self.user)
+        if why_not:
+            return [why_not], state.wanted
         tried = state.wanted
         if tried.problem:
             text = _("This hub can't start what the link asks for: {problem}")
@@ -170,6 +176,27 @@ class Desk(Visit):
         charges = [launch.group] if launch.group else state.charges
         said = await self.ask(self.shared.clicks.prospects, self.user, charges, [tried])
         return [prospect.why for prospect in said if not prospect.allowed], tried
+
+    async def _environment(
+        self, env: Environment, by: str
+    ) -> tuple[Mapping[str, str], Made | None, str]:
+        """The fields of the hub's form; the image that has to be among them; and why it can't be
+        had.
+
+        Raises:
+            HubDown: the hub does not answer.
+        """
+        if not env.repository:
+            return env.form, None, ""
+        takes = (await self.hub.state(env.form, by)).takes_image
+        if self.shared.builder is None or takes is None:
+            text = _("This hub makes no environments of repositories, and {repository} is one.")
+            return env.form, None, text.format(repository=env.repository)
+        commit = await commit_of(env.repository, env.ref) or env.ref
+        image = await self.ask(self.shared.store.built, env.repository, commit)
+        form = {**env.form, "profile": takes.profile}
+        made = Made(env.repository, commit, form, takes.field, image)
+        return made.with_image(image) if image else form, made, ""
 
     async def check_joins(self, launch: Launch) -> None:
         """Raises LaunchError where a link would let readers join a group that is not theirs to
@@ -247,10 +274,13 @@ class LaunchPage(Desk, CheckedPage):
             HubDown: the hub does not answer.
         """
         hub, clicks, link = self.hub, self.shared.clicks, found.link
-        asked = link.launch.environment.form if form is None else form
+        fields, asked = form, Asked(self.user, self.hub_address, form)
+        if fields is None:
+            fields, made, why_not = await self._environment(link.launch.environment, link.by)
+            asked = replace(asked, made=made, why_not=why_not)
         options = link.source.options if link.source and form is None else None
-        state = await hub.state(asked, link.by, options=options)
-        click = await self.ask(clicks.work_out, found, state, self.user, self.hub_address, form)
+        state = await hub.state(fields, link.by, options=options)
+        click = await self.ask(clicks.work_out, found, state, asked)
         if click.refused:
             others = (await hub.state({}, choices=True)).offered
             click = await self.ask(clicks.offer, click, others, self.user)

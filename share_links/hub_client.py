@@ -19,6 +19,7 @@ from hub_groups.web import Context
 from hub_groups.words import language
 
 from .fitting import Running
+from .images import Takes
 from .kept_alive import KeptAlive
 from .reader_state import READER_STATE
 
@@ -63,6 +64,7 @@ class ReaderState:
         main: the server that is opened when nobody says which.
         servers: those that run; `sessions` and `addresses` are theirs, by name.
         form_known: whether what the hub's form offers is understood.
+        takes_image: how an image that was made for a launch is asked for; None where it can't be.
     """
 
     groups: tuple[str, ...]
@@ -80,6 +82,7 @@ class ReaderState:
     wanted: Tried
     defaults: Mapping[str, Any]
     offered: tuple[Offered, ...] = ()
+    takes_image: Takes | None = None
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,7 @@ class ReaderHub:
             form_known=found["form_known"],
             wanted=Tried(**found["wanted"]),
             defaults=found["defaults"],
+            takes_image=Takes(**found["takes_image"]) if found.get("takes_image") else None,
             offered=tuple(
                 Offered(one["name"], one["form"], _tried(one)) for one in found.get("choices", ())
             ),
@@ -162,6 +166,11 @@ class ReaderHub:
     async def progress(self, server: str) -> AsyncIterator[dict[str, Any]]:
         """The events of a server that starts, as the hub tells them, to the end. Raises HubDown."""
         url = f"{self.context.auth.api_url}/{self._server(server)}/progress"
+        async for event in self._events(url):
+            yield event
+
+    async def events(self, url: str) -> AsyncIterator[dict[str, Any]]:
+        """The events of something else of this hub, to the end. Raises HubDown."""
         async for event in self._events(url):
             yield event
 

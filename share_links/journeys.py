@@ -12,7 +12,7 @@ import re
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -20,7 +20,10 @@ from typing import Any
 from tornado import httpclient
 
 from hub_groups.words import _, language, speak
+from hub_quotas.limits import CHARGED_GROUP
 
+from .building import Builder, Wish
+from .clicks import Made
 from .copying import Copy, bring
 from .form_parts import pulled
 from .hub_client import HubDown, ReaderHub, ReaderState
@@ -38,7 +41,8 @@ from .pull_words import (
 
 log = logging.getLogger("group-quotas")
 
-JOIN, STOP, START, PULL, COPY, OPEN = "join", "stop", "start", "pull", "copy", "open"
+JOIN, BUILD, STOP, START = "join", "build", "stop", "start"
+PULL, COPY, OPEN = "pull", "copy", "open"
 """Steps of a journey."""
 
 _LASTS = 3_600
@@ -64,6 +68,8 @@ class Journey:
         restart: whether it is stopped first.
         join: the group that the hub has to know the reader in first.
         copy: a file that is copied to the server.
+        made: the environment, where that is made of a repository; `builder` makes it, charged to
+            the first of `charges` that has room.
         steps: all that it does, in order; `at`: which one now.
         pulls: whether the server could pull content; None where it had no need to.
         back: the address that was clicked.
@@ -83,6 +89,9 @@ class Journey:
     phone: bool = False
     image: str = ""
     copy: Copy | None = None
+    charges: Sequence[str] = ()
+    made: Made | None = None
+    builder: Builder | None = None
     id: str = field(default_factory=lambda: secrets.token_urlsafe(12))
     at: str = ""
     percent: int = 0
@@ -99,6 +108,7 @@ class Journey:
     def steps(self) -> tuple[str, ...]:
         here = {
             JOIN: bool(self.join),
+            BUILD: bool(self.made and not self.made.image and self.options is not None),
             STOP: self.restart,
             START: True,
             PULL: self.launch.content is not None,
@@ -184,7 +194,7 @@ class Journeys:
 
 
 def _place(step: str) -> str:
-    return {PULL: PULL, COPY: PULL, OPEN: OPEN}.get(step, START)
+    return {BUILD: BUILD, PULL: PULL, COPY: PULL, OPEN: OPEN}.get(step, START)
 
 
 async def _travel(journey: Journey, count: Callable[[str], None]) -> None:
@@ -192,6 +202,11 @@ async def _travel(journey: Journey, count: Callable[[str], None]) -> None:
     if journey.join:
         journey.at = JOIN
         await _until(hub, lambda state: journey.join in state.groups)
+    if BUILD in journey.steps:
+        journey.at = BUILD
+        await _build(journey)
+        if journey.failure:
+            return
     if journey.restart:
         journey.at = STOP
         await hub.stop(journey.server)
@@ -206,6 +221,8 @@ async def _travel(journey: Journey, count: Callable[[str], None]) -> None:
     journey.at = START
     state = await _start(journey)
     if state is None:
+        if journey.made and journey.made.image and journey.builder:  # it may have gone
+            await journey.builder.forget(journey.made.image)
         return
     count("started")
     address = state.addresses[journey.server]
@@ -244,6 +261,24 @@ async def _opens(journey: Journey, address: str) -> str:
         log.info("A phone gets JupyterLab as it is: %s", error)
         return path
     return f"doc/workspaces/{_ON_PHONES}/tree/{path.removeprefix(start)}"
+
+
+async def _build(journey: Journey) -> None:
+    """Have the environment made, and ask for it."""
+    hub, made, builder = journey.hub, journey.made, journey.builder
+    assert made and builder and journey.options is not None
+    wish = Wish(hub.user, made.repository, made.ref, journey.charges)
+    image = await builder.image(wish, lambda path: hub.events(builder.url + path), journey.lines)
+    if isinstance(image, Failure):
+        journey.failure = image
+        return
+    journey.image = image
+    group = {k: v for k, v in journey.options.items() if k == CHARGED_GROUP}
+    wanted = (await hub.state(made.with_image(image))).wanted
+    if wanted.problem:
+        text = _("This hub can't start what the link asks for: {problem}")
+        journey.failure = Failure(START, text.format(problem=wanted.problem))
+    journey.options = {**wanted.options, **group}
 
 
 async def _start(journey: Journey) -> ReaderState | None:

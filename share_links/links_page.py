@@ -27,7 +27,7 @@ from .store import Stored
 _USUAL_DAYS = 180
 
 STAGES = ("clicked", "started", "pulled", "opened")
-FAILURES = ("failed-start", "failed-pull", "failed-open")
+FAILURES = ("failed-build", "failed-start", "failed-pull", "failed-open")
 
 
 class MakingPage(LaunchPage):
@@ -90,6 +90,7 @@ class LinksPage(MakingPage):
             choices=list(choices),
             views=VIEWS[:-1],
             groups=groups,
+            builds=self.shared.builder is not None,
             managed=managed,
             links=made,
             counts=counts,
@@ -251,6 +252,7 @@ def _funnel(counts: Mapping[str, int]) -> Sequence[tuple[str, int, int]]:
         "started": _("their server ran"),
         "pulled": _("the content was there"),
         "opened": _("the file was opened"),
+        "failed-build": _("failed when the environment was made"),
         "failed-start": _("failed at the start of the server"),
         "failed-pull": _("failed when the content was fetched"),
         "failed-open": _("the file was not there"),

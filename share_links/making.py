@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hub_groups.names import PeopleError, parse_names, read_end
 from hub_groups.words import _
@@ -14,6 +14,7 @@ from .links import Terms
 
 FIELDS = (
     *("repository", "ref", "file", "view", "path", "choice", "profile", "image", "group", "join"),
+    *("env_repository", "env_ref"),
     *("for", "people", "until", "label"),
 )
 ANYBODY, GROUP, PEOPLE = "anybody", "group", "people"
@@ -48,6 +49,7 @@ def read_form(typed: Mapping[str, str], choices: Mapping[str, Mapping[str, str]]
     env = environment_of(choices[said["choice"]]) if said["choice"] else Environment()
     if not env:
         env = Environment(profile=said["profile"], image=said["image"])
+    env = replace(env, repository=said["env_repository"], ref=said["env_ref"])
     content = Content(said["repository"], said["ref"]) if said["repository"] else None
     if said["ref"] and not content:
         raise LaunchError(

@@ -91,6 +91,9 @@ class OpenPage(LaunchPage):
             phone=self._is_on_a_phone(),
             image=state.wanted.image,
             copy=self._copy(link),
+            charges=click.charges,
+            made=click.made,
+            builder=self.shared.builder,
         )
         where = f"{self.context.prefix}progress/{journey.id}"
         if click.form_first:
@@ -159,7 +162,11 @@ class OpenPage(LaunchPage):
 def _say_server(link: Link, wanted: Tried) -> str:
     """`large · 4 cores, 16 GiB · image pangeo`: what would be started."""
     image = _("image {image}").format(image=wanted.image) if wanted.image else ""
-    profile = link.launch.environment.profile
+    env = link.launch.environment
+    if env.repository:
+        image = _("environment of {repository}").format(repository=env.repository)
+        image += f" @ {env.ref[:40]}" if env.ref else ""
+    profile = env.profile
     chosen = say_options(link.source.options) if link.source and not profile else profile
     parts = (chosen, say_size(wanted.limits), image)
     return " · ".join(part for part in parts if part)

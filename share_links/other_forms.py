@@ -38,10 +38,11 @@ def write_binder(launch: Launch, hub: str) -> str:
         raise LaunchError(_("A link to Binder needs a repository."))
     path = pulled(launch) if env.repository else launch.target.url_path()
     query = to_query({"urlpath": "" if path == "lab" else path})
-    return f"{hub}v2/{_binder_spec(image.repository, image.ref)}?{query}".rstrip("?")
+    return f"{hub}v2/{binder_spec(image.repository, image.ref)}?{query}".rstrip("?")
 
 
-def _binder_spec(repository: str, ref: str) -> str:
+def binder_spec(repository: str, ref: str) -> str:
+    """How BinderHub names a repository, with its provider."""
     ref = quote(ref or _DEFAULT_REF)
     for provider, start in _BINDER_HOSTS.items():
         path = repository.removeprefix(start)

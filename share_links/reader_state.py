@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -25,6 +26,7 @@ from hub_quotas.limits import CHARGED_GROUP
 from hub_quotas.readers import as_chosen, read
 
 from .choices import Choice, image_of, of_form, of_profiles, with_defaults
+from .images import takes_image
 
 READER_STATE = "group-quotas/launch"
 """Below the hub's REST API, with a user's name behind it."""
@@ -56,10 +58,12 @@ class ReaderState(APIHandler):
         spawner = copy.copy(user.spawners[""])
         if not spawner.pending:  # profiles and forms may need what it sets; a start has run it
             await spawner.run_auth_state_hook(await user.get_auth_state())
-        choices, has_form = await _choices(spawner)
+        profiles = await _profiles(spawner)
+        choices, has_form = await _choices(spawner, profiles)
         known = bool(choices) or not has_form
         maker = orm.User.find(self.db, by) if by else None
         main = self.app.default_server_name if self.allow_named_servers else ""
+        takes = takes_image(profiles, form.get("profile", ""))
         wanted: dict[str, Any] = {}
         if user_options is not None:
             wanted = await _comes_to(spawner, user_options)
@@ -74,6 +78,7 @@ class ReaderState(APIHandler):
             "servers": [_server(user, one) for one in user.spawners.values() if one.active],
             "stopped": [name for name in user.orm_spawners if name and name not in _active(user)],
             "form_known": known,
+            "takes_image": asdict(takes) if takes else None,
             "wanted": wanted,
             "defaults": await _options(spawner, with_defaults({}, choices)) if choices else {},
         }
@@ -138,9 +143,16 @@ def _image(spawner: Any) -> dict[str, str]:
     return {"image": image, "digest": digest}
 
 
-async def _choices(spawner: Any) -> tuple[Sequence[Choice], bool]:
+async def _profiles(spawner: Any) -> Sequence[Mapping[str, Any]]:
+    """KubeSpawner's, as this user has them."""
+    return (await spawner.profiles() or ()) if hasattr(spawner, "profiles") else ()
+
+
+async def _choices(
+    spawner: Any, profiles: Sequence[Mapping[str, Any]]
+) -> tuple[Sequence[Choice], bool]:
     """What can be chosen, as far as it can be known; and whether the hub has a form."""
-    if hasattr(spawner, "profiles") and (profiles := await spawner.profiles()):
+    if profiles:
         return of_profiles(profiles), True
     # The class's own: ours would put what is left above it.
     own = spawner.options_form

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import re
 import socket
 from collections.abc import Iterator
 from urllib.parse import urlsplit
@@ -22,6 +23,7 @@ from .launch import Content
 log = logging.getLogger("group-quotas")
 
 _PATIENCE = 10
+_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _MOST_BYTES = 10_000_000
 
 
@@ -46,15 +48,35 @@ async def problem_with(content: Content) -> str:
         log.info("A repository can't be read: %s", type(error).__name__)
         return unreadable
     ref = content.ref
-    if not ref or content.is_commit or {f"refs/heads/{ref}", f"refs/tags/{ref}"} & refs:
+    if not ref or content.is_commit or {f"refs/heads/{ref}", f"refs/tags/{ref}"} & refs.keys():
         return ""
     return _("{repository} has no branch or tag '{ref}'.").format(
         repository=content.repository, ref=ref
     )
 
 
-async def _refs(repository: str) -> set[str]:
-    """Raises ValueError where what is there is no repository."""
+async def commit_of(repository: str, ref: str) -> str:
+    """The commit that a branch, a tag or, without one, the default branch is at; empty where that
+    can't be seen from here."""
+    if _COMMIT.fullmatch(ref):
+        return ref
+    parts = urlsplit(repository)
+    if parts.scheme not in ("http", "https"):
+        return ""
+    try:
+        if await _is_of_this_machine(parts.hostname or ""):
+            return ""
+        refs = await _refs(repository)
+    except (httpclient.HTTPError, OSError, ValueError) as error:
+        log.info("A repository can't be read: %s", type(error).__name__)
+        return ""
+    # A tag with a message is not the commit itself; git tells of that under a name of its own.
+    names = (f"refs/heads/{ref}", f"refs/tags/{ref}^{{}}", f"refs/tags/{ref}") if ref else ("HEAD",)
+    return next((refs[name] for name in names if name in refs), "")
+
+
+async def _refs(repository: str) -> dict[str, str]:
+    """The commit of each. Raises ValueError where what is there is no repository."""
     request = httpclient.HTTPRequest(
         f"{repository}/info/refs?service=git-upload-pack",
         request_timeout=_PATIENCE,
@@ -67,11 +89,11 @@ async def _refs(repository: str) -> set[str]:
         client.close()
     smart = "git-upload-pack" in response.headers.get("Content-Type", "")
     lines = list(_packets(response.body)) if smart else response.body.splitlines()
-    refs = set()
+    refs = {}
     for line in lines:
-        _commit, _blank, name = line.split(b"\0")[0].strip().replace(b"\t", b" ").partition(b" ")
+        commit, _blank, name = line.split(b"\0")[0].strip().replace(b"\t", b" ").partition(b" ")
         if name.startswith(b"refs/") or name == b"HEAD":
-            refs.add(name.decode("utf-8", "replace"))
+            refs[name.decode("utf-8", "replace")] = commit.decode("ascii", "replace")
     if not refs:
         raise ValueError("no refs")
     return refs

@@ -79,6 +79,16 @@ launch_count = sa.Table(
     sa.Column("count", sa.Integer, nullable=False),
 )
 
+# Images that were made of a repository at a commit.
+built_image = sa.Table(
+    "built_image",
+    metadata,
+    sa.Column("repository", sa.Text, primary_key=True),
+    sa.Column("commit", sa.Text, primary_key=True),
+    sa.Column("image", sa.Text, nullable=False),
+    sa.Column("at", sa.BigInteger, nullable=False),
+)
+
 # Whether servers of an image could pull content, the last time that one tried; without a name, of
 # a hub without images.
 known_image = sa.Table(

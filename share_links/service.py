@@ -15,14 +15,16 @@ from hub_groups.web import Context, Routes
 from hub_groups.words import _
 
 from . import operations
+from .building import Builder
 from .clicks import Clicks
 from .desk import Counts, LaunchPage, Shared
-from .journeys import COPY, JOIN, OPEN, PULL, START, STOP, Journey, Journeys, where_else
+from .hub_client import Tried
+from .journeys import BUILD, COPY, JOIN, OPEN, PULL, START, STOP, Journey, Journeys, where_else
 from .links_page import CheckPage, KeysPage, LinkPage, LinksPage
 from .open_page import OpenPage
 from .share_page import SharePage, keep_sweeping
 from .snapshots import Snapshots
-from .store import open_store
+from .store import LinkStore, open_store
 
 _SHOWN_LINES = 60
 
@@ -67,6 +69,9 @@ def _steps(journey: Journey) -> list[tuple[str, str]]:
     content = journey.launch.content
     said = {
         JOIN: _("Join {group}").format(group=journey.join),
+        BUILD: _("Make the environment of {repository}").format(
+            repository=journey.made.repository if journey.made else ""
+        ),
         STOP: _("Stop what runs"),
         START: _("Start the server"),
         PULL: _("Fetch {repository}").format(repository=content.repository if content else ""),
@@ -115,5 +120,11 @@ def _shared(context: Context) -> Shared:
         snapshots = Snapshots(store, Path(context.settings["snapshot_folder"]))
         journeys = Journeys(counts, store.note_pulls)
         clicks = Clicks(store, groups, context.settings["quotas"])
-        _known[url] = Shared(context, store, groups, clicks, counts, journeys, snapshots)
+        found = (context, store, groups, clicks, counts, journeys, snapshots)
+        _known[url] = Shared(*found, _builder(context, store, clicks))
     return _known[url]
+
+
+def _builder(context: Context, store: LinkStore, clicks: Clicks) -> Builder | None:
+    url, takes = context.settings["binder"], context.settings["build_takes"]
+    return Builder(url, Tried(limits=takes), store, clicks) if url else None

@@ -23,6 +23,7 @@ from .links import ALPHABET, ID_LENGTH, STORED, Link, Source, Terms
 from .schema import (
     agreed,
     author_key,
+    built_image,
     known_image,
     launch_count,
     revoked_token,
@@ -262,6 +263,24 @@ class LinkStore(MigratedDatabase):
             here = known_image.c.image == image
             found: bool | None = db.scalar(sa.select(known_image.c.pulls).where(here))
         return found
+
+    def note_built(self, repository: str, commit: str, image: str) -> None:
+        """Remember the image that was made of a repository."""
+        with writing(self.engine) as db:
+            here = {"repository": repository, "commit": commit}
+            values = {**here, "image": image, "at": self.clock()}
+            db.execute(upsert(db, built_image, "image", "at"), values)
+
+    def built(self, repository: str, commit: str) -> str:
+        """The image that was made of a repository; empty for none."""
+        here = (built_image.c.repository == repository, built_image.c.commit == commit)
+        with reading(self.engine) as db:
+            return str(db.scalar(sa.select(built_image.c.image).where(*here)) or "")
+
+    def forget_built(self, image: str) -> None:
+        """It can't be had any more: the next who needs it has it made again."""
+        with writing(self.engine) as db:
+            db.execute(sa.delete(built_image).where(built_image.c.image == image))
 
     # -- counts --------------------------------------------------------------------------------
 

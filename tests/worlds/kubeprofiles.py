@@ -1,9 +1,19 @@
 """Pods by profile: with options, free text, a GPU, a second container, more than is guaranteed."""
 
+import json
+import os
 from pathlib import Path
 
 load_subconfig(str(Path(__file__).parent / "kube.py"))
 c = get_config()
+world = json.loads(os.environ["WORLD"])
+
+if binder := world.get("binder"):
+    c.JupyterHub.services += [{"name": "binder", "url": binder, "api_token": "of-binder"}]
+    access = ["self", "access:services!service=binder"]
+    c.JupyterHub.load_roles += [{"name": "user", "scopes": access}]
+if takes := world.get("build_takes"):
+    c.ShareLinks.build_takes = takes
 
 c.KubeSpawner.profile_list = [
     {

@@ -65,6 +65,13 @@ def upgrade() -> None:
         sa.Column("count", sa.Integer, nullable=False),
     )
     op.create_table(
+        "built_image",
+        sa.Column("repository", sa.Text, primary_key=True),
+        sa.Column("commit", sa.Text, primary_key=True),
+        sa.Column("image", sa.Text, nullable=False),
+        sa.Column("at", sa.BigInteger, nullable=False),
+    )
+    op.create_table(
         "known_image",
         sa.Column("image", sa.Text, primary_key=True),
         sa.Column("pulls", sa.Boolean, nullable=False),
@@ -74,6 +81,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     for table in (
+        "built_image",
         "known_image",
         "launch_count",
         "agreed",
