@@ -109,6 +109,7 @@ def serve_pages(port: int, hub: int, folder: str, core: int) -> None:
         "hub_major": 6,
         "public_url": "",
         "binder": "",
+        "hubs": [],
         "build_takes": {},
         "quotas": {
             "db_url": f"sqlite:///{folder}/hub_quotas.sqlite",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 
@@ -24,6 +27,11 @@ def activate(c: Any) -> None:
     def apply(app: Any) -> None:
         found, groups = settings(app), group_settings(app)
         app.log.info("share_links: links in %s", without_password(found.db_url))
+        hubs: Sequence[Any] = ()
+        if found.hubs_file:
+            from .book_files import read_hubs
+
+            hubs = read_hubs(Path(found.hubs_file))
         pages: dict[str, Any] = {
             "db_url": found.db_url,
             "snapshot_folder": found.snapshot_folder,
@@ -32,6 +40,7 @@ def activate(c: Any) -> None:
             "public_url": app.public_url or "",
             "quotas": None,
             "binder": binder_url(app),
+            "hubs": [asdict(hub) for hub in hubs],
             "build_takes": read_size(found.build_takes),
         }
         if is_attached(app, "hub_quotas"):

@@ -307,6 +307,22 @@ def parse_choice(book: Book, values: object) -> Choice:
     return _parse_choice(place, _keys(place, values, CHOICES), [hub.label for hub in book.hubs])
 
 
+def parse_hubs(values: object) -> tuple[BookHub, ...]:
+    """Hubs as `share_links.yml` has them, in a file of their own: for readers to choose from.
+
+    Raises:
+        BookError: it can't be used; says where and what would be right.
+    """
+    entries = _list(("hubs",), _keys((), values, ("hubs",)).get("hubs"))
+    found = tuple(_hub(("hubs", str(n)), one) for n, one in enumerate(entries, 1))
+    for n, hub in enumerate(found, 1):
+        if hub.label in [other.label for other in found[: n - 1]]:
+            raise BookError(("hubs", str(n), "label"), f"'{hub.label}' is another hub's.")
+        if hub.form == "choose":
+            raise BookError(("hubs", str(n), "form"), "a hub to choose can't be a page that asks.")
+    return found
+
+
 def _hub(place: tuple[str, ...], values: object) -> BookHub:
     said = {key: _text((*place, key), value) for key, value in _keys(place, values, HUB).items()}
     form = said.get("form", "resolved")

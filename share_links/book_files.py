@@ -12,7 +12,19 @@ from hub_groups.documents import FileError, line_of, read_text, read_yaml
 
 from . import repository
 from .addresses import LaunchError
-from .book import FILE, NOTHING_SAID, Book, BookError, Choice, Found, Page, parse_book, parse_choice
+from .book import (
+    FILE,
+    NOTHING_SAID,
+    Book,
+    BookError,
+    BookHub,
+    Choice,
+    Found,
+    Page,
+    parse_book,
+    parse_choice,
+    parse_hubs,
+)
 from .sources import frontmatter, has_kernel
 from .tocs import (
     Contents,
@@ -65,6 +77,19 @@ def read_book(folder: Path, found: Found) -> Book:
     except BookError as error:
         raise FileError(f"{file}{line_of(root, error.place)}: {error}") from None
     return replace(book, key=_key())
+
+
+def read_hubs(file: Path) -> tuple[BookHub, ...]:
+    """The hubs that readers choose from.
+
+    Raises:
+        FileError: it can't be read, or used.
+    """
+    document, root = read_yaml(read_text(file), str(file))
+    try:
+        return parse_hubs(document)
+    except BookError as error:
+        raise FileError(f"{file}{line_of(root, error.place)}: {error}") from None
 
 
 def _key() -> PrivateKey | None:

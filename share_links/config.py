@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from jupyterhub.app import JupyterHub
@@ -10,6 +11,7 @@ from traitlets import Dict, TraitError, Unicode, validate
 from traitlets.config import Configurable
 
 from hub_groups.database import default_url
+from hub_groups.documents import FileError
 from hub_quotas.quantities import QuantityError, resource
 
 BINDER = "binder"
@@ -37,6 +39,25 @@ class ShareLinks(Configurable):
         where that is no file.
         """,
     ).tag(config=True)
+
+    hubs_file = Unicode(
+        "",
+        help="""
+        A YAML file with the hubs that readers choose from at `/services/launch/choose`, beside
+        this one, as in `share_links.yml`: `hubs: [{label: My university, url: "https://..."}]`.
+        """,
+    ).tag(config=True)
+
+    @validate("hubs_file")
+    def _readable_hubs(self, proposal: Any) -> str:
+        from .book_files import read_hubs  # cryptography and more, which few hubs need at a start
+
+        file: str = proposal["value"]
+        try:
+            read_hubs(Path(file)) if file else ()
+        except FileError as error:
+            raise TraitError(f"c.ShareLinks.hubs_file: {error}") from None
+        return file
 
     build_takes = Dict(
         {"cpu": "1", "memory": "2G"},

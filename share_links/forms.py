@@ -93,6 +93,7 @@ def _difference(launch: Launch, carried: Launch) -> tuple[str, ...]:
 
 FORMS: dict[str, Form] = {
     "resolved": Form(hub_forms.write_resolved, hub_forms.read_resolved, lambda launch: launch),
+    "choose": Form(hub_forms.write_choose, hub_forms.read_choose, lambda launch: launch),
     "spawn": Form(
         hub_forms.writes_spawn("opt-"), hub_forms.reads_spawn("spawn"), hub_forms.carries_spawn
     ),
@@ -105,5 +106,5 @@ FORMS: dict[str, Form] = {
     "binder": Form(other_forms.write_binder, other_forms.read_binder, other_forms.carries_binder),
     "colab": Form(other_forms.write_colab, other_forms.read_colab, other_forms.carries_colab),
 }
-"""`resolved` needs share_links on the hub; `spawn` JupyterHub 6, or 5 with hub_quotas; `spawn5`
-JupyterHub 5."""
+"""`resolved` and `choose` need share_links on the hub; `spawn` JupyterHub 6, or 5 with hub_quotas;
+`spawn5` JupyterHub 5."""

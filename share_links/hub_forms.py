@@ -24,6 +24,8 @@ from .tokens import said_by
 
 OPEN = "services/launch/open"
 """Where a hub resolves links that say themselves what they launch."""
+CHOOSE = "services/launch/choose"
+"""Where a hub asks a reader on which hub to open something, and remembers it."""
 SIGNED = "signed"
 """The field of such a link that holds a signed token, and is then the only one."""
 
@@ -36,6 +38,15 @@ _NOT_OURS = re.compile(r"_xsrf|utm_\w+|fbclid|gclid|msclkid|mc_[ce]id|_hs\w+|igs
 
 def write_resolved(launch: Launch, hub: str) -> str:
     return f"{hub}{OPEN}?{to_query(_resolved_pairs(launch))}".rstrip("?")
+
+
+def write_choose(launch: Launch, hub: str) -> str:
+    return write_resolved(launch, hub).replace(f"{hub}{OPEN}", f"{hub}{CHOOSE}", 1)
+
+
+def read_choose(parts: SplitResult) -> Read | None:
+    hub = base_of(parts, CHOOSE)
+    return Read("choose", hub, read_resolved_query(parts.query)) if hub else None
 
 
 def _resolved_pairs(launch: Launch) -> dict[str, str]:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
+from urllib.parse import parse_qsl, urlsplit
 
 import segno
 from tornado import web
@@ -18,6 +19,7 @@ from .buttons import html_button, markdown_link, myst_button
 from .desk import LaunchPage
 from .forms import FORMS, write
 from .hub_client import HubDown
+from .hub_forms import SIGNED
 from .launch import VIEWS
 from .links import Link, shown_id
 from .making import FIELDS, Made, read_form
@@ -66,6 +68,11 @@ class LinksPage(MakingPage):
         await self._show(typed)
 
     async def post(self) -> None:
+        if self.get_body_argument("ask-again", ""):
+            await self.ask(self.shared.store.forget_agreements, self.user)
+            self.shared.answers.forget(self.user)
+            self.done(_("You will be asked again before links are opened."))
+            return
         typed = self.typed()
         choices, _groups, _managed = await self.offers()
         try:
@@ -178,8 +185,11 @@ class KeysPage(LaunchPage):
             self.shared.forget()
             self.done(_("The key is removed: links that it has signed work no more."))
             return
-        typed = {name: self.get_body_argument(name, "") for name in ("public", "label")}
+        typed = {name: self.get_body_argument(name, "") for name in ("public", "label", "link")}
         try:
+            if typed["link"]:
+                await self._take_back(typed["link"])
+                return
             await self.ask(store.add_key, typed["public"], self.user, typed["label"])
         except LaunchError as error:
             self.set_status(400)
@@ -189,8 +199,18 @@ class KeysPage(LaunchPage):
 
     async def _show(self, problem: str = "", typed: Mapping[str, str] | None = None) -> None:
         keys = await self.ask(self.shared.store.keys_of, self.user)
-        said = typed or {"public": "", "label": ""}
+        said = typed or {"public": "", "label": "", "link": ""}
         self.show("keys.html", keys=keys, problem=problem, typed=said, day=_day)
+
+    async def _take_back(self, address: str) -> None:
+        """Raises LaunchError: it is no link that a key of the user's has signed."""
+        token = dict(parse_qsl(urlsplit(address.strip()).query)).get(SIGNED, "")
+        link = (await self.ask(self.shared.clicks.signed, token)).link
+        if link.by != self.user and not self.is_admin:
+            raise LaunchError(_("No key of yours has signed this link."))
+        await self.ask(self.shared.store.revoke_token, link.id, self.user)
+        self.shared.forget()
+        self.done(_("The link is taken back: it works no more."))
 
 
 class CheckPage(MakingPage):

@@ -16,6 +16,7 @@ from hub_groups.words import _
 
 from . import operations
 from .building import Builder
+from .choose_page import ChoosePage
 from .clicks import Clicks
 from .desk import Counts, LaunchPage, Shared
 from .hub_client import Tried
@@ -92,6 +93,7 @@ def routes(context: Context) -> Routes:
         (f"{context.prefix}check", CheckPage, shared),
         (f"{context.prefix}share", SharePage, shared),
         (f"{context.prefix}open", OpenPage, shared),
+        (f"{context.prefix}choose", ChoosePage, shared),
         (f"{context.prefix}go/(?P<id>[^/]+)", OpenPage, shared),
         (f"{context.prefix}progress/(?P<id>[^/]+)", ProgressPage, shared),
         (f"{context.prefix}progress/(?P<id>[^/]+)/state", ProgressState, shared),

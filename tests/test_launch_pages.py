@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 from gitserver import commit, open_git_server
-from hubs import Hub, Visitor
-from test_open import follow, options, text_of
+from hubs import Hub, Visitor, wait_for
+from test_open import follow, options, path, text_of
 
+from share_links.launch import Environment, Launch
 from share_links.store import LinkStore
-from share_links.tokens import make_key
+from share_links.tokens import make_key, read_private, sign
 
 HOME = "services/launch/"
 
@@ -149,3 +151,37 @@ def test_keys_are_added_and_removed(ada):
     id = re.search(r'name="remove" value="(\w+)"', page.text)[1]
     assert "The key is removed" in text_of(ada.send_form(f"{HOME}keys", remove=id))
     assert ada.send_form(f"{HOME}keys", remove=id).status_code == 404
+
+
+def test_one_signed_link_is_taken_back_and_the_others_work_on(hub, ada, store):
+    private, public = make_key()
+    store.add_key(public, "prof-ada")
+    tokens = (
+        sign(Launch(None, Environment(name)), read_private(private)) for name in ("small", "large")
+    )
+    first, second = (f"services/launch/open?signed={token}" for token in tokens)
+    sam = hub.login("sam")
+    assert sam.get(first).status_code != 403
+    other = hub.login("lee")
+    page = other.send_form(f"{HOME}keys", link=f"{hub.base}{first}")
+    assert (page.status_code, "No key of yours" in text_of(page)) == (400, True)
+    page = ada.send_form(f"{HOME}keys", link=f"{hub.base}{first}")
+    assert "The link is taken back" in text_of(page)
+    page = sam.get(first)
+    assert (page.status_code, "This link was taken back." in text_of(page)) == (403, True)
+    assert sam.get(second).status_code != 403
+    page = ada.send_form(f"{HOME}keys", link="https://x.org/")
+    assert (page.status_code, "This link is damaged" in text_of(page)) == (400, True)
+
+
+def test_who_has_said_yes_can_be_asked_again(hub):
+    reader = hub.login("agrees")
+    where = path(hub, Launch(None, Environment("small")))
+    page = reader.send_form(where, remember="1")
+    wait_for("the server", lambda: hub.server("agrees"))
+    assert "/progress/" in str(page.url)
+    time.sleep(2)
+    assert "/launch/open" not in str(reader.get(where).url), "not asked any more"
+    page = reader.send_form(HOME, **{"ask-again": "1"})
+    assert "You will be asked again" in text_of(page)
+    assert "nobody whom this hub knows" in text_of(reader.get(where))

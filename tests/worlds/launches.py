@@ -53,5 +53,7 @@ if world.get("lab"):
 if world.get("subdomains"):
     c.JupyterHub.subdomain_host = world["url"].replace("127.0.0.1", "hub.localhost")
     c.ConfigurableHTTPProxy.command = world["proxy"]
+for name, value in world.get("share_links", {}).items():
+    setattr(c.ShareLinks, name, value)
 for name, value in world.get("hub", {}).items():
     setattr(c.JupyterHub, name, value)
