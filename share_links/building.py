@@ -6,7 +6,7 @@ import asyncio
 import logging
 import secrets
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -57,11 +57,14 @@ class Builder:
 
     Args:
         url: BinderHub's address, with its base path; ends with `/`.
-        size: what making an image takes, as a server's limits.
+        takes: what making an image takes, as a server's limits.
     """
 
-    def __init__(self, url: str, size: Tried, store: LinkStore, clicks: Clicks) -> None:
-        self.url, self._size = url, size
+    def __init__(
+        self, url: str, takes: Mapping[str, int], store: LinkStore, clicks: Clicks
+    ) -> None:
+        # No server: who may have one has it for what the image is made for.
+        self.url, self._size = url, Tried(limits={"servers": 0, **takes})
         self._store, self._clicks = store, clicks
         self._runs: dict[tuple[str, str], _Run] = {}
 

@@ -19,7 +19,6 @@ from .building import Builder
 from .choose_page import ChoosePage
 from .clicks import Clicks
 from .desk import Counts, LaunchPage, Shared
-from .hub_client import Tried
 from .journeys import BUILD, COPY, JOIN, OPEN, PULL, START, STOP, Journey, Journeys, where_else
 from .links_page import CheckPage, KeysPage, LinkPage, LinksPage
 from .open_page import OpenPage
@@ -129,4 +128,4 @@ def _shared(context: Context) -> Shared:
 
 def _builder(context: Context, store: LinkStore, clicks: Clicks) -> Builder | None:
     url, takes = context.settings["binder"], context.settings["build_takes"]
-    return Builder(url, Tried(limits=takes), store, clicks) if url else None
+    return Builder(url, takes, store, clicks) if url else None

@@ -14,7 +14,6 @@ from hub_quotas.store import QuotaStore
 from share_links import building
 from share_links.building import Builder, Wish
 from share_links.clicks import Clicks
-from share_links.hub_client import Tried
 from share_links.store import LinkStore
 
 SPEC = "https://git.example.org/env"
@@ -64,8 +63,8 @@ def builder(tmp_path, ledger, links):
         **{"hub_name": "hub", "currency": "", "charged": "guarantee", "capped": "limit"},
         "clamp": False,
     }
-    size = Tried(limits={"cpu": 1000, "memory": 2**31})
-    yield Builder("http://binder/", size, links, Clicks(links, groups, said))
+    takes = {"cpu": 1000, "memory": 2**31}
+    yield Builder("http://binder/", takes, links, Clicks(links, groups, said))
     groups.close()
 
 
@@ -90,7 +89,7 @@ async def test_it_is_charged_as_long_as_it_is_made_and_remembered(builder, ledge
     making = asyncio.ensure_future(builder.image(WISH, binder, lines))
     session = await held(ledger)
     assert (session.user, session.server, session.group) == ("sam", "build-env", "geo-101")
-    assert session.granted == {"cpu": 1000, "memory": 2**31}
+    assert session.granted == {"servers": 0, "cpu": 1000, "memory": 2**31}
     binder.go.set()
     assert await making == "registry/env:1"
     assert list(lines) == ["Step 1", "Done"]
@@ -137,6 +136,12 @@ def test_what_fails_ends_and_is_tried_again(builder, ledger, links, events, word
         assert await builder.image(WISH, Binder(WORKS, READY), deque()) == "registry/env:1"
 
     run()
+
+
+@in_a_thread
+async def test_it_takes_no_place_of_a_server(builder, ledger):
+    ledger.set_limit("geo-101", "member.servers", "0", "admin", "page")
+    assert await builder.image(WISH, Binder(WORKS, READY), deque()) == "registry/env:1"
 
 
 @in_a_thread
