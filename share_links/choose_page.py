@@ -96,7 +96,7 @@ class ChoosePage(Desk, Page):
 
     def _chosen(self, label: str, typed: str) -> BookHub:
         """Raises LaunchError: it is none."""
-        if label == _OTHER:
+        if label == _OTHER or typed.strip():  # who types one means it
             url = normal_hub(typed if "://" in typed else f"https://{typed}")
             return BookHub(url.partition("://")[2].rstrip("/"), url, "nbgitpuller")
         found = next((hub for hub in self.hubs if hub.label == label), None)

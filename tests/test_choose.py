@@ -71,8 +71,9 @@ def test_it_can_be_for_once(hub, browser):
     assert browser.get(where(hub)).status_code == 200
 
 
-def test_a_hub_that_nobody_here_knew(hub, browser):
-    sent = send(browser, where(hub), hub="other", url="hub.mars.example/jupyter", remember="1")
+@pytest.mark.parametrize("chosen", ["other", "Puller"])
+def test_a_hub_that_nobody_here_knew(hub, browser, chosen):
+    sent = send(browser, where(hub), hub=chosen, url="hub.mars.example/jupyter", remember="1")
     there = write("nbgitpuller", BOOK, "https://hub.mars.example/jupyter/").url
     assert sent.headers["Location"] == there
     assert browser.get(where(hub)).headers["Location"] == there

@@ -37,7 +37,7 @@ def hub(start_hub, kubernetes, binder) -> Hub:
         *("kubeprofiles",),
         **{"image": "server", **kubernetes.hub_settings},
         binder=binder.url,
-        build_takes={"cpu": "1", "memory": "3G"},
+        share_links={"build_takes": {"cpu": "1", "memory": "3G"}},
     )
     binder.hub = made.base
     return made

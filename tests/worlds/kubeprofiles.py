@@ -12,8 +12,8 @@ if binder := world.get("binder"):
     c.JupyterHub.services += [{"name": "binder", "url": binder, "api_token": "of-binder"}]
     access = ["self", "access:services!service=binder"]
     c.JupyterHub.load_roles += [{"name": "user", "scopes": access}]
-if takes := world.get("build_takes"):
-    c.ShareLinks.build_takes = takes
+for name, value in world.get("share_links", {}).items():
+    setattr(c.ShareLinks, name, value)
 
 c.KubeSpawner.profile_list = [
     {
