@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from launches import launches
 
 from share_links.addresses import LaunchError
-from share_links.launch import Content, Launch, Target
+from share_links.launch import Content, Environment, Launch, Target
 from share_links.links import (
     EXPIRED,
     NOT_FOR_YOU,
@@ -178,3 +178,20 @@ def test_short_ids():
     for typed in ("", "abcdefghj", "abcdefghjki", "abcdefghj/", "a" * 500):
         with pytest.raises(LaunchError):
             clean_id(typed)
+
+
+def test_a_link_that_is_too_long_for_a_browsers_cookie_is_not_made():
+    private, _public = make_key()
+    options = {f"option{n}": "x" * 100 for n in range(20)}
+    with pytest.raises(LaunchError, match="too much for a signed link"):
+        sign(Launch(None, Environment("small", options)), read_private(private))
+
+
+def test_what_is_longer_than_any_link_is_not_looked_at():
+    asked = []
+    with pytest.raises(BadToken):
+        verify(f"e30.{'A' * LONGEST_TOKEN}.x", lambda id: asked.append(id))
+    header = base64.urlsafe_b64encode(b'{"alg":"EdDSA","kid":"k","typ":"launch+jwt"}').decode()
+    with pytest.raises(BadToken):
+        verify(f"{header.rstrip('=')}.{'A' * LONGEST_TOKEN}.x", lambda id: asked.append(id))
+    assert asked == []
