@@ -18,6 +18,7 @@ from hub_quotas.transaction import LedgerError
 from .clicks import Clicks
 from .hub_client import HubDown, Tried
 from .images import BUILD, build_path, no_answer, no_room, not_made, read_event
+from .launch import COMMIT
 from .pull_words import Failure
 from .store import LinkStore
 
@@ -36,7 +37,7 @@ class Wish:
     """An image that somebody needs.
 
     Attributes:
-        ref: a commit where it is known; such an image is remembered.
+        ref: a commit where it is known; only the image of such a one is remembered.
         charges: the groups that making it may be charged to.
     """
 
@@ -109,7 +110,8 @@ class Builder:
                 found = said.image or found
             if not found:
                 return no_answer(wish.repository)
-            await asyncio.to_thread(self._store.note_built, wish.repository, wish.ref, found)
+            if COMMIT.fullmatch(wish.ref):  # what a branch is at changes
+                await asyncio.to_thread(self._store.note_built, wish.repository, wish.ref, found)
             return found
         except HubDown as error:
             log.warning("BinderHub does not answer: %s", error)
@@ -125,8 +127,8 @@ class Builder:
         if clicks.ledger is None:
             return None
         name = f"{BUILD}-{wish.repository.rpartition('/')[2]}"
-        store, request = clicks.quotas(), clicks.request(self._size)
         try:
+            store, request = clicks.quotas(), clicks.request(self._size)
             groups = store.policy().in_order(wish.charges)
             answer = reservations.hold(store, _OWNER, id, wish.user, name, groups, request)
         except LedgerError:

@@ -27,6 +27,7 @@ from .clicks import Made
 from .copying import Copy, bring
 from .form_parts import pulled
 from .hub_client import HubDown, ReaderHub, ReaderState
+from .images import BUILD
 from .launch import LAB, NOTEBOOK, Launch, Target
 from .pinning import command, ended, readable
 from .pull_words import (
@@ -41,9 +42,8 @@ from .pull_words import (
 
 log = logging.getLogger("group-quotas")
 
-JOIN, BUILD, STOP, START = "join", "build", "stop", "start"
-PULL, COPY, OPEN = "pull", "copy", "open"
-"""Steps of a journey."""
+JOIN, STOP, START, PULL, COPY, OPEN = "join", "stop", "start", "pull", "copy", "open"
+"""Steps of a journey, with BUILD behind JOIN."""
 
 _LASTS = 3_600
 """Seconds after which nobody comes back to one."""

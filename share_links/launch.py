@@ -32,9 +32,9 @@ VIEWS = (LAB, NOTEBOOK, RSTUDIO, VSCODE, URL)
 
 MOST_OPTIONS = 30
 
-_SHOWN_OF_COMMIT = 7
+_SHOWN_OFCOMMIT = 7
 _RESERVED_FIELDS = ("next", "display_name")
-_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _NAME = re.compile(r"[^\s&=#?%/+]+")
 
 NO_OPTIONS: Mapping[str, str] = MappingProxyType({})
@@ -88,12 +88,12 @@ class Content:
     @property
     def _usual_folder(self) -> str:
         name = default_folder(self.repository)
-        return f"{name}-{self.ref[:_SHOWN_OF_COMMIT]}" if self.is_commit else name
+        return f"{name}-{self.ref[:_SHOWN_OFCOMMIT]}" if self.is_commit else name
 
     @property
     def is_commit(self) -> bool:
         """Whether the ref is a commit, as a whole: such a one never changes."""
-        return bool(_COMMIT.fullmatch(self.ref))
+        return bool(COMMIT.fullmatch(self.ref))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-import re
 import socket
 from collections.abc import Iterator
 from urllib.parse import urlsplit
@@ -18,12 +17,11 @@ from tornado.ioloop import IOLoop
 
 from hub_groups.words import _
 
-from .launch import Content
+from .launch import COMMIT, Content
 
 log = logging.getLogger("group-quotas")
 
 _PATIENCE = 10
-_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _MOST_BYTES = 10_000_000
 
 
@@ -58,7 +56,7 @@ async def problem_with(content: Content) -> str:
 async def commit_of(repository: str, ref: str) -> str:
     """The commit that a branch, a tag or, without one, the default branch is at; empty where that
     can't be seen from here."""
-    if _COMMIT.fullmatch(ref):
+    if COMMIT.fullmatch(ref):
         return ref
     parts = urlsplit(repository)
     if parts.scheme not in ("http", "https"):

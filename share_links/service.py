@@ -19,7 +19,8 @@ from .building import Builder
 from .choose_page import ChoosePage
 from .clicks import Clicks
 from .desk import Counts, LaunchPage, Shared
-from .journeys import BUILD, COPY, JOIN, OPEN, PULL, START, STOP, Journey, Journeys, where_else
+from .images import BUILD
+from .journeys import COPY, JOIN, OPEN, PULL, START, STOP, Journey, Journeys, where_else
 from .links_page import CheckPage, KeysPage, LinkPage, LinksPage
 from .open_page import OpenPage
 from .share_page import SharePage, keep_sweeping

@@ -177,3 +177,12 @@ async def test_an_image_that_can_not_be_had_any_more_is_made_anew(builder, links
     await builder.forget("registry/env:1")
     again = {**READY, "imageName": "registry/env:2"}
     assert await builder.image(WISH, Binder(again), deque()) == "registry/env:2"
+
+
+@in_a_thread
+async def test_a_branch_whose_commit_nobody_knows_is_asked_about_each_time(builder, links):
+    binder, branch = Binder(READY), Wish("sam", SPEC, "main", ["geo-101"])
+    for _unused in range(2):
+        assert await builder.image(branch, binder, deque()) == "registry/env:1"
+    assert len(binder.asked) == 2
+    assert links.built(SPEC, "main") == ""
