@@ -153,7 +153,8 @@ def enrol(cell: Cell) -> Visitor:
     """The cell's own user, with what they have in use or have used already."""
     hub, group, store = cell.hub, matrix.group_of(cell.outcome), cell.hub.ledger()
     visitor = hub.login(cell.user)
-    assert group in hub.groups(cell.user)
+    # The first of them come right after the hub, and then the roster may be read after they have.
+    wait_for(f"{cell.user} in {group}", lambda: group in hub.groups(cell.user))
     if cell.outcome == "member":
         amounts = {"memory": 2**20, "cpu": 100}
         running = store.reserve(new_id(now()), cell.user, "one", [group], amounts, hub="other")
