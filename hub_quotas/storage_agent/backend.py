@@ -1,0 +1,127 @@
+"""What every kind of file system does for the agent, and which one a mount has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+
+class StorageError(RuntimeError):
+    """Limits can't be set or read; the message says what was wrong and what would be right."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """What the file system says of one home. Bytes.
+
+    Attributes:
+        used: as the file system counts it, which may be some seconds ago.
+        limit: beyond which it refuses to write; None for none.
+    """
+
+    used: int
+    limit: int | None = None
+
+
+@dataclass(frozen=True)
+class Escape:
+    """Something in a home that was not counted there, and is now.
+
+    Attributes:
+        home: its path below the mount.
+        what: one sentence.
+    """
+
+    home: str
+    what: str
+
+
+class Backend(Protocol):
+    """One mount. Homes are directories below it, by their relative paths; each call may block.
+
+    All of it is idempotent: what was broken off halfway is right after the next call.
+    """
+
+    @property
+    def name(self) -> str:
+        """For people: `btrfs, simple quotas`."""
+
+    def prepare(self) -> None:
+        """Turn counting on where it is off.
+
+        Raises:
+            StorageError: it is off, and can't be turned on while the file system is mounted.
+        """
+
+    def create(self, home: str, owner: tuple[int, int], mode: int) -> None:
+        """Make a home that does not exist, so that it can be limited; one that does stays as it is.
+
+        Args:
+            owner: user and group by number.
+        """
+
+    def put(self, limits: Mapping[str, int | None]) -> dict[str, str]:
+        """Set limits in bytes, None for none; of homes that don't exist, nothing is said.
+
+        Never deletes or truncates: below what is used, nothing more can be written.
+
+        Returns:
+            Why, for each home whose limit could not be set.
+        """
+
+    def read(self, homes: Collection[str]) -> dict[str, Held]:
+        """What is used and what holds, of those that exist and are counted."""
+
+    def repair(self, homes: Collection[str]) -> list[Escape]:
+        """Find what owners have put beyond their limits, and count it again."""
+
+
+def find_mount(path: Path, mounts: str | None = None) -> tuple[Path, str, str]:
+    """Where the file system of a directory is mounted, its type, and its device.
+
+    Args:
+        mounts: the text of /proc/self/mounts, if not that.
+    """
+    path = path.resolve()
+    text = Path("/proc/self/mounts").read_text() if mounts is None else mounts
+    found: tuple[Path, str, str] | None = None
+    for line in text.splitlines():
+        device, where, kind, *_rest = (_unescaped(word) for word in line.split(" "))
+        if path.is_relative_to(where) and (not found or Path(where).is_relative_to(found[0])):
+            found = Path(where), kind, device
+    if found is None:
+        raise StorageError(f"{path} is on no mounted file system.")
+    return found
+
+
+def _unescaped(word: str) -> str:
+    """As the kernel writes spaces, tabs, newlines and backslashes in its table of mounts."""
+    for code, sign in (("040", " "), ("011", "\t"), ("012", "\n"), ("134", "\\")):
+        word = word.replace(f"\\{code}", sign)
+    return word
+
+
+def find_backend(path: Path) -> Backend:
+    """The backend for a directory, by the type of its file system.
+
+    Raises:
+        StorageError: nothing can be said of it.
+    """
+    if not path.is_dir():
+        raise StorageError(f"{path} is not a directory.")
+    _mount, kind, device = find_mount(path)
+    makers: dict[str, Callable[[], Backend]] = {"btrfs": lambda: _btrfs(path)}
+    if kind not in makers:
+        raise StorageError(
+            f"{path} is on {kind}, where no limits can be set. "
+            f"Limits are set on {', '.join(sorted(makers))}."
+        )
+    return makers[kind]()
+
+
+def _btrfs(path: Path) -> Backend:
+    from .btrfs import Btrfs
+
+    return Btrfs(path)
