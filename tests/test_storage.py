@@ -17,7 +17,9 @@ GIB = 2**30
 
 
 def policy(**groups: object):
-    return parse_policy({"groups": {name.replace("__", "/"): spec for name, spec in groups.items()}})
+    return parse_policy(
+        {"groups": {name.replace("__", "/"): spec for name, spec in groups.items()}}
+    )
 
 
 def limits(**keys: str) -> dict[str, object]:

@@ -7,9 +7,9 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
 
 from .backend import Backend, Escape, Held, StorageError
+from .layout import Template
 from .memory import OTHER, USER, Heard, Memory
 from .service import MountState, Use
 
@@ -18,16 +18,6 @@ log = logging.getLogger("hub-storage-agent")
 _WORTH_TELLING = 1 << 20
 """Bytes by which use has to change to be told again."""
 _MOST_PROBLEMS = 50
-
-
-class Template(Protocol):
-    """Where directories of one kind are."""
-
-    @property
-    def parent(self) -> str: ...
-
-    def home(self, name: str) -> str:
-        """The path of a name's directory. Raises StorageError: it can't have one."""
 
 
 @dataclass(frozen=True)
@@ -173,8 +163,8 @@ class Keeper:
             with os.scandir(self._root / parent) as entries:
                 for entry in entries:
                     path = f"{parent}/{entry.name}".lstrip("/")
-                    hidden = entry.name.startswith(".") or path in self.goals
-                    if not hidden and entry.is_dir(follow_symlinks=False):
+                    theirs = path in self.goals or not self._layout.homes.matches(path)
+                    if not theirs and entry.is_dir(follow_symlinks=False):
                         found[path] = Goal(OTHER, path, self._otherwise)
         except OSError as error:
             log.warning("%s can't be listed: %s.", parent or self._root, error.strerror)
