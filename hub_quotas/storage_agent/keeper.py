@@ -18,6 +18,7 @@ log = logging.getLogger("hub-storage-agent")
 _WORTH_TELLING = 1 << 20
 """Bytes by which use has to change to be told again."""
 _MOST_PROBLEMS = 50
+_NOTHING = Held(0)
 
 
 @dataclass(frozen=True)
@@ -139,11 +140,18 @@ class Keeper:
         held = self._backend.read(goals)
         known, wrong = {}, {}
         for path, goal in goals.items():
-            one = held.get(path, Held(0))
+            one = held.get(path, _NOTHING)
             problem = self._problems.get(path, "")
-            if path in held or problem:
-                known[path] = Use(goal.kind, goal.name, one.used, one.limit, problem)
-            if one.limit != goal.limit or (self._owner and path not in held):
+            if one is not _NOTHING or problem:
+                old = self._known.get(path)
+                same = old and (old.used, old.applied, old.problem) == (
+                    one.used,
+                    one.limit,
+                    problem,
+                )
+                new = Use(goal.kind, goal.name, one.used, one.limit, problem)
+                known[path] = old if old and same else new
+            if one.limit != goal.limit or (self._owner and one is _NOTHING):
                 wrong[path] = goal.limit
         self._known = known
         return wrong
