@@ -112,7 +112,11 @@ def find_backend(path: Path) -> Backend:
     if not path.is_dir():
         raise StorageError(f"{path} is not a directory.")
     _mount, kind, device = find_mount(path)
-    makers: dict[str, Callable[[], Backend]] = {"btrfs": lambda: _btrfs(path)}
+    makers: dict[str, Callable[[], Backend]] = {
+        "btrfs": lambda: _btrfs(path),
+        "ext4": lambda: _projects(path, kind, device),
+        "xfs": lambda: _projects(path, kind, device),
+    }
     if kind not in makers:
         raise StorageError(
             f"{path} is on {kind}, where no limits can be set. "
@@ -125,3 +129,9 @@ def _btrfs(path: Path) -> Backend:
     from .btrfs import Btrfs
 
     return Btrfs(path)
+
+
+def _projects(path: Path, kind: str, device: str) -> Backend:
+    from .project import ProjectQuotas
+
+    return ProjectQuotas(path, kind, device)
