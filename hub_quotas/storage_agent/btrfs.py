@@ -14,7 +14,7 @@ import fcntl
 import os
 import struct
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -241,10 +241,8 @@ def _limit(top: int, id: int, limit: int | None) -> None:
 
 def _new(top: int, code: int, argument: bytes) -> None:
     """Make something that may be there already."""
-    try:
+    with suppress(FileExistsError):
         _ioctl(top, code, bytearray(argument))
-    except FileExistsError:
-        pass
 
 
 def _search(fd: int, tree: int, first: int, last: int) -> Iterator[tuple[int, int, int, bytes]]:

@@ -33,18 +33,15 @@ import fcntl
 import os
 import stat
 import struct
-import time
-from collections import deque
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
-from .backend import Escape, Held, StorageError
+from .backend import Escape, Held, StorageError, find_mount
+from .rounds import Rounds, Use
 from .tree import Tree
-
-LOOK, SWEEP = 5.0, 0.5
-"""Seconds of a call of `repair`: with a sign of an escape, and without."""
 
 _BASE = 1_000_000
 """Below are the numbers that administrators choose."""
@@ -59,6 +56,7 @@ _GET, _SET, _NEXT = 0x800007, 0x800008, 0x800009
 _TURN_ON, _STATE = 0x5801, 0x5805
 _COUNTED, _ENFORCED = 1 << 4, 1 << 5
 _SPACE = 1
+_VERSION = 0x80087601
 _SYSCALL = 443
 """`quotactl_fd`, of Linux 5.14, by the same number on all machines that Python runs on."""
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -74,22 +72,23 @@ def _ioctl(fd: int, code: int, argument: bytearray, project: int | None = None) 
         fcntl.ioctl(fd, code, argument)
         return
     buffer = (ctypes.c_char * len(argument)).from_buffer(argument)
-    command = code << 8 | _PROJECTS
-    if _libc.syscall(_SYSCALL, fd, ctypes.c_uint(command), ctypes.c_uint(project), buffer):
+    command, id = ctypes.c_uint(code << 8 | _PROJECTS), ctypes.c_uint(project)
+    failed = _libc.syscall(_SYSCALL, fd, command, id, buffer)
+    if failed and ctypes.get_errno() == errno.ENOSYS:
+        failed = _libc.quotactl(command, _device(os.readlink(f"/proc/self/fd/{fd}")), id, buffer)
+    if failed:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
 
 
-@dataclass(frozen=True)
-class _Use:
-    """Of one project: bytes and inodes, and the limit in bytes; 0 for none."""
-
-    space: int = 0
-    inodes: int = 0
-    limit: int = 0
-
-    def grew(self, before: _Use) -> bool:
-        return self.space > before.space or self.inodes > before.inodes
+@cache
+def _device(path: str) -> bytes:
+    """What an older kernel has to be given."""
+    _mount, _kind, device = find_mount(Path(path))
+    if not device.startswith("/") or not os.path.exists(device):  # as /dev/root
+        number = os.stat(path).st_dev
+        device = f"/dev/block/{os.major(number)}:{os.minor(number)}"
+    return os.fsencode(device)
 
 
 @dataclass(frozen=True)
@@ -97,14 +96,20 @@ class _Home:
     """A directory that is there.
 
     Attributes:
+        born: the inode's generation, which differs where one is used again.
         project: whose number it has; 0 for none.
         inherited: what is made inside gets it too.
     """
 
     fd: int
     inode: int
+    born: int
     project: int
     inherited: bool
+
+    @property
+    def key(self) -> tuple[int, int]:
+        return self.inode, self.born
 
 
 class ProjectQuotas:
@@ -118,12 +123,9 @@ class ProjectQuotas:
         self._kind = kind
         self._device = device
         self._block = os.statvfs(path).f_frsize
-        self._projects: dict[int, int] = {}
-        """By inode, of homes that are whole: an owner may have changed what the directory says."""
-        self._clean: dict[int, _Use] | None = None
-        """What projects that are no home's used when the last round began that found nothing."""
-        self._before: dict[int, _Use] = {}
-        self._round: _Round | None = None
+        self._projects: dict[tuple[int, int], int] = {}
+        """Of homes that are whole; what the directory says, its owner may have changed."""
+        self._rounds = Rounds(self._look)
 
     @property
     def name(self) -> str:
@@ -149,17 +151,20 @@ class ProjectQuotas:
         if os.path.lexists(path):
             return
         new = path.with_name(f".{path.name}.new")
-        new.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.chown(new, *owner, follow_symlinks=False)
-        new.chmod(mode)
-        new.rename(path)
+        try:
+            new.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.chown(new, *owner, follow_symlinks=False)
+            new.chmod(mode)
+            new.rename(path)
+        except OSError as error:
+            raise StorageError(f"{path}: {error.strerror or error}.") from None
 
     def put(self, limits: Mapping[str, int | None]) -> dict[str, str]:
         problems = {}
         with self._open() as top:
             for home, limit in limits.items():
                 try:
-                    with self._home(home) as found:
+                    with self._home(top, home) as found:
                         if found:
                             self._put(top, found, limit)
                 except StorageError as error:
@@ -172,7 +177,7 @@ class ProjectQuotas:
         held = {}
         with self._open() as top:
             for home in homes:
-                with suppress(StorageError, OSError), self._home(home) as found:
+                with suppress(StorageError, OSError), self._home(top, home) as found:
                     if found and found.inherited and found.project == self._project(found):
                         use = _used(top, found.project)
                         held[home] = Held(use.space, use.limit or None)
@@ -181,38 +186,21 @@ class ProjectQuotas:
     def repair(self, homes: Collection[str]) -> list[Escape]:
         """Finds what is said at the top of this file."""
         escapes, projects = [], {}
-        for home in homes:
-            with suppress(StorageError, OSError), self._home(home) as found:
-                if found and (project := self._project(found)):
-                    projects[home] = project
-                    if _assign(found.fd, project, directory=True):
-                        what = "its directory was not in its project, and is again."
-                        escapes.append(Escape(home, what))
         with self._open() as top:
             uses = dict(_all_used(top))
-        ours = set(projects.values())
-        outside = {project: use for project, use in uses.items() if project not in ours}
-        if self._clean is not None:  # what is freed there is not to be filled unseen
-            self._clean = {
-                project: _less(use, self._clean[project])
-                for project, use in outside.items()
-                if project in self._clean
-            }
-        grew = self._clean is None or any(
-            use.grew(self._clean.get(project, _Use())) for project, use in outside.items()
-        )
-        if self._round is None or ((grew or escapes) and not self._round.urgent):
-            changed = {
-                home: uses.get(project) != self._before.get(project)
-                for home, project in projects.items()
-            }
-            first = [escape.home for escape in escapes]
-            order = sorted(projects, key=lambda home: (home not in first, not changed[home]))
-            self._round = _Round(deque(order), outside, urgent=bool(grew or escapes))
-        self._before = uses
-        end = time.monotonic() + (LOOK if self._round.urgent else SWEEP)
-        found = self._go_on(self._round, end)
-        return escapes + found
+            for home in homes:
+                with suppress(StorageError, OSError), self._home(top, home) as found:
+                    project = found and self._project(found)
+                    if not found or not project:
+                        continue
+                    if uses.get(project, Use()).limit:
+                        self._projects.setdefault(found.key, project)
+                    if found.key in self._projects:  # else it still has to be put
+                        projects[home] = project
+                        if _assign(found.fd, project):
+                            what = "Its directory was not in its project, and is again."
+                            escapes.append(Escape(home, what))
+        return escapes + self._rounds.go_on(projects, uses, {escape.home for escape in escapes})
 
     # -- one home -----------------------------------------------------------------------------
 
@@ -223,12 +211,12 @@ class ProjectQuotas:
             project = self._unused(top, home)
             if _used(top, project).limit:  # that of a home that is gone
                 _limit(top, project, 0)
-        moved = _assign(home.fd, project, directory=True)
-        known = self._projects.get(home.inode) == project
+        moved = _assign(home.fd, project)
+        known = home.key in self._projects
         use = _used(top, project)
         if moved or not (known or use.limit):
             self._gather(home, project)
-        self._projects[home.inode] = project
+        self._projects[home.key] = project
         wanted = 0 if limit is None else max(1, limit // self._block) * self._block
         if use.limit != wanted:
             _limit(top, project, wanted)
@@ -236,7 +224,7 @@ class ProjectQuotas:
     def _project(self, home: _Home) -> int | None:
         """The number that a home has or had; None where it never was a project."""
         own = home.project in _choices(home.inode)
-        return self._projects.get(home.inode, home.project if own else None)
+        return self._projects.get(home.key, home.project if own else None)
 
     def _unused(self, top: int, home: _Home) -> int:
         for project in _choices(home.inode):
@@ -260,60 +248,46 @@ class ProjectQuotas:
         )
 
     @contextmanager
-    def _home(self, home: str) -> Iterator[_Home | None]:
+    def _home(self, top: int, home: str) -> Iterator[_Home | None]:
         """None where there is no such directory."""
         try:
-            fd = os.open(self._path / home, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            fd = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=top)
         except FileNotFoundError:
             yield None
             return
         try:
-            if os.fstat(fd).st_dev != self._path.stat().st_dev:
+            status = os.fstat(fd)
+            if status.st_dev != os.fstat(top).st_dev:
                 raise StorageError(f"{home} is on another file system than {self._path}.")
-            flags, project = _attributes(fd)
-            yield _Home(fd, os.fstat(fd).st_ino, project, bool(flags & _INHERIT))
+            yield _Home(fd, status.st_ino, *_attributes(fd))
         finally:
             os.close(fd)
 
-    # -- all of them --------------------------------------------------------------------------
-
-    def _go_on(self, round: _Round, end: float) -> list[Escape]:
-        """Look through homes until a time; a home that takes longer goes on at the next call."""
-        found = []
-        while time.monotonic() < end:
-            if round.looking is None:
-                if not round.homes:
-                    self._clean = None if round.found else round.outside
-                    self._round = None
-                    break
-                round.looking = self._look(round.homes.popleft())
-            for escape in round.looking:
-                if escape:
-                    round.found = True
-                    found.append(escape)
-                if time.monotonic() >= end:
-                    return found
-            round.looking = None
-        return found
-
     def _look(self, home: str) -> Iterator[Escape | None]:
-        """One for each file, at most one of them an escape."""
-        with suppress(StorageError, OSError), self._home(home) as found:
-            project = found and self._project(found)
-            if not found or not project:
-                return
-            count, refused, tree = 0, "", Tree(found.fd)
-            for fd in tree:
-                try:
-                    count += _assign(fd, project)
-                except OSError as error:
-                    refused = str(error.strerror)
-                yield None
-            if count:
-                yield Escape(home, f"{count} files or directories were not counted, and are now.")
-            if refused or tree.missed:
-                why = refused or f"{tree.missed} can't be opened, or move about"
-                yield Escape(home, f"files or directories may not be counted: {why}.")
+        """Nothing for each file that is looked at, then what was found."""
+        count, problems = 0, set()
+        try:
+            with self._open() as top, self._home(top, home) as found:
+                project = found and self._project(found)
+                if not found or not project:
+                    return
+                tree = Tree(found.fd)
+                for fd in tree:
+                    try:
+                        count += _assign(fd, project)
+                    except OSError as error:
+                        problems.add(str(error.strerror))
+                    yield None
+                if tree.missed:
+                    problems.add(f"{tree.missed} can't be opened, or move about")
+        except (StorageError, OSError) as error:
+            problems.add(str(error))
+        what = []
+        if count:
+            what.append(f"{count} files or directories inside were not counted, and are now.")
+        if problems:
+            what.append(f"Not all could be counted: {', '.join(sorted(problems))}.")
+        yield Escape(home, " ".join(what)) if what else None
 
     # -- the file system ----------------------------------------------------------------------
 
@@ -355,49 +329,25 @@ class ProjectQuotas:
         return StorageError(f"{self._path}: {error.strerror or error}.")
 
 
-@dataclass
-class _Round:
-    """One look into all homes, over many calls.
-
-    Attributes:
-        homes: that are still to come.
-        outside: what projects that are no home's used when it began.
-        urgent: there was a sign of an escape.
-        looking: the home that it is at.
-    """
-
-    homes: deque[str]
-    outside: dict[int, _Use]
-    urgent: bool
-    looking: Iterator[Escape | None] | None = None
-    found: bool = False
-
-
 def _choices(inode: int) -> list[int]:
     return [_BASE + (inode + number * (_SPAN // _CHOICES)) % _SPAN for number in range(_CHOICES)]
 
 
-def _less(one: _Use, other: _Use) -> _Use:
-    return _Use(min(one.space, other.space), min(one.inodes, other.inodes))
-
-
-def _attributes(fd: int) -> tuple[int, int]:
-    """Flags, and the number of the project."""
-    found = bytearray(28)
+def _attributes(fd: int) -> tuple[int, int, bool]:
+    """Of a directory: its birth, its project, and whether that is inherited."""
+    version, found = bytearray(8), bytearray(28)
+    _ioctl(fd, _VERSION, version)
     _ioctl(fd, _GET_ATTRIBUTES, found)
     flags, project = struct.unpack_from("I8xI", found)
-    return flags, project
+    return int.from_bytes(version[:4], "little"), project, bool(flags & _INHERIT)
 
 
-def _assign(fd: int, project: int, directory: bool = False) -> bool:
+def _assign(fd: int, project: int) -> bool:
     """Make something a part of a project; whether it was not."""
     attributes = bytearray(28)
     _ioctl(fd, _GET_ATTRIBUTES, attributes)
     flags, present = struct.unpack_from("I8xI", attributes)
-    if directory or stat.S_ISDIR(os.fstat(fd).st_mode):
-        wanted = flags | _INHERIT
-    else:
-        wanted = flags
+    wanted = flags | (_INHERIT if stat.S_ISDIR(os.fstat(fd).st_mode) else 0)
     if (wanted, project) == (flags, present):
         return False
     struct.pack_into("I", attributes, 0, wanted)
@@ -406,7 +356,7 @@ def _assign(fd: int, project: int, directory: bool = False) -> bool:
     return True
 
 
-def _used(top: int, project: int) -> _Use:
+def _used(top: int, project: int) -> Use:
     answer = bytearray(72)
     try:
         _ioctl(top, _GET, answer, project)
@@ -416,7 +366,7 @@ def _used(top: int, project: int) -> _Use:
     return _parsed(answer)
 
 
-def _all_used(top: int) -> Iterator[tuple[int, _Use]]:
+def _all_used(top: int) -> Iterator[tuple[int, Use]]:
     project = 0
     while True:
         answer = bytearray(72)
@@ -431,10 +381,10 @@ def _all_used(top: int) -> Iterator[tuple[int, _Use]]:
         project = found + 1
 
 
-def _parsed(answer: bytearray) -> _Use:
+def _parsed(answer: bytearray) -> Use:
     """The limit is in KiB, the rest is not."""
     limit, _soft, space, _inodes_limit, _inodes_soft, inodes = struct.unpack_from("6Q", answer)
-    return _Use(space, inodes, limit << 10)
+    return Use(space, inodes, limit << 10)
 
 
 def _limit(top: int, project: int, limit: int) -> None:
