@@ -121,6 +121,8 @@ def _install() -> None:
     if missing:
         _apt("update", "--quiet")
         _apt("install", "--yes", "--quiet", "--no-install-recommends", *missing)
+    if not VIRTIOFSD.exists():
+        raise NoMachine(f"There is no {VIRTIOFSD}, which Debian 12 has in qemu-system-common.")
 
 
 def _apt(*arguments: str, cwd: Path | None = None) -> None:
@@ -245,7 +247,7 @@ def _exported(folder: Path, trees: list[Path]) -> Iterator[Path]:
 def _qemu(folder: Path, kernel: Path, memory: Path, socket: Path, seconds: float) -> str:
     console = folder / "console"
     command = [
-        *("qemu-system-x86_64", "-accel", "tcg", "-cpu", "max", "-smp", "1", "-m", MEMORY),
+        *("qemu-system-x86_64", "-accel", "tcg", "-cpu", "Nehalem", "-smp", "1", "-m", MEMORY),
         *("-object", f"memory-backend-memfd,id=memory,size={MEMORY},share=on"),
         *("-numa", "node,memdev=memory", "-nodefaults", "-no-user-config", "-no-reboot"),
         *("-display", "none", "-nic", "none", "-kernel", str(kernel), "-initrd", str(memory)),

@@ -49,6 +49,7 @@ def tree(filesystem: Filesystem, home: str) -> Path:
         (folder / "file").write_bytes(b"x" * MIB)
         (folder / f"link-{number}").symlink_to("/etc/passwd")
     os.mkfifo(deep / "pipe")
+    (deep.parent / "fixed").write_text("")
     for path in [top, *top.rglob("*")]:
         os.chown(path, OWNER, OWNER, follow_symlinks=False)
     return deep
@@ -121,6 +122,7 @@ def test_who_may_not_set_limits_is_told(filesystem, backend):
 def test_what_was_there_before_is_counted(filesystem, backend):
     (home,) = new(backend, "before")
     deep = tree(filesystem, home)
+    subprocess.run(["chattr", "+i", deep.parent / "fixed"], check=True)
     assert backend.read([home]) == {}
     assert backend.put({home: 5 * MIB}) == {}
     os.sync()

@@ -10,15 +10,17 @@ What holds, and from when on:
   EDQUOT. ext4 exempts root (CAP_SYS_RESOURCE), XFS does not.
 - Whoever owns a file may give it another number, or none, with `chattr`, if they have a shell on a
   machine that has the file system mounted itself (not in a user namespace, and not over NFS). So
-  the owner of a home can get out; `repair` finds it and counts it again.
+  the owner of a home can get out; `repair` finds it and counts it again. What they wrote stays.
 - The directory of a home: at the next `repair`.
 - Numbers that are no home's, which is where files without one are: their use grew, so the next
   `repair` looks into homes, those first whose use changed. It takes `LOOK` seconds of each call,
   some 100,000 files; homes with more than that altogether take more calls. Where the rest of the
-  file system loses as much as an owner got out, nothing grew; then it is the next point.
+  file system loses as much as an owner got out, nothing grew; then it is the next point. Where
+  other things grow all the time, it looks all the time: homes are best on a file system of their
+  own.
 - Numbers of other homes, who are charged meanwhile: with no sign that could be seen, all homes are
   looked through in turn, `SWEEP` seconds of each call. Ten million files at a call each 20 seconds
-  take an hour or two.
+  take about two hours.
 - A file that is open but has no name any more can't be found, until it is closed.
 - Other directories of the file system that owners may write to are no home's: not counted.
 
@@ -50,7 +52,7 @@ _CHOICES = 8
 """Inodes of large file systems are beyond 32 bits, numbers of projects are not: some meet."""
 
 _GET_ATTRIBUTES, _SET_ATTRIBUTES = 0x801C581F, 0x401C5820
-_INHERIT = 0x200
+_INHERIT, _IMMUTABLE = 0x200, 0x8
 _PROJECTS = 2
 _GET, _SET, _NEXT = 0x800007, 0x800008, 0x800009
 _TURN_ON, _STATE = 0x5801, 0x5805
@@ -343,12 +345,15 @@ def _attributes(fd: int) -> tuple[int, int, bool]:
 
 
 def _assign(fd: int, project: int) -> bool:
-    """Make something a part of a project; whether it was not."""
+    """Make something a part of a project; whether it was not.
+
+    What an administrator made immutable can't be changed in this either; it does not grow.
+    """
     attributes = bytearray(28)
     _ioctl(fd, _GET_ATTRIBUTES, attributes)
     flags, present = struct.unpack_from("I8xI", attributes)
     wanted = flags | (_INHERIT if stat.S_ISDIR(os.fstat(fd).st_mode) else 0)
-    if (wanted, project) == (flags, present):
+    if (wanted, project) == (flags, present) or flags & _IMMUTABLE:
         return False
     struct.pack_into("I", attributes, 0, wanted)
     struct.pack_into("I", attributes, 12, project)
