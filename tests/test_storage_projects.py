@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import filesystems
@@ -128,6 +129,34 @@ def test_what_was_there_before_is_counted(filesystem, backend):
     os.sync()
     assert 3 * MIB <= backend.read([home])[home].used <= 4 * MIB
     assert write(deep / "more", 9 * MIB)[1] in filesystem.full
+
+
+def test_broken_off_while_it_is_first_counted_no_limit_is_seen_before_all_is(
+    filesystem, backend, monkeypatch
+):
+    real, seen = project._ioctl, []
+    for steps in range(0, 40, 2):
+        (home,), left = new(backend, f"broken-{steps}"), [steps]
+        tree(filesystem, home)
+
+        def some(*arguments, left=left):
+            if not left[0]:
+                raise KeyboardInterrupt
+            left[0] -= 1
+            return real(*arguments)
+
+        monkeypatch.setattr(project, "_ioctl", some)
+        with suppress(KeyboardInterrupt):
+            backend.put({home: 20 * MIB})
+        monkeypatch.setattr(project, "_ioctl", real)
+        os.sync()
+        fresh = find_backend(filesystem.path)
+        held = fresh.read([home]).get(home)
+        seen.append(bool(held and held.limit))
+        assert not held or not held.limit or held.used >= 3 * MIB
+        assert fresh.put({home: 20 * MIB}) == {}
+        assert 3 * MIB <= fresh.read([home])[home].used <= 4 * MIB
+    assert set(seen) == {False, True}
 
 
 def test_without_a_limit_it_is_counted_too(filesystem, backend):
