@@ -34,7 +34,9 @@ def filesystem() -> Iterator[Filesystem]:
 
 @pytest.fixture(scope="module")
 def hub(start_hub) -> Hub:
-    return start_hub("storage")
+    users = [f"user-{number}" for number in range(50)]
+    roster = "\n".join(f"{user},geo," for user in ("pat", *users))
+    return start_hub("storage", roster=f"user,group,role\n{roster}\n")
 
 
 @pytest.fixture(scope="module")

@@ -25,6 +25,17 @@ class Held:
     limit: int | None = None
 
 
+_BLOCK = 4096
+"""Bytes; some file systems count limits in whole blocks, and round them down."""
+
+
+def holds(held: Held, limit: int | None) -> bool:
+    """Whether what a file system says is the limit that was set."""
+    if held.limit is None or limit is None:
+        return held.limit is limit
+    return abs(limit - held.limit) < _BLOCK
+
+
 @dataclass(frozen=True)
 class Escape:
     """Something in a home that was not counted there, and is now.
@@ -112,7 +123,11 @@ def find_backend(path: Path) -> Backend:
     if not path.is_dir():
         raise StorageError(f"{path} is not a directory.")
     _mount, kind, device = find_mount(path)
-    makers: dict[str, Callable[[], Backend]] = {"btrfs": lambda: _btrfs(path)}
+    makers: dict[str, Callable[[], Backend]] = {
+        "btrfs": lambda: _btrfs(path),
+        "ext4": lambda: _projects(path, kind, device),
+        "xfs": lambda: _projects(path, kind, device),
+    }
     if kind not in makers:
         raise StorageError(
             f"{path} is on {kind}, where no limits can be set. "
@@ -125,3 +140,9 @@ def _btrfs(path: Path) -> Backend:
     from .btrfs import Btrfs
 
     return Btrfs(path)
+
+
+def _projects(path: Path, kind: str, device: str) -> Backend:
+    from .project import ProjectQuotas
+
+    return ProjectQuotas(path, kind, device)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .backend import Backend, Escape, Held, StorageError
+from .backend import Backend, Escape, Held, StorageError, holds
 from .layout import Template
 from .memory import OTHER, USER, Heard, Memory
 from .service import MountState, Use
@@ -151,7 +151,7 @@ class Keeper:
                 )
                 new = Use(goal.kind, goal.name, one.used, one.limit, problem)
                 known[path] = old if old and same else new
-            if one.limit != goal.limit or (self._owner and one is _NOTHING):
+            if not holds(one, goal.limit) or (self._owner and one is _NOTHING):
                 wrong[path] = goal.limit
         self._known = known
         return wrong
