@@ -1,8 +1,8 @@
 """Where homes are: `homes/{username}` for people, `shared/{group}` for groups. Pure.
 
 What KubeSpawner calls `{username}` and `{user_server}` is `{safe_username}` here, or
-`{escaped_username}` where its `slug_scheme` is "escape"; so `pvc_name_template = "claim-{username}"`
-is `claim-{safe_username}`. The name itself, `{username}` here, is its `{unescaped_username}`.
+`{escaped_username}` where its `slug_scheme` is "escape"; so its
+`pvc_name_template = "claim-{username}"` is `claim-{safe_username}`. The name itself, `{username}` here, is its `{unescaped_username}`.
 """
 
 from __future__ import annotations
