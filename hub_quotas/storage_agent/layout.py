@@ -1,8 +1,9 @@
 """Where homes are: `homes/{username}` for people, `shared/{group}` for groups. Pure.
 
-What KubeSpawner calls `{username}` and `{user_server}` is `{safe_username}` here, or
-`{escaped_username}` where its `slug_scheme` is "escape"; so its
-`pvc_name_template = "claim-{username}"` is `claim-{safe_username}`. The name itself, `{username}` here, is its `{unescaped_username}`.
+What KubeSpawner calls `{username}` is `{safe_username}` here, or `{escaped_username}` where its
+`slug_scheme` is "escape". Its `{user_server}` is the same here, of the server without a name: its
+claims are `claim-{user_server}` where nothing else is said. The name itself, `{username}` here, is
+its `{unescaped_username}`.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ _LONGEST_SLUG, _HASH = 48, 8
 _MARK = "---"
 """Between what is left of a name and its hash. No name with `--` is taken as it is, so that none
 can pass for the slug of another."""
+_BETWEEN, _END = "--", b"\xff"
+"""Between the names of user and server in a slug; after the user's in what is hashed."""
 _LOWER = frozenset(string.ascii_lowercase)
 _PLAIN = frozenset(string.ascii_lowercase + string.digits)
 
@@ -50,18 +53,36 @@ def group_folder(name: str) -> str:
     return name if "--" not in name and _GROUP.fullmatch(name) else _hashed(name)
 
 
+def user_server(name: str) -> str:
+    """As KubeSpawner has it for the server without a name. It is `safe`, unless there is no room
+    left for a server's name: then that has a slug too, though it is empty."""
+    slug = safe(name)
+    if len(slug) + len(_BETWEEN) <= _LONGEST_SLUG:
+        return slug
+    room = (_LONGEST_SLUG - _HASH - 1) // 2 - len(_BETWEEN)
+    return f"{_left(name, room)}{_BETWEEN}{_left('', room)}{_MARK}{_hash(name.encode() + _END)}"
+
+
 def _hashed(name: str) -> str:
     room = _LONGEST_SLUG - len(_MARK) - _HASH
+    return f"{_left(name, room)}{_MARK}{_hash(name.encode())}"
+
+
+def _left(name: str, room: int) -> str:
+    """What of a name can be seen in its slug."""
     left = re.sub("[^a-z0-9]+", "-", name.lower()).lstrip("-")[:room].rstrip("-") or "x"
-    if left[0] not in _LOWER:
-        left = f"x-{left[: room - 2]}"
-    return f"{left}{_MARK}{hashlib.sha256(name.encode()).hexdigest()[:_HASH]}"
+    return left if left[0] in _LOWER else f"x-{left[: room - 2]}"
+
+
+def _hash(name: bytes) -> str:
+    return hashlib.sha256(name).hexdigest()[:_HASH]
 
 
 _FIELDS: dict[str, Callable[[str], str]] = {
     "username": str,
     "escaped_username": escaped,
     "safe_username": safe,
+    "user_server": user_server,
     "group": group_folder,
 }
 
