@@ -113,7 +113,16 @@ def _answered(run: Callable[[argparse.Namespace], int], args: argparse.Namespace
 
 
 def _complain(text: str) -> None:
-    print(f"hub-storage-agent: {text}", file=sys.stderr)
+    print(f"hub-storage-agent: {_shown(text)}", file=sys.stderr)
+
+
+def _say(text: str) -> None:
+    print(_shown(text))
+
+
+def _shown(text: str) -> str:
+    """On one line. Names may have signs that end one, or that no terminal can show."""
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
 
 
 def _homes(args: argparse.Namespace, otherwise_all: bool = False) -> list[str]:
@@ -134,11 +143,11 @@ def _snapshot(args: argparse.Namespace) -> int:
     for home in _homes(args):
         try:
             made = make_snapshot(args.root, home, args.label)
-            print(f"{home}: {made.name}")
+            _say(f"{home}: {made.name}")
             _say_lacks(made)
             if args.keep is not None:
                 for old in prune(args.root, home, args.label, args.keep):
-                    print(f"{home}: {old.name} is deleted.")
+                    _say(f"{home}: {old.name} is deleted.")
         except (StorageError, OSError) as error:
             failed += 1
             _complain(str(error))
@@ -152,7 +161,7 @@ def _say_lacks(made: Snapshot) -> None:
 
 def _snapshots(args: argparse.Namespace) -> int:
     for one in list_snapshots(args.root, home_name(args.home)):
-        print(one.name)
+        _say(one.name)
     return 0
 
 
@@ -177,9 +186,9 @@ def _backend(root: Path) -> Backend | None:
 
 
 def _say_put(put: Put, source: str) -> int:
-    print(f"{put.path} is restored from {source}.")
+    _say(f"{put.path} is restored from {source}.")
     if put.aside:
-        print(f"What was there is {put.aside}.")
+        _say(f"What was there is {put.aside}.")
     if put.problem:
         _complain(f"It has no limit yet: {put.problem}")
     return 1 if put.problem else 0
@@ -200,7 +209,7 @@ def _say_done(done: Done) -> None:
     if done.problem:
         _complain(f"{done.home}: {done.problem}")
     else:
-        print(f"{done.home}: {done.bytes} bytes" + (f", {done.remark}" if done.remark else ""))
+        _say(f"{done.home}: {done.bytes} bytes" + (f", {done.remark}" if done.remark else ""))
 
 
 def _restore_test(args: argparse.Namespace) -> int:
@@ -209,7 +218,7 @@ def _restore_test(args: argparse.Namespace) -> int:
     record = run_restore_test(args.root, args.state, args.count, args.read)
     for home, found in sorted(record["homes"].items()):
         same = f"{found['compared']} of {found['files']} files compared with the home"
-        print(f"{home}: {found['bytes']} bytes restored, {same}")
+        _say(f"{home}: {found['bytes']} bytes restored, {same}")
     for problem in record["problems"]:
         _complain(problem)
     return 0 if record["ok"] else 1

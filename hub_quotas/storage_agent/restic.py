@@ -208,7 +208,7 @@ def _json_lines(text: str) -> Iterator[Any]:
 def _reason(done: subprocess.CompletedProcess[str]) -> str:
     """The line that says it, without where the repository is: that may have a password."""
     lines = [_message(line) for line in done.stderr.splitlines() if line.strip()]
-    fatal = [line for line in lines if line.startswith("Fatal:")]
+    fatal = [line for line in lines if line.startswith("Fatal:") and " errors" not in line]
     line = (fatal or lines or [f"exit code {done.returncode}"])[0].removeprefix("Fatal: ")
     if repository := os.environ.get("RESTIC_REPOSITORY"):
         line = line.replace(repository, "$RESTIC_REPOSITORY")

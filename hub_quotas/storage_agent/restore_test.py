@@ -18,7 +18,7 @@ from .restic import Restic, Saved, Sum
 from .working import working
 
 _PIECE = 1 << 20
-_COARSE = 1
+_COARSE = 0.1
 """Seconds by which a time of change may be behind the clock."""
 _ROOM = 0.8
 """The part of the free space that a test may take."""
