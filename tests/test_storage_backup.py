@@ -26,6 +26,7 @@ from hubs import ROOT
 
 from hub_quotas.storage_agent import backup
 from hub_quotas.storage_agent.backend import find_backend
+from hub_quotas.storage_agent.record import write_record
 from hub_quotas.storage_agent.restic import Restic
 
 MIB = 2**20
@@ -97,7 +98,11 @@ def of_its_own(repository, tmp_path, monkeypatch) -> Path:
 
 @pytest.fixture
 def state(tmp_path) -> Path:
-    return tmp_path / "state"
+    """As of one who has freed space lately, which takes restic a while."""
+    folder = tmp_path / "state"
+    now = datetime.now(timezone.utc).isoformat()
+    write_record(folder / "backup.json", {"pruned": now})
+    return folder
 
 
 @pytest.fixture
@@ -141,7 +146,6 @@ def test_a_home_deleted_by_hand_is_restored_byte_for_byte_by_one_command(place, 
         assert find_backend(place.path).put({home: 10 * MIB}) == {}, "it can be limited"
 
 
-@everywhere
 def test_one_file_is_restored_and_what_is_there_stays(place, home, state):
     trees.fill(place.path / home)
     before = trees.seen(place.path / home)
@@ -162,7 +166,6 @@ def test_one_file_is_restored_and_what_is_there_stays(place, home, state):
     assert not place.left_over(home)
 
 
-@everywhere
 def test_an_older_backup_takes_the_place_of_a_home_that_stays_beside(place, home, state, capsys):
     write(place.path / home / "file", "first")
     yesterday = datetime.now(timezone.utc) - timedelta(days=1)
@@ -184,7 +187,6 @@ def test_an_older_backup_takes_the_place_of_a_home_that_stays_beside(place, home
 # -- backups --------------------------------------------------------------------------------------
 
 
-@everywhere
 def test_a_backup_reads_only_what_is_new(place, home, state, repository):
     (place.path / home / "large").write_bytes(os.urandom(4 * MIB))
     write(place.path / home / "small", "x")
@@ -249,9 +251,8 @@ def test_a_failure_does_not_forget_the_last_good_backup(place, home, state):
     assert record(state)["homes"][home].items() > good.items()
 
 
-@everywhere
 def test_a_backup_that_is_killed_is_followed_by_a_good_one(place, home, state):
-    (place.path / home / "large").write_bytes(os.urandom(60 * MIB))
+    (place.path / home / "large").write_bytes(os.urandom(30 * MIB))
     write(place.path / home / "small", "x")
     before = trees.seen(place.path / home)
     command = [*PROGRAM, "backup", "--root", str(place.path), "--state", str(state), home]
@@ -265,7 +266,7 @@ def test_a_backup_that_is_killed_is_followed_by_a_good_one(place, home, state):
         os.killpg(run.pid, signal.SIGKILL)
         run.wait()
         os.waitpid(-run.pid, 0)
-    assert not (state / "backup.json").exists()
+    assert "homes" not in record(state)
     assert list((data / "locks").iterdir())
     assert save(place, state, home) == 0
     assert not list((data / "locks").iterdir())
@@ -294,7 +295,7 @@ def test_two_backups_at_a_time_are_one_too_many(place, home, state, capsys):
 
 
 def test_names_that_programs_trip_over(place, state):
-    names = ("with space", "ünïcödé", "-dash", "new\nline", "a,b%2Cc", "not \udcff text", "ä.b'\"")
+    names = ("-dash, ünïcödé", "new\nline %2C", "not \udcff text '\"")
     homes = [f"odd/{name}" for name in names]
     for home in homes:
         write(place.new(home) / "file", home.encode(errors="replace").decode())
@@ -311,17 +312,18 @@ def test_old_backups_are_dropped_for_each_home_by_itself(place, state, of_its_ow
     for name in ("one", "other"):
         place.new(f"dropped/{name}")
     restic, now = Restic(), datetime.now(timezone.utc)
-    for days in range(4, 0, -1):
+    for days in (3, 2, 1):
         when = now - timedelta(days=days)
         restic.save("dropped/one", place.path, when, None, ())
     restic.save("dropped/other", place.path, now - timedelta(days=30), None, ())
-    restic.save("dropped/other", place.path, now - timedelta(days=30), None, ())
-    keep = ("--keep-daily", "3", "--keep-weekly", "0", "--keep-monthly", "0")
+    keep = ("--keep-daily", "2", "--keep-weekly", "0", "--keep-monthly", "0")
     arguments = ("backup", "dropped/one", "--state", str(state), *keep)
     assert place.command(*arguments) == 0
     left = [saved.home for saved in restic.saved()]
-    assert left.count("dropped/one") == 3
+    assert left.count("dropped/one") == 2
     assert left.count("dropped/other") == 1
+    write_record(state / "backup.json", {})
+    assert place.command(*arguments) == 0
     pruned = record(state)["pruned"]
     assert place.command(*arguments) == 0
     assert record(state)["pruned"] == pruned, "once a week"
@@ -401,7 +403,7 @@ def damage(repository: Path) -> None:
 
 @everywhere
 def test_homes_can_be_restored(place, state, of_its_own, monkeypatch, capsys):
-    homes = [f"tested/{number}" for number in range(3)]
+    homes = [f"tested/{number}" for number in range(2)]
     for home in homes:
         trees.fill(place.new(home))
     time.sleep(1.2)  # what was written just now might have been written since
@@ -411,10 +413,10 @@ def test_homes_can_be_restored(place, state, of_its_own, monkeypatch, capsys):
         (place.path / home / "empty").unlink()
     after = {home: trees.seen(place.path / home) for home in homes}
     capsys.readouterr()
-    assert place.command("restore-test", "--state", str(state), "--count", "2") == 0
+    assert place.command("restore-test", "--state", str(state), "--count", "1") == 0
     said, found = capsys.readouterr(), record(state, "restore-test.json")
-    assert len(said.out.splitlines()) == 2
-    assert (found["ok"], found["problems"], len(found["homes"])) == (True, [], 2)
+    assert len(said.out.splitlines()) == 1
+    assert (found["ok"], found["problems"], len(found["homes"])) == (True, [], 1)
     for one in found["homes"].values():
         assert one["bytes"] > 3 * MIB
         assert one["compared"] == one["files"] - 2, "but for the changed ones"

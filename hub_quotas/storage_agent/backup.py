@@ -6,7 +6,6 @@ backup is of one moment. Elsewhere it reads the home as it is.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -189,5 +188,4 @@ def restore_backup(
         copy = fetch(root, saved, restic, work, path)
         if path:
             return saved, put_beside(root, home, copy, path, now)
-        os.sync()  # it is whole on disk before it takes the place of what there is
         return saved, put_home(root, home, copy, now, backend)

@@ -18,6 +18,7 @@ from .reach import (
     ASIDE,
     exchange,
     exists,
+    flush,
     free_name,
     move,
     opened,
@@ -58,6 +59,7 @@ def put_home(
     root.joinpath(*above).mkdir(parents=True, exist_ok=True)
     held = backend.read([home]).get(home) if backend else None
     with opened_below(root, above) as folder, opened(new.parent) as source:
+        flush(source)  # a crash must not leave names without their contents
         if not exists(name, folder):
             with suppress(FileExistsError):  # the agent's loop may make one meanwhile
                 move(new.name, source, name, folder)

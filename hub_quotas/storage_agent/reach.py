@@ -147,6 +147,14 @@ def exchange(one: str, other: str, folder: int) -> None:
     _rename(one, folder, other, folder, _EXCHANGE)
 
 
+def flush(folder: int) -> None:
+    """All that was written to the file system that a folder is on is on disk afterwards."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.syncfs(folder):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
 def _rename(old: str, old_folder: int, new: str, new_folder: int, flags: int) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.renameat2(old_folder, os.fsencode(old), new_folder, os.fsencode(new), flags):
