@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import shutil
 import subprocess
@@ -15,11 +16,13 @@ from pathlib import Path
 
 import filesystems
 import pytest
-from filesystems import OWNER, NoFilesystem
+from filesystems import OWNER, NoFilesystem, write
 
 from hub_quotas.storage_agent.backend import find_backend
 from hub_quotas.storage_agent.backup_commands import add_commands
 
+SLACK = 2**20
+"""A file system's own bookkeeping counts too."""
 PROGRAM = [
     sys.executable,
     "-c",
@@ -35,7 +38,8 @@ class Place:
     """Where homes are.
 
     Attributes:
-        kind: btrfs, or `plain` for a file system that the agent knows nothing of.
+        kind: `btrfs`, with simple quotas; `full`, with full ones; or `plain`, of which the agent
+            knows nothing.
     """
 
     kind: str
@@ -43,12 +47,26 @@ class Place:
 
     def new(self, home: str) -> Path:
         path = self.path / home
-        if self.kind == "btrfs":
+        if self.kind != "plain":
             find_backend(self.path).create(home, (OWNER, OWNER), 0o700)
         else:
             path.mkdir(parents=True, mode=0o700)
             os.chown(path, OWNER, OWNER)
         return path
+
+    def limit(self, home: str, limit: int) -> None:
+        assert find_backend(self.path).put({home: limit}) == {}
+
+    def assert_limited(self, home: str, limit: int, used: int) -> None:
+        """It holds what is said, and no more than its limit can be written."""
+        os.sync()
+        held = find_backend(self.path).read([home])[home]
+        assert held.limit == limit
+        assert used <= held.used <= used + SLACK
+        written, error = write(self.path / home / "too-much", limit)
+        assert error == errno.EDQUOT
+        assert limit - used - SLACK <= written <= limit - used
+        (self.path / home / "too-much").unlink()
 
     def remove_by_hand(self, home: str) -> None:
         """With its subvolume, if it is one."""
@@ -80,11 +98,16 @@ def place(kind: str) -> Iterator[Place]:
             shutil.rmtree(folder)
         return
     try:
-        made = filesystems.make(kind)
+        made = filesystems.make("btrfs")
     except NoFilesystem as error:
         unavailable(error)
     try:
-        find_backend(made.path).prepare()
+        if kind == "full":
+            subprocess.run(["btrfs", "quota", "enable", str(made.path)], check=True)
+        backend = find_backend(made.path)
+        backend.prepare()
+        if kind not in backend.name:
+            raise NoFilesystem(f"it has {backend.name}")
         yield Place(kind, made.path)
     finally:
         filesystems.end(made)

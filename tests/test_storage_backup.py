@@ -184,6 +184,18 @@ def test_an_older_backup_takes_the_place_of_a_home_that_stays_beside(place, home
         assert find_backend(place.path).read([home])[home].limit == 10 * MIB
 
 
+@pytest.mark.parametrize("place", ["btrfs", "full"], indirect=True)
+def test_limits_hold_after_a_backup_and_after_it_is_restored(place, home, state):
+    place.limit(home, 30 * MIB)
+    (place.path / home / "file").write_bytes(os.urandom(10 * MIB))
+    assert save(place, state, home) == 0
+    place.assert_limited(home, 30 * MIB, 10 * MIB)
+    assert place.command("restore", home) == 0
+    place.assert_limited(home, 30 * MIB, 10 * MIB)
+    assert place.command("restore", home, "--path", "file") == 0
+    place.assert_limited(home, 30 * MIB, 20 * MIB)
+
+
 # -- backups --------------------------------------------------------------------------------------
 
 

@@ -43,6 +43,20 @@ def btrfs() -> Iterator[Place]:
         yield made
 
 
+@pytest.fixture(scope="module", params=["btrfs", "full"])
+def counted(request) -> Iterator[Place]:
+    with agents.place(request.param) as made:
+        yield made
+
+
+@pytest.fixture
+def btrfs_without() -> Iterator[Place]:
+    """Without quotas."""
+    with agents.place("btrfs") as made:
+        subprocess.run(["btrfs", "quota", "disable", str(made.path)], check=True)
+        yield made
+
+
 @pytest.fixture
 def home(place) -> str:
     return new(place)
@@ -187,12 +201,37 @@ def test_a_home_that_is_gone_is_restored(place, home):
     assert not list(place.path.glob(f"{home}.before-restore-*"))
 
 
-def test_a_restored_home_has_the_limit_of_the_one_that_it_replaced(btrfs):
-    home, backend = new(btrfs), find_backend(btrfs.path)
-    backend.put({home: 10 * MIB})
-    snapshots.make_snapshot(btrfs.path, home)
-    assert btrfs.command("restore", home, "--snapshot", "latest") == 0
-    assert backend.read([home])[home].limit == 10 * MIB
+def test_limits_hold_after_a_snapshot_and_after_it_is_restored(counted):
+    home, other = new(counted), new(counted)
+    for one in (home, other):
+        counted.limit(one, 30 * MIB)
+        (counted.path / one / "file").write_bytes(os.urandom(10 * MIB))
+    made = snapshots.make_snapshot(counted.path, home)
+    counted.assert_limited(home, 30 * MIB, 10 * MIB)
+    assert counted.command("restore", home, "--snapshot", "latest") == 0
+    counted.assert_limited(home, 30 * MIB, 10 * MIB)
+    snapshots.restore_snapshot(counted.path, made, ["file"])
+    counted.assert_limited(home, 30 * MIB, 20 * MIB)
+    counted.remove_by_hand(home)
+    assert counted.command("restore", home, "--snapshot", "latest") == 0
+    counted.limit(home, 30 * MIB)
+    counted.assert_limited(home, 30 * MIB, 10 * MIB)
+    snapshots.make_snapshot(counted.path, home, now=NOW)
+    snapshots.prune(counted.path, home, "", 1)
+    counted.assert_limited(home, 30 * MIB, 10 * MIB)
+    counted.assert_limited(other, 30 * MIB, 10 * MIB)
+
+
+def test_without_quotas_a_restored_home_shares_its_blocks(btrfs_without):
+    home = new(btrfs_without)
+    (btrfs_without.path / home / "file").write_bytes(b"x")
+    made = snapshots.make_snapshot(btrfs_without.path, home)
+    assert btrfs_without.command("restore", home, "--snapshot", "latest") == 0
+    assert (btrfs_without.path / home / "file").read_bytes() == b"x"
+    said = subprocess.run(
+        ["btrfs", "subvolume", "show", str(made.path)], capture_output=True, text=True
+    )
+    assert home in said.stdout.partition("Snapshot(s):")[2]
 
 
 def test_on_btrfs_an_ordinary_directory_comes_back_as_one_that_can_be_limited(btrfs):
@@ -317,7 +356,7 @@ def test_an_owner_who_moves_everything_about_gets_nothing_written_outside(place,
             os._exit(1)
     outcomes = set()
     try:
-        for second in range(250):
+        for second in range(150):
             now = NOW + timedelta(seconds=second)
             try:
                 put_beside(place.path, home, made.path, ["folder", "sub", "file"], now)

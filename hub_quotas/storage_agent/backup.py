@@ -1,7 +1,8 @@
 """Backups of homes in a repository of restic: one for each home, each by itself.
 
 On btrfs, restic reads a read-only snapshot that is made for it and removed afterwards, so that a
-backup is of one moment. Elsewhere it reads the home as it is.
+backup is of one moment. Elsewhere, and on btrfs with full quotas (`subvolumes.quotas`), it reads the
+home as it is.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from .snapshots import make_folder
 from .working import Work, remove, working
 
 KEEP = {"daily": 7, "weekly": 5, "monthly": 12}
+_FETCHED = "fetched"
 _PRUNE_EVERY = timedelta(days=7)
 
 
@@ -110,7 +112,7 @@ def _still(root: Path, home: str, work: Work) -> Iterator[tuple[Path, str]]:
     """The folder that the home is below by its path, where nobody writes if that can be had; and
     why it can't."""
     with opened_home(root, home) as fd:
-        if not (subvolumes.on_btrfs(root) and subvolumes.is_subvolume(fd)):
+        if not subvolumes.can_be_snapshot(root, fd):
             yield root, ""
             return
         if inside := subvolumes.inside(fd):
@@ -149,18 +151,17 @@ def find_saved(restic: Restic, home: str, at: str) -> Saved:
     return fitting[0]
 
 
-def fetch(root: Path, saved: Saved, restic: Restic, work: Work, path: Sequence[str] = ()) -> Path:
-    """Write a backup into a folder of the agent's own.
+def fetch(saved: Saved, restic: Restic, work: Work, path: Sequence[str] = ()) -> Path:
+    """Write a backup, or one file or folder of it, into a folder of the agent's own.
 
     Returns:
-        The folder that is the home; with a path, only that is in it.
+        The folder that is the home: an ordinary one, unless there is one already.
 
     Raises:
         StorageError: not all of it could be.
     """
-    home = make_folder(root, f"fetched/{saved.home}", work)
-    restic.restore(saved, work.path / "fetched", path, (work.lock,))
-    return home
+    restic.restore(saved, work.path / _FETCHED, path, (work.lock,))
+    return work.path / _FETCHED / saved.home
 
 
 def restore_backup(
@@ -185,7 +186,9 @@ def restore_backup(
     restic = Restic()
     saved = find_saved(restic, home, at)
     with working(root) as work:
-        copy = fetch(root, saved, restic, work, path)
+        if not path:
+            make_folder(root, f"{_FETCHED}/{home}", work)
+        copy = fetch(saved, restic, work, path)
         if path:
             return saved, put_beside(root, home, copy, path, now)
         return saved, put_home(root, home, copy, now, backend)

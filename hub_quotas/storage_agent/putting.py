@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from . import subvolumes
 from .backend import Backend, StorageError
 from .reach import (
     ASIDE,
@@ -98,7 +99,8 @@ def put_beside(
             raise missing
         top = open_ones.enter_context(opened_home(root, home))
         unfinished = open_ones.enter_context(_unfinished(top, home))
-        copy(name, source, "new", unfinished, "/".join([home, *path]))
+        share = not subvolumes.quotas(root)  # what is shared would not count
+        copy(name, source, "new", unfinished, "/".join([home, *path]), share)
         return Put("/".join([home, *folders, _place(top, folders, name, unfinished, now)]))
 
 

@@ -64,7 +64,7 @@ def _test(root: Path, saved: Saved, restic: Restic, problems: list[str]) -> dict
         room = os.statvfs(work.path)
         if expected.bytes > room.f_bavail * room.f_frsize * _ROOM:
             raise StorageError(f"there is no room below {root} for its {expected.bytes} bytes.")
-        copy = fetch(root, saved, restic, work)
+        copy = fetch(saved, restic, work)
         if (found := _sum(copy)) != expected:
             problems.append(f"{saved.home}: restic says {expected}, restored are {found}.")
         compared, different = _compare(copy, root / saved.home, saved.when)

@@ -1,4 +1,5 @@
 """Snapshots of homes, in `.snapshots` below the root: read-only subvolumes on btrfs, else copies.
+On btrfs with full quotas they are copies too (`subvolumes.quotas`).
 
 `.snapshots/homes%2Fanna/2026-11-29T030000Z-end-of-term` has all that was in `homes/anna` then.
 """
@@ -56,7 +57,7 @@ def make_snapshot(root: Path, home: str, label: str = "", now: datetime | None =
         with opened(folder) as target:
             lacks: Sequence[str] = ()
             try:
-                if _is_subvolume(root, fd):
+                if subvolumes.can_be_snapshot(root, fd):
                     lacks = subvolumes.inside(fd)
                     subvolumes.snapshot(fd, name, target)
                 else:
@@ -158,11 +159,13 @@ def restore_snapshot(
     if path:
         return put_beside(root, snapshot.home, snapshot.path, path, now)
     with working(root) as work, opened(snapshot.path) as source:
-        if _is_subvolume(root, source):
+        if _is_subvolume(root, source) and not subvolumes.quotas(root):
             subvolumes.snapshot(source, "new", work.lock, writable=True)
         else:
+            # What it shares would not count, or not be counted rightly.
+            share = not subvolumes.quotas(root)
             make_folder(root, "new", work)
-            copy(".", source, "new", work.lock, snapshot.home)
+            copy(".", source, "new", work.lock, snapshot.home, share)
         return put_home(root, snapshot.home, work.path / "new", now, backend)
 
 

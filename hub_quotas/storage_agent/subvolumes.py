@@ -16,6 +16,8 @@ from .backend import find_mount
 _FIRST_INODE = 256
 """Of each subvolume: by this a directory is known as one."""
 _ROOT_TREE, _ROOT_REF = 1, 156
+_QUOTA_TREE, _STATUS = 8, 240
+_ON, _SIMPLE = 1, 8
 _LAST = 2**64 - 1
 _READ_ONLY = 2
 
@@ -35,6 +37,32 @@ _FLAGS = _code(_READ, 25, 8)
 
 def on_btrfs(path: Path) -> bool:
     return find_mount(path)[1] == "btrfs"
+
+
+def quotas(path: Path) -> str:
+    """`simple` or `full` where a file system is btrfs and counts, else empty.
+
+    With simple ones, blocks that are shared are on the account of the one who wrote them. With full
+    ones, a snapshot of what has a limit makes the kernel lose count, and until all is counted anew
+    no limit holds.
+    """
+    if not on_btrfs(path):
+        return ""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for _offset, item in _search(fd, _QUOTA_TREE, 0, _STATUS):
+            (flags,) = struct.unpack_from("<Q", item, 16)
+            return "" if not flags & _ON else "simple" if flags & _SIMPLE else "full"
+    except FileNotFoundError:  # no quotas, no tree
+        pass
+    finally:
+        os.close(fd)
+    return ""
+
+
+def can_be_snapshot(path: Path, folder: int) -> bool:
+    """Whether a folder on the file system of a path can be kept by `snapshot`."""
+    return on_btrfs(path) and is_subvolume(folder) and quotas(path) != "full"
 
 
 def is_subvolume(folder: int) -> bool:
@@ -93,10 +121,17 @@ def _look_up(fd: int, tree: int, folder: int) -> tuple[int, str]:
 
 def _references(fd: int, id: int) -> Iterator[tuple[int, int, str]]:
     """Those directly in a subvolume: its id, the folder that it is in, its name there."""
+    for inner, item in _search(fd, _ROOT_TREE, id, _ROOT_REF):
+        folder, _sequence, size = struct.unpack_from("<QQH", item)
+        yield inner, folder, os.fsdecode(item[18 : 18 + size])
+
+
+def _search(fd: int, tree: int, object: int, kind: int) -> Iterator[tuple[int, bytes]]:
+    """The items of one object that are of one type: offset, item."""
     first = 0
     while True:
         answer = bytearray(4096)
-        span = (_ROOT_TREE, id, id, first, _LAST, 0, _LAST, _ROOT_REF, _ROOT_REF, 2**32 - 1, 0)
+        span = (tree, object, object, first, _LAST, 0, _LAST, kind, kind, 2**32 - 1, 0)
         struct.pack_into("QQQQQQQIIII", answer, 0, *span)
         fcntl.ioctl(fd, _SEARCH, answer)
         (count,) = struct.unpack_from("I", answer, 64)
@@ -104,9 +139,9 @@ def _references(fd: int, id: int) -> Iterator[tuple[int, int, str]]:
             return
         place = 104
         for _ in range(count):
-            _transaction, _object, inner, _kind, length = struct.unpack_from("QQQII", answer, place)
-            item = bytes(answer[place + 32 : place + 32 + length])
-            folder, _sequence, size = struct.unpack_from("<QQH", item)
-            yield inner, folder, os.fsdecode(item[18 : 18 + size])
+            _transaction, _object, offset, _kind, length = struct.unpack_from(
+                "QQQII", answer, place
+            )
+            yield offset, bytes(answer[place + 32 : place + 32 + length])
             place += 32 + length
-            first = inner + 1
+            first = offset + 1

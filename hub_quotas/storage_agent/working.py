@@ -112,20 +112,23 @@ def _removed_subvolume(name: str, within: int) -> bool:
     return True
 
 
-def copy(source: str, folder: int, target: str, target_folder: int, what: str) -> None:
-    """All of a file or folder with all that belongs to it, in shared blocks where the file system
-    can; `.` for what is in a folder.
+def copy(
+    source: str, folder: int, target: str, target_folder: int, what: str, share: bool = True
+) -> None:
+    """All of a file or folder with all that belongs to it; `.` for what is in a folder.
 
     Args:
         folder, target_folder: where the two names are.
         what: is copied, for the message.
+        share: blocks, where the file system can.
 
     Raises:
         StorageError: not all of it could be; what could is there.
     """
+    how = "--reflink=auto" if share else "--reflink=never"
     ends = f"/proc/self/fd/{folder}/{source}", f"/proc/self/fd/{target_folder}/{target}"
     done = subprocess.run(  # noqa: S603
-        ["cp", "--archive", "--reflink=auto", "--no-target-directory", "--", *ends],  # noqa: S607
+        ["cp", "--archive", how, "--no-target-directory", "--", *ends],  # noqa: S607
         pass_fds=(folder, target_folder),
         stdin=subprocess.DEVNULL,
         capture_output=True,
