@@ -1,8 +1,8 @@
 """Backups of homes in a repository of restic: one for each home, each by itself.
 
 On btrfs, restic reads a read-only snapshot that is made for it and removed afterwards, so that a
-backup is of one moment. Elsewhere, and on btrfs with full quotas (`subvolumes.quotas`), it reads the
-home as it is.
+backup is of one moment. Elsewhere, and on btrfs with full quotas (`subvolumes.quotas`), it reads
+the home as it is.
 """
 
 from __future__ import annotations
