@@ -22,7 +22,7 @@ from hub_quotas import storage_store
 from hub_quotas.policy import parse_policy
 from hub_quotas.storage_agent.backend import find_backend
 from hub_quotas.storage_agent.cli import _parser
-from hub_quotas.storage_agent.keeper import Owner
+from hub_quotas.storage_agent.keeper import Keeper, Layout, Owner
 from hub_quotas.storage_agent.layout import Template
 from hub_quotas.storage_agent.memory import Heard, Memory
 
@@ -231,6 +231,19 @@ def test_what_was_heard_is_remembered(tmp_path):
     memory = Memory(tmp_path / "new" / "folder")
     memory.write(Heard("f", 1, True, {("user", "kim"): 6}, 0))
     assert memory.read() == Heard("f", 1, True, {("user", "kim"): 6}, 0)
+
+
+def test_where_nothing_can_be_kept_limits_hold_all_the_same(filesystem, tmp_path):
+    memory = Memory(tmp_path)
+    memory.write(Heard("e", 1, True, {("user", "kept"): MIB}))
+    memory._db.execute("PRAGMA query_only = ON")  # as if the disk was full
+    backend = find_backend(filesystem.path)
+    backend.prepare()
+    keeper = Keeper(filesystem.path, backend, Layout(Template.parse("kept/{username}")), memory)
+    backend.create("kept/pat", (OWNER, OWNER), 0o700)
+    keeper.take(Heard("e", 2, False, {("user", "pat"): 5 * MIB}))
+    assert limit(filesystem, "kept/pat") == 5 * MIB
+    assert memory.read() == Heard("e", 1, True, {("user", "kept"): MIB})
 
 
 # -- what people see --------------------------------------------------------------------------

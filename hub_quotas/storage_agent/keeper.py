@@ -91,7 +91,10 @@ class Keeper:
 
     def take(self, heard: Heard) -> None:
         """What the hub says: kept on disk, then applied. What does not differ costs nothing."""
-        self._memory.write(heard)
+        try:
+            self._memory.write(heard)
+        except StorageError as error:  # limits hold all the same, but for a start without the hub
+            log.error("%s", error)
         # Whom it names no more has what anybody else has, from the next look on.
         self.apply(self.learn(heard))
 
