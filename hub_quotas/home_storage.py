@@ -10,6 +10,8 @@ from .storage_store import GROUP, USER, Directory, read_directories
 from .store import QuotaStore
 
 WARN_SHARE, FULL_SHARE = 0.8, 0.95
+_MOST = 5
+"""Homes that a group's page names."""
 
 
 @dataclass(frozen=True)
@@ -44,3 +46,32 @@ def shelves(store: QuotaStore, user: str, groups: Sequence[str]) -> list[Shelf]:
         for one in read_directories(tx, GROUP, groups):
             found.append(Shelf(one, shared_of(policy, one.name, at, store.zone)))
         return found
+
+
+@dataclass(frozen=True)
+class GroupStorage:
+    """What a group's manager looks at.
+
+    Attributes:
+        shared: the group's own directory, on each mount that has one.
+        fullest: homes of members, those with the least room first.
+        full: of how many members' homes at least WARN_SHARE is used.
+        measured: of how many it is known.
+    """
+
+    shared: tuple[Shelf, ...] = ()
+    fullest: tuple[Directory, ...] = ()
+    full: int = 0
+    measured: int = 0
+
+
+def group_storage(store: QuotaStore, group: str, members: Sequence[str]) -> GroupStorage:
+    """Of a group and its members, as agents have measured them. Blocks."""
+    with store.db.read() as tx:
+        policy, at = store.policies.read(tx), store.present(tx)
+        allowance = shared_of(policy, group, at, store.zone)
+        shared = tuple(Shelf(one, allowance) for one in read_directories(tx, GROUP, [group]))
+        homes = read_directories(tx, USER, members)
+    homes.sort(key=lambda one: (-one.share, -one.used, one.name))
+    full = sum(one.share >= WARN_SHARE for one in homes)
+    return GroupStorage(shared, tuple(homes[:_MOST]), full, len(homes))
