@@ -57,12 +57,14 @@ class GroupStorage:
         fullest: homes of members, those with the least room first.
         full: of how many members' homes at least WARN_SHARE is used.
         measured: of how many it is known.
+        mounts: on how many mounts they are.
     """
 
     shared: tuple[Shelf, ...] = ()
     fullest: tuple[Directory, ...] = ()
     full: int = 0
     measured: int = 0
+    mounts: int = 0
 
 
 def group_storage(store: QuotaStore, group: str, members: Sequence[str]) -> GroupStorage:
@@ -74,4 +76,5 @@ def group_storage(store: QuotaStore, group: str, members: Sequence[str]) -> Grou
         homes = read_directories(tx, USER, members)
     homes.sort(key=lambda one: (-one.share, -one.used, one.name))
     full = sum(one.share >= WARN_SHARE for one in homes)
-    return GroupStorage(shared, tuple(homes[:_MOST]), full, len(homes))
+    mounts = len({one.mount for one in homes})
+    return GroupStorage(shared, tuple(homes[:_MOST]), full, len(homes), mounts)
