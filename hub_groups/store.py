@@ -24,7 +24,7 @@ from .memberships import (
 from .migrate import GROUPS, MigratedDatabase
 from .outcome import Said, UserRows, outcome_of
 from .rows import log_event, named, write, write_left, write_own, write_pending
-from .schema import archived, membership, pending, rules
+from .schema import archived, event, membership, pending, rules
 
 StoreError = sa.exc.OperationalError
 """The database can't be reached, or is locked for too long."""
@@ -272,6 +272,23 @@ class GroupStore(MigratedDatabase):
         query = sa.select(membership.c.group, counted).where(here).group_by(membership.c.group)
         with reading(self.engine) as db:
             return {row[0]: row[1] for row in db.execute(query)}
+
+    def everybody(self) -> dict[str, tuple[str, ...]]:
+        """Of all users who are in a group, their groups; without those that are archived."""
+        closed = sa.select(archived.c.group)
+        query = sa.select(membership.c.user, membership.c.group).distinct()
+        query = query.where(_lives(self.clock()), membership.c.group.not_in(closed))
+        found: defaultdict[str, list[str]] = defaultdict(list)
+        with reading(self.engine) as db:
+            for user, group in db.execute(query.order_by(membership.c.user, membership.c.group)):
+                found[user].append(group)
+        return {user: tuple(groups) for user, groups in found.items()}
+
+    def last_change(self) -> int:
+        """A number that goes up with each change of memberships; an end that comes with time is
+        none."""
+        with reading(self.engine) as db:
+            return db.scalar(sa.select(sa.func.max(event.c.id))) or 0
 
     def managers(self, groups: Iterable[str]) -> dict[str, tuple[str, ...]]:
         """The managers of each of `groups`, by name."""

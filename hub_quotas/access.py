@@ -22,6 +22,7 @@ READ = "custom:quotas:read"
 MANAGE = "custom:quotas:manage"
 ACT = "custom:quotas:act"
 RESERVE = "custom:quotas:reserve"
+STORAGE = "custom:quotas:storage"
 METRICS = "read:metrics"
 """The hub's own, for which Prometheus has a token."""
 SCOPES = {
@@ -30,6 +31,7 @@ SCOPES = {
     MANAGE: {"description": "Manage the quotas of groups: with !group=NAME, of one"},
     ACT: {"description": "With a token, do what its owner may do on the quota pages"},
     RESERVE: {"description": "Hold and release resources for users under their quotas"},
+    STORAGE: {"description": "Apply limits of storage to a file system, and report its use"},
 }
 """As `c.JupyterHub.custom_scopes` has them."""
 
@@ -47,6 +49,7 @@ class Who(Enum):
     READS = "readers, admins"
     ADMIN = "admins"
     RESERVES = "services that hold resources"
+    STORES = "storage agents"
     SCRAPES = "whoever may read the hub's metrics, readers, admins"
 
 
@@ -90,6 +93,8 @@ class Access:
             return True
         if who is Who.RESERVES:
             return RESERVE in self.scopes
+        if who is Who.STORES:
+            return STORAGE in self.scopes
         if who is Who.SCRAPES:
             return METRICS in self.scopes or self.reads
         if who is Who.SEES:

@@ -273,6 +273,7 @@ def refusal_of(who: Who) -> str:
         Who.MANAGES: _("Only managers of this group can do that."),
         Who.MANAGES_ANY: _("Only admins of this hub and managers of groups see this."),
         Who.RESERVES: _("This takes a token with the scope custom:quotas:reserve."),
+        Who.STORES: _("This takes a service's token with the scope custom:quotas:storage."),
     }.get(who, _("You may not see this."))
 
 

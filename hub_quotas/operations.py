@@ -17,6 +17,7 @@ from . import (
     policy_api,
     reports_api,
     reservations_api,
+    storage_api,
     usage_api,
     whatif_api,
 )
@@ -32,6 +33,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *whatif_api.OPERATIONS,
     *reports_api.OPERATIONS,
     *reservations_api.OPERATIONS,
+    *storage_api.OPERATIONS,
 )
 
 TAGS = {
@@ -41,6 +43,7 @@ TAGS = {
     "what-if": "What other limits would have refused",
     "costs": "What servers cost, and reports",
     "reservations": "What runs beside the hub, under the same limits",
+    "storage": "What the agents of file systems ask and say",
     "policy": "Plans, prices, the whole policy, and its changes",
 }
 

@@ -192,3 +192,43 @@ ask = sa.Table(
 )
 sa.Index("ask_by_state", ask.c.state, ask.c.answered_at)
 sa.Index("ask_by_user", ask.c.user_name, ask.c.at)
+
+# What file systems say. A mount is what one agent looks after; its name is that of the agent's
+# service on the hub.
+storage_mount = sa.Table(
+    "storage_mount",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("at", sa.BigInteger, nullable=False),  # when its agent was heard last
+    sa.Column("backend", sa.Text, nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),  # bytes
+    sa.Column("free", sa.BigInteger, nullable=False),
+    sa.Column("problems", sa.Text, nullable=False, server_default="[]"),  # JSON: sentences
+)
+
+# A home, or the shared directory of a group, on a mount.
+storage_use = sa.Table(
+    "storage_use",
+    metadata,
+    sa.Column("kind", sa.Text, primary_key=True),  # user, group
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("mount", sa.Text, primary_key=True),
+    sa.Column("used", sa.BigInteger, nullable=False),  # bytes
+    sa.Column("applied", sa.BigInteger),  # the limit that holds there; NULL for none
+    sa.Column("problem", sa.Text, nullable=False, server_default=""),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+sa.Index("storage_use_by_mount", storage_use.c.mount)
+
+# The most that a directory held on a day (UTC), on days on which that changed.
+storage_day = sa.Table(
+    "storage_day",
+    metadata,
+    sa.Column("kind", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("mount", sa.Text, primary_key=True),
+    sa.Column("day", sa.Integer, primary_key=True, autoincrement=False),  # since 1970
+    sa.Column("used", sa.BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)

@@ -12,11 +12,12 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import stat
 import struct
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeAlias
 
 from .backend import Escape, Held, StorageError
 
@@ -30,7 +31,10 @@ _LEVEL_1 = 1 << 48
 _NONE = 2**64 - 1
 _LAST = 2**64 - 1
 _LIMITS_REFERENCED = 1
-_BUFFER = 1 << 20
+_BUFFER = 1 << 18
+_HEADER = struct.Struct("QQQII")
+_Key: TypeAlias = tuple[int, int, int]
+"""Of an item in a tree: object, type, offset, by which they are in order."""
 
 
 def _code(direction: int, number: int, size: int) -> int:
@@ -54,37 +58,22 @@ def _ioctl(fd: int, code: int, argument: bytearray) -> None:
     fcntl.ioctl(fd, code, argument)
 
 
-@dataclass(frozen=True)
-class _Groups:
-    """The quota tree, by the ids of its groups.
-
-    Attributes:
-        flags: of the status; 0 where quotas are off.
-        used: bytes, at the last commit of the file system.
-        above: for each group, those that it is a member of.
-    """
-
-    flags: int
-    used: Mapping[int, int]
-    limits: Mapping[int, int]
-    above: Mapping[int, frozenset[int]]
-
-
 class Btrfs:
     """A directory on btrfs."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._ids: dict[str, tuple[tuple[int, int], int]] = {}
 
     @property
     def name(self) -> str:
-        flags = self._groups().flags
+        flags = self._flags()
         if not flags & _ON:
             return "btrfs, without quotas"
         return "btrfs, simple quotas" if flags & _SIMPLE else "btrfs, full quotas"
 
     def prepare(self) -> None:
-        if self._groups().flags & _ON:
+        if self._flags() & _ON:
             return
         with self._open() as fd:
             try:
@@ -127,23 +116,28 @@ class Btrfs:
         return problems
 
     def read(self, homes: Collection[str]) -> dict[str, Held]:
-        groups, found = self._groups(), {}
+        used = {id: _number(item, 8) for id, item in self._level_1(_INFO)}
+        limits = {}
+        for id, item in self._level_1(_LIMIT):
+            if _number(item, 0) & _LIMITS_REFERENCED and _number(item, 8) != _NONE:
+                limits[id] = _number(item, 8)
+        found = {}
         for home in homes:
             try:
-                id = self._id(home)
+                subvolume = self._id(home)
             except (StorageError, OSError):
                 continue
-            above = _LEVEL_1 | (id or 0)
-            if id and above in groups.used:
-                counted = above in groups.above.get(id, ())
-                limit = groups.limits.get(above, _NONE) if counted else _NONE
-                found[home] = Held(groups.used[above], None if limit == _NONE else limit)
+            if subvolume in used:
+                found[home] = Held(used[subvolume], limits.get(subvolume))
         return found
 
     def repair(self, homes: Collection[str]) -> list[Escape]:
-        """Members of the group above are, with simple quotas, all that are made inside; with full
-        ones, those that this makes members."""
-        groups, within = self._groups(), self._subvolumes()
+        """With simple quotas there is nothing to find: the kernel makes all that is made inside a
+        member of the groups above."""
+        if self._flags() & _SIMPLE:
+            return []
+        counted, within = self._members(), self._subvolumes()
+        limited = {id for id, _item in self._level_1(_LIMIT)}
         ids = {}
         for home in homes:
             try:
@@ -155,9 +149,9 @@ class Btrfs:
         with self._open() as top:
             for id in within:
                 outer = next((up for up in _outer(within, id) if up in ids), None)
-                if outer is None or id in ids or _LEVEL_1 | outer in groups.above.get(id, ()):
+                if outer is None or id in ids or (id, _LEVEL_1 | outer) in counted:
                     continue
-                if _LEVEL_1 | outer in groups.used:
+                if outer in limited:
                     _new(top, _QGROUP_ASSIGN, struct.pack("QQQ", 1, id, _LEVEL_1 | outer))
                     what = f"the subvolume {id} inside was not counted, and is now."
                     found.append(Escape(ids[outer], what))
@@ -172,52 +166,72 @@ class Btrfs:
             os.close(fd)
 
     def _id(self, home: str) -> int | None:
-        """The id of a home's subvolume, which is that of its quota group; None where there is no
-        such directory."""
-        path = self._path / home
+        """The id of a home's subvolume; None where there is no such directory.
+
+        Looked up once for as long as its directory does not change: numbers of devices are used
+        again, times of change are not.
+        """
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            now = os.lstat(f"{self._path}/{home}")
         except FileNotFoundError:
             return None
-        try:
-            if os.fstat(fd).st_ino != _FIRST_INODE:
-                raise StorageError(
-                    f"{home} is an ordinary directory, which btrfs can't limit. Make it a subvolume"
-                    f" while its owner has no server: hub-storage-agent convert {home}"
-                )
-            answer = bytearray(4096)
-            struct.pack_into("QQ", answer, 0, 0, _FIRST_INODE)
-            _ioctl(fd, _INO_LOOKUP, answer)
-            (id,) = struct.unpack_from("Q", answer)
-            return int(id)
-        finally:
-            os.close(fd)
+        if now.st_ino != _FIRST_INODE or not stat.S_ISDIR(now.st_mode):
+            raise StorageError(
+                f"{home} is an ordinary directory, which btrfs can't limit. Make it a subvolume "
+                f"while its owner has no server: hub-storage-agent convert {home}"
+            )
+        same = now.st_dev, now.st_ctime_ns
+        known = self._ids.get(home)
+        if known is None or known[0] != same:
+            known = self._ids[home] = same, _look_up(self._path / home)
+        return known[1]
 
-    def _groups(self) -> _Groups:
-        flags, used, limits = 0, {}, {}
-        above: dict[int, set[int]] = {}
+    def _flags(self) -> int:
+        """Of the status; 0 where quotas are off."""
+        for _key, item in self._quotas((0, _STATUS, 0), (0, _STATUS, 0)):
+            return _number(item, 16)
+        return 0
+
+    def _level_1(self, kind: int) -> Iterator[tuple[int, bytes]]:
+        """What there is of the groups of homes, by the id of the home's subvolume."""
+        for (_object, _kind, group), item in self._quotas(
+            (0, kind, _LEVEL_1), (0, kind, 2 * _LEVEL_1 - 1)
+        ):
+            yield group - _LEVEL_1, item
+
+    def _members(self) -> set[tuple[int, int]]:
+        """Which group is a member of which."""
+        keys = self._quotas((1, _RELATION, 0), (_LAST, _RELATION, _LAST))
+        return {(low, high) for (low, kind, high), _item in keys if kind == _RELATION}
+
+    def _quotas(self, first: _Key, last: _Key) -> Iterator[tuple[_Key, bytes]]:
         with self._open() as fd:
             try:
-                for object, kind, offset, item in _search(fd, _QUOTA_TREE, _STATUS, _RELATION):
-                    if kind == _STATUS:
-                        flags = struct.unpack_from("<Q", item, 16)[0]
-                    elif kind == _INFO:
-                        used[offset] = struct.unpack_from("<Q", item, 8)[0]
-                    elif kind == _LIMIT:
-                        set_, amount = struct.unpack_from("<QQ", item)
-                        limits[offset] = amount if set_ & _LIMITS_REFERENCED else _NONE
-                    elif kind == _RELATION and object < offset:  # each stands there both ways
-                        above.setdefault(object, set()).add(offset)
+                yield from _search(fd, _QUOTA_TREE, first, last)
             except OSError as error:
                 if error.errno != errno.ENOENT:  # no quotas, no tree
                     raise _explained(self._path, error) from None
-        return _Groups(flags, used, limits, {id: frozenset(some) for id, some in above.items()})
 
     def _subvolumes(self) -> dict[int, int]:
         """For each subvolume, the one that it is in."""
         with self._open() as fd:
-            refs = _search(fd, _ROOT_TREE, _ROOT_REF, _ROOT_REF)
-            return {inner: outer for outer, _kind, inner, _item in refs}
+            keys = _search(fd, _ROOT_TREE, (1, _ROOT_REF, 0), (_LAST, _ROOT_REF, _LAST))
+            return {inner: outer for (outer, kind, inner), _item in keys if kind == _ROOT_REF}
+
+
+def _look_up(home: Path) -> int:
+    fd = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        answer = bytearray(4096)
+        struct.pack_into("QQ", answer, 0, 0, _FIRST_INODE)
+        _ioctl(fd, _INO_LOOKUP, answer)
+        return _number(answer, 0)
+    finally:
+        os.close(fd)
+
+
+def _number(item: bytes | bytearray, place: int) -> int:
+    return int.from_bytes(item[place : place + 8], "little")
 
 
 def _outer(within: Mapping[int, int], id: int) -> Iterator[int]:
@@ -241,35 +255,31 @@ def _limit(top: int, id: int, limit: int | None) -> None:
 
 def _new(top: int, code: int, argument: bytes) -> None:
     """Make something that may be there already."""
-    try:
+    with suppress(FileExistsError):
         _ioctl(top, code, bytearray(argument))
-    except FileExistsError:
-        pass
 
 
-def _search(fd: int, tree: int, first: int, last: int) -> Iterator[tuple[int, int, int, bytes]]:
-    """All items of a tree whose type is in a range: object, type, offset, item."""
-    low = (0, first, 0)
-    while True:
+def _search(fd: int, tree: int, first: _Key, last: _Key) -> Iterator[tuple[_Key, bytes]]:
+    """All items of a tree from one key to another, both included."""
+    while first <= last:
         answer = bytearray(112 + _BUFFER)
-        span = (tree, low[0], _LAST, low[2], _LAST, 0, _LAST, low[1], last, 2**32 - 1, 0)
-        struct.pack_into("QQQQQQQIIII4QQ", answer, 0, *span, 0, 0, 0, 0, _BUFFER)
+        span = (tree, first[0], last[0], first[2], last[2], 0, _LAST, first[1], last[1])
+        struct.pack_into("QQQQQQQIIII4QQ", answer, 0, *span, 2**32 - 1, *[0] * 5, _BUFFER)
         _ioctl(fd, _TREE_SEARCH, answer)
         (count,) = struct.unpack_from("I", answer, 64)
         if not count:
             return
-        place = 112
+        place, key = 112, first
         for _ in range(count):
-            _transaction, object, offset, kind, length = struct.unpack_from("QQQII", answer, place)
-            place += 32
-            if first <= kind <= last:
-                yield object, kind, offset, bytes(answer[place : place + length])
+            _transaction, object, offset, kind, length = _HEADER.unpack_from(answer, place)
+            place += _HEADER.size
+            key = object, kind, offset
+            yield key, bytes(answer[place : place + length])
             place += length
-        low = _after(object, kind, offset)
+        first = _after(*key)
 
 
-def _after(object: int, kind: int, offset: int) -> tuple[int, int, int]:
-    """The next key: they are in order of object, type and offset."""
+def _after(object: int, kind: int, offset: int) -> _Key:
     if offset < _LAST:
         return object, kind, offset + 1
     return (object, kind + 1, 0) if kind < 255 else (object + 1, 0, 0)

@@ -1,9 +1,9 @@
 """Where homes are: `homes/{username}` for people, `shared/{group}` for groups. Pure.
 
 What KubeSpawner calls `{username}` is `{safe_username}` here, or `{escaped_username}` where its
-`slug_scheme` is "escape". Its `{user_server}` is the same here, of the server without a name: claims
-are `claim-{user_server}` by its default. The name itself, `{username}` here, is its
-`{unescaped_username}`.
+`slug_scheme` is "escape". Its `{user_server}` is the same here, of the server without a name: its
+claims are `claim-{user_server}` where nothing else is said. The name itself, `{username}` here, is
+its `{unescaped_username}`.
 """
 
 from __future__ import annotations

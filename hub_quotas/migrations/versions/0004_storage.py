@@ -1,0 +1,45 @@
+"""What file systems say is used."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0004"
+down_revision = "0003"
+
+
+def upgrade() -> None:
+    op.create_table(
+        "storage_mount",
+        sa.Column("name", sa.Text, primary_key=True),
+        sa.Column("at", sa.BigInteger, nullable=False),
+        sa.Column("backend", sa.Text, nullable=False),
+        sa.Column("size", sa.BigInteger, nullable=False),
+        sa.Column("free", sa.BigInteger, nullable=False),
+        sa.Column("problems", sa.Text, nullable=False, server_default="[]"),
+    )
+    op.create_table(
+        "storage_use",
+        sa.Column("kind", sa.Text, primary_key=True),
+        sa.Column("name", sa.Text, primary_key=True),
+        sa.Column("mount", sa.Text, primary_key=True),
+        sa.Column("used", sa.BigInteger, nullable=False),
+        sa.Column("applied", sa.BigInteger),
+        sa.Column("problem", sa.Text, nullable=False, server_default=""),
+        sa.Column("at", sa.BigInteger, nullable=False),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("storage_use_by_mount", "storage_use", ["mount"])
+    op.create_table(
+        "storage_day",
+        sa.Column("kind", sa.Text, primary_key=True),
+        sa.Column("name", sa.Text, primary_key=True),
+        sa.Column("mount", sa.Text, primary_key=True),
+        sa.Column("day", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("used", sa.BigInteger, nullable=False),
+        sqlite_with_rowid=False,
+    )
+
+
+def downgrade() -> None:
+    for table in ("storage_day", "storage_use", "storage_mount"):
+        op.drop_table(table)

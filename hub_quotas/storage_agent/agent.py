@@ -1,0 +1,121 @@
+"""The agent's loop: one thread listens to the hub, the other looks after the file system."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from .keeper import Keeper
+from .memory import Heard
+from .service import MountState, Service, ServiceError, Use
+
+log = logging.getLogger("hub-storage-agent")
+
+_WAIT_SECONDS = 25
+"""For which the service holds an answer back until there is something new; proxies cut off what
+takes a minute."""
+_SOONEST_SECONDS, _LATEST_SECONDS = 5.0, 30.0
+"""From one look at everything to the next: escapes are to be found within a minute."""
+_REST = 150
+"""A look that takes long is taken again after so many times as long."""
+_BACK_OFF = (1, 2, 5, 10, 20, 30)
+"""Seconds after which a service that can't be reached is asked again."""
+
+Watch = Callable[[MountState, list[Use]], None]
+
+
+class Asked(Protocol):
+    """What of `Service` is used here."""
+
+    def limits(self, epoch: str, number: int, wait: float) -> Heard: ...
+
+    def report(self, state: MountState, some: list[Use], gone: list[str]) -> None: ...
+
+
+class Agent:
+    """Of one mount."""
+
+    def __init__(
+        self, keeper: Keeper, service: Service | Asked, watch: Watch | None = None
+    ) -> None:
+        """Args:
+        watch: is told each look at everything, for metrics.
+        """
+        self._keeper, self._service, self._watch = keeper, service, watch
+        self._heard: queue.SimpleQueue[Heard | None] = queue.SimpleQueue()
+        self._taken = threading.Event()
+        self._stopped = threading.Event()
+
+    def stop(self) -> None:
+        """End `run` soon; from a signal handler too."""
+        self._stopped.set()
+        self._heard.put(None)
+
+    def run(self) -> None:
+        """Until `stop`. What was heard last holds from the first moment on."""
+        threading.Thread(target=self._listen, daemon=True).start()
+        next_look = 0.0
+        while not self._stopped.is_set():
+            try:
+                heard = self._heard.get(timeout=max(0.0, next_look - time.monotonic()))
+            except queue.Empty:
+                next_look = self._look()
+                continue
+            if heard is not None:
+                self._take(heard)
+
+    def _take(self, heard: Heard) -> None:
+        try:
+            self._keeper.take(heard)
+        except OSError as error:  # it is kept, and the next look applies it
+            log.error("Limits can't be set: %s", error)
+        self._taken.set()
+        self._tell()
+
+    def _look(self) -> float:
+        """Returns when to look again, by the monotonic clock."""
+        began = time.monotonic()
+        try:
+            self._keeper.check()
+        except OSError as error:
+            log.error("Limits can't be looked at: %s", error)
+        cost = time.monotonic() - began
+        self._tell()
+        pause = min(max(_SOONEST_SECONDS, _REST * cost), _LATEST_SECONDS)
+        return time.monotonic() + pause
+
+    def _tell(self) -> None:
+        state, (some, gone) = self._keeper.state(), self._keeper.news()
+        if self._watch:
+            self._watch(state, self._keeper.uses)
+        try:
+            self._service.report(state, some, gone)
+        except ServiceError as error:
+            log.debug("Not told: %s", error)  # the listener says so, once
+        else:
+            self._keeper.told(some, gone)
+
+    def _listen(self) -> None:
+        failures = 0
+        while not self._stopped.is_set():
+            try:
+                epoch, number = self._keeper.epoch, self._keeper.number
+                heard = self._service.limits(epoch, number, _WAIT_SECONDS)
+            except ServiceError as error:
+                if not failures:
+                    log.warning("%s Limits stay as they are; asking again.", error)
+                self._stopped.wait(_BACK_OFF[min(failures, len(_BACK_OFF) - 1)])
+                failures += 1
+                continue
+            if failures:
+                log.info("The quotas service answers again.")
+            failures = 0
+            if heard.whole or heard.number != number:
+                self._taken.clear()
+                self._heard.put(heard)
+                while not (self._taken.wait(1) or self._stopped.is_set()):
+                    pass

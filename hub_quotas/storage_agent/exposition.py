@@ -1,0 +1,55 @@
+"""Metrics as a file, for the textfile collector of Prometheus' node exporter."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from .service import MountState, Use
+
+_NAME = "hub_storage"
+
+
+def metrics(state: MountState, uses: Iterable[Use], now: float) -> str:
+    """In the text format of Prometheus: sums alone, so that it does not grow with users. Pure.
+
+    Args:
+        now: seconds since 1970.
+    """
+    some = list(uses)
+    limited = [use for use in some if use.applied is not None]
+    lines = []
+    for name, what, value in (
+        ("directories", "Homes and shared directories", len(some)),
+        ("directories_limited", "Of them, those with a limit", len(limited)),
+        (
+            "directories_full",
+            "Of them, those that hold at least 95 % of it",
+            sum(use.used >= 0.95 * (use.applied or 0) for use in limited),
+        ),
+        (
+            "directories_with_problems",
+            "Whose limit can't be set",
+            sum(bool(u.problem) for u in some),
+        ),
+        ("used_bytes", "What directories hold", sum(use.used for use in some)),
+        ("limit_bytes", "What they may hold", sum(use.applied or 0 for use in limited)),
+        ("filesystem_size_bytes", "The file system as a whole", state.size),
+        ("filesystem_free_bytes", "What is free there", state.free),
+        ("last_look_seconds", "When all was looked at last, since 1970", int(now)),
+    ):
+        lines += [
+            f"# HELP {_NAME}_{name} {what}.",
+            f"# TYPE {_NAME}_{name} gauge",
+            f"{_NAME}_{name} {value}",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def write_metrics(path: Path, state: MountState, uses: Iterable[Use]) -> None:
+    """Put the file in its place when it is whole: the collector may read at any moment."""
+    new = path.with_name(f".{path.name}.new")
+    new.write_text(metrics(state, uses, time.time()))
+    os.replace(new, path)

@@ -1,0 +1,207 @@
+"""Keeps a file system as the hub wants it: takes changes, looks again, tells what is used."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from .backend import Backend, Escape, Held, StorageError
+from .layout import Template
+from .memory import OTHER, USER, Heard, Memory
+from .service import MountState, Use
+
+log = logging.getLogger("hub-storage-agent")
+
+_WORTH_TELLING = 1 << 20
+"""Bytes by which use has to change to be told again."""
+_MOST_PROBLEMS = 50
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where homes and shared directories are, below the root."""
+
+    homes: Template
+    shared: Template | None = None
+
+    def path(self, kind: str, name: str) -> str | None:
+        """Raises StorageError: no directory can have that name."""
+        template = self.homes if kind == USER else self.shared
+        return template.home(name) if template else None
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Whose new directories are, by number, and their mode."""
+
+    user: int
+    group: int
+    mode: int = 0o700
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What is to hold for one directory; bytes, None for no limit."""
+
+    kind: str
+    name: str
+    limit: int | None
+
+
+class Keeper:
+    """Of one root.
+
+    Args:
+        owner: of directories that don't exist yet; None where others make them.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        backend: Backend,
+        layout: Layout,
+        memory: Memory,
+        owner: Owner | None = None,
+    ) -> None:
+        self._root, self._backend, self._layout = root, backend, layout
+        self._memory, self._owner = memory, owner
+        self._known: dict[str, Use] = {}
+        self._problems: dict[str, str] = {}
+        self._told: dict[tuple[str, str], Use] = {}
+        self._escapes: list[Escape] = []
+        heard = memory.read()
+        self.epoch, self.number, self._otherwise = heard.epoch, heard.number, heard.otherwise
+        self.goals = self._goals(heard.limits)
+
+    def _goals(self, limits: Mapping[tuple[str, str], int | None]) -> dict[str, Goal]:
+        found = {}
+        for (kind, name), limit in limits.items():
+            try:
+                path = self._layout.path(kind, name)
+            except StorageError as error:
+                log.warning("%s", error)
+                continue
+            if path is not None:
+                found[path] = Goal(kind, name, limit)
+        return found
+
+    def take(self, heard: Heard) -> None:
+        """What the hub says: kept on disk, then applied. What does not differ costs nothing."""
+        self._memory.write(heard)
+        # Whom it names no more has what anybody else has, from the next look on.
+        self.apply(self.learn(heard))
+
+    def learn(self, heard: Heard) -> dict[str, int | None]:
+        """Make it the goal; returns the limits that differ from the goal before."""
+        self.epoch, self.number, self._otherwise = heard.epoch, heard.number, heard.otherwise
+        before, new = self.goals, self._goals(heard.limits)
+        self.goals = new if heard.whole else {**before, **new}
+        return {path: goal.limit for path, goal in new.items() if before.get(path) != goal}
+
+    def apply(self, limits: Mapping[str, int | None]) -> None:
+        """Make limits hold, and directories where that is for the agent to do."""
+        if self._owner:
+            for path in limits:
+                self._create(path, self._owner)
+        problems = self._backend.put(limits)
+        for path, limit in limits.items():
+            problem = problems.get(path, "")
+            if problem and problem != self._problems.get(path):
+                log.warning("%s", problem)
+            self._problems.pop(path, None)
+            if problem:
+                self._problems[path] = problem
+            if known := self._known.get(path):
+                applied = known.applied if problem else limit
+                self._known[path] = replace(known, applied=applied, problem=problem)
+
+    def _create(self, path: str, owner: Owner) -> None:
+        if not os.path.lexists(self._root / path):
+            try:
+                self._backend.create(path, (owner.user, owner.group), owner.mode)
+            except (StorageError, OSError) as error:
+                log.warning("%s can't be made: %s", path, error)
+
+    def check(self) -> None:
+        """Look at everything, and put right what is not."""
+        if wrong := self.differences():
+            self.apply(wrong)
+        for escape in self._backend.repair(list(self._known)):
+            log.warning("%s: %s", escape.home, escape.what)
+            self._escapes.append(escape)
+
+    def differences(self) -> dict[str, int | None]:
+        """Limits that do not hold, or of directories that do not exist yet."""
+        goals = {**self._others(), **self.goals}
+        held = self._backend.read(goals)
+        known, wrong = {}, {}
+        for path, goal in goals.items():
+            one = held.get(path, Held(0))
+            problem = self._problems.get(path, "")
+            if path in held or problem:
+                known[path] = Use(goal.kind, goal.name, one.used, one.limit, problem)
+            if one.limit != goal.limit or (self._owner and path not in held):
+                wrong[path] = goal.limit
+        self._known = known
+        return wrong
+
+    def holds(self, path: str) -> int | None:
+        """The limit that held at the last look."""
+        known = self._known.get(path)
+        return known.applied if known else None
+
+    def _others(self) -> dict[str, Goal]:
+        """Homes of people whom the hub does not name: in no group, renamed, gone. They keep what
+        is in them, and have the limit of anybody else, if there is one."""
+        if self._otherwise is None:
+            return {}
+        parent, found = self._layout.homes.parent, {}
+        try:
+            with os.scandir(self._root / parent) as entries:
+                for entry in entries:
+                    path = f"{parent}/{entry.name}".lstrip("/")
+                    theirs = path in self.goals or not self._layout.homes.matches(path)
+                    if not theirs and entry.is_dir(follow_symlinks=False):
+                        found[path] = Goal(OTHER, path, self._otherwise)
+        except OSError as error:
+            log.warning("%s can't be listed: %s.", parent or self._root, error.strerror)
+        return found
+
+    @property
+    def uses(self) -> list[Use]:
+        """What was seen at the last look."""
+        return list(self._known.values())
+
+    # -- what the hub is told ------------------------------------------------------------------
+
+    def state(self) -> MountState:
+        """The file system as a whole."""
+        found = os.statvfs(self._root)
+        size, free = found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize
+        problems = [f"{escape.home}: {escape.what}" for escape in self._escapes]
+        return MountState(self._backend.name, size, free, tuple(problems[-_MOST_PROBLEMS:]))
+
+    def news(self) -> tuple[list[Use], list[str]]:
+        """What has changed since it was told last, and as KIND/NAME what is gone."""
+        known = {(use.kind, use.name): use for use in self._known.values()}
+        some = [use for key, use in known.items() if _differs(self._told.get(key), use)]
+        return some, ["/".join(key) for key in self._told if key not in known]
+
+    def told(self, some: Iterable[Use], gone: Iterable[str]) -> None:
+        """The hub knows this now."""
+        self._told.update({(use.kind, use.name): use for use in some})
+        for entry in gone:
+            kind, _slash, name = entry.partition("/")
+            self._told.pop((kind, name), None)
+        self._escapes.clear()
+
+
+def _differs(told: Use | None, use: Use) -> bool:
+    return (
+        told is None
+        or abs(told.used - use.used) >= _WORTH_TELLING
+        or (told.applied, told.problem) != (use.applied, use.problem)
+    )

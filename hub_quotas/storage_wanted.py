@@ -1,0 +1,102 @@
+"""The limits of storage that hold, for agents that wait for the next change."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from dataclasses import dataclass, field
+
+from hub_groups.store import GroupStore
+
+from .limits import PolicyError
+from .policy import group_name
+from .storage import Changes, Limits, all_limits
+from .store import QuotaStore
+
+_LOOK_SECONDS = 0.5
+"""From one look at whether anything has changed to the next, while an agent waits."""
+_AGAIN_SECONDS = 20
+"""Boosts and memberships end with time, of which no look tells."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What an agent is told.
+
+    Attributes:
+        epoch: of which the number is; another one begins anew.
+        number: of the last change that is in it.
+        whole: whether it is all there is, else what has changed since the agent heard last.
+    """
+
+    epoch: str
+    number: int
+    whole: bool
+    limits: Limits
+
+
+@dataclass
+class _Seen:
+    policy: int = -1
+    members: int = -1
+    at: float = field(default_factory=lambda: float("-inf"))
+
+
+class WantedLimits:
+    """Of one ledger; however many agents wait, it is looked at once."""
+
+    def __init__(self, store: QuotaStore, groups: GroupStore) -> None:
+        self._store, self._groups = store, groups
+        self._epoch = secrets.token_hex(8)
+        self._changes = Changes()
+        self._seen = _Seen()
+        self._looked = float("-inf")
+        self._look: asyncio.Task[None] | None = None
+
+    async def get(self, epoch: str, number: int, wait: float) -> Wanted:
+        """What has changed after a number, as soon as anything has.
+
+        Args:
+            epoch: as it was told before; empty for never.
+            wait: seconds after which nothing has.
+        """
+        end = time.monotonic() + wait
+        while True:
+            await self._fresh()
+            whole = epoch != self._epoch
+            if whole or self._changes.number > number or time.monotonic() >= end:
+                limits = self._changes.limits if whole else self._changes.since(number)
+                return Wanted(self._epoch, self._changes.number, whole, limits)
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _fresh(self) -> None:
+        if time.monotonic() < self._looked + _LOOK_SECONDS:
+            return
+        if self._look is None or self._look.done():
+            self._look = asyncio.create_task(asyncio.to_thread(self.look))
+        await asyncio.shield(self._look)
+
+    def look(self) -> None:
+        """Read what has changed, if anything has. Blocks."""
+        with self._store.db.read() as tx:
+            held, at = self._store.policies.held(tx), self._store.present(tx)
+        seen = _Seen(held.version, self._groups.last_change(), time.monotonic())
+        old = self._seen
+        same = (seen.policy, seen.members) == (old.policy, old.members)
+        if not same or seen.at > old.at + _AGAIN_SECONDS:
+            members = {user: _names(some) for user, some in self._groups.everybody().items()}
+            self._changes.update(all_limits(held.policy, members, at, self._store.zone))
+            self._seen = seen
+        self._looked = time.monotonic()
+
+
+def _names(groups: tuple[str, ...]) -> tuple[str, ...]:
+    """As policies have them; a name that no policy can have has no limits."""
+    found = []
+    for name in groups:
+        try:
+            found.append(group_name(name))
+        except PolicyError:
+            continue
+    return tuple(found)

@@ -1,0 +1,227 @@
+"""A real agent between a real hub and real btrfs."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import filesystems
+import pytest
+from agents import StorageAgent
+from filesystems import OWNER, Filesystem, NoFilesystem, write
+from hubs import Hub, wait_for
+
+from hub_quotas import storage_store
+from hub_quotas.storage_agent.backend import find_backend
+from hub_quotas.storage_agent.memory import Heard, Memory
+
+MIB = 2**20
+
+
+@pytest.fixture(scope="module")
+def filesystem() -> Iterator[Filesystem]:
+    try:
+        made = filesystems.make("btrfs")
+    except NoFilesystem as error:
+        assert "CI" not in os.environ, error
+        pytest.skip(str(error))
+    yield made
+    filesystems.end(made)
+
+
+@pytest.fixture(scope="module")
+def hub(start_hub) -> Hub:
+    return start_hub("storage")
+
+
+@pytest.fixture(scope="module")
+def agent(hub, filesystem, tmp_path_factory) -> Iterator[StorageAgent]:
+    metrics = tmp_path_factory.mktemp("metrics") / "hub_storage.prom"
+    options = ["--create", f"{OWNER}:{OWNER}", "--metrics", str(metrics)]
+    made = StorageAgent(tmp_path_factory.mktemp("agent"), hub, filesystem.path, *options)
+    made.start()
+    yield made
+    made.kill()
+
+
+def limit(filesystem: Filesystem, path: str) -> int | None:
+    held = find_backend(filesystem.path).read([path]).get(path)
+    return held.limit if held else None
+
+
+def holds(filesystem: Filesystem, path: str, amount: int | None, seconds: float = 20) -> None:
+    what = f"{path} to have {amount}"
+    wait_for(what, lambda: limit(filesystem, path) == amount, seconds)
+
+
+def test_homes_are_made_and_limited(hub, agent, filesystem):
+    hub.limits("geo: {member.storage: 10M, group.storage: 30M}")
+    holds(filesystem, "homes/pat", 10 * MIB)
+    holds(filesystem, "shared/geo", 30 * MIB)
+    written, error = write(filesystem.path / "homes/pat/file", 20 * MIB)
+    assert error in filesystem.full
+    assert written <= 10 * MIB
+
+
+def test_a_change_holds_within_seconds_and_the_hub_knows(hub, agent, filesystem):
+    hub.limits("geo: {member.storage: 15M}")
+    began = time.monotonic()
+    holds(filesystem, "homes/pat", 15 * MIB)
+    assert time.monotonic() - began < 5
+
+    def known() -> bool:
+        found = storage_store.directories(hub.ledger(), "user", ["pat"])
+        return any(one.applied == 15 * MIB and one.used > 9 * MIB for one in found)
+
+    wait_for("the hub to know", known, 60)
+    [mount] = storage_store.mounts(hub.ledger())
+    assert (mount.name, mount.backend) == ("homes", "btrfs, simple quotas")
+    assert mount.size == pytest.approx(2 << 30, rel=0.01)
+
+
+def test_a_limit_that_somebody_takes_away_comes_back(hub, agent, filesystem):
+    hub.limits("geo: {member.storage: 12M}")
+    holds(filesystem, "homes/pat", 12 * MIB)
+    find_backend(filesystem.path).put({"homes/pat": None})
+    holds(filesystem, "homes/pat", 12 * MIB, 40)
+
+
+def test_no_limit_any_more_is_none(hub, agent, filesystem):
+    hub.limits("geo: {member.storage: 12M}")
+    holds(filesystem, "homes/pat", 12 * MIB)
+    hub.limits("geo: {member.memory: 12G}")
+    holds(filesystem, "homes/pat", None)
+
+
+def test_homes_of_people_whom_nobody_names_have_what_anybody_has(hub, agent, filesystem):
+    find_backend(filesystem.path).create("homes/left-behind", (OWNER, OWNER), 0o700)
+    (filesystem.path / "homes/left-behind/thesis").write_text("kept")
+    hub.limits("geo: {member.storage: 12M}\ndefault: {member.storage: 3M}")
+    holds(filesystem, "homes/left-behind", 3 * MIB, 40)
+    assert (filesystem.path / "homes/left-behind/thesis").read_text() == "kept"
+
+
+def test_what_can_not_be_limited_is_said(hub, agent, filesystem):
+    (filesystem.path / "homes/plain").mkdir()
+    hub.limits("geo: {member.storage: 12M}\ndefault: {member.storage: 3M}")
+
+    def said() -> bool:
+        found = storage_store.directories(hub.ledger(), "other", ["homes/plain"])
+        return bool(found) and "is an ordinary directory" in found[0].problem
+
+    wait_for("the hub to know", said, 60)
+    (filesystem.path / "homes/plain").rmdir()
+
+    def forgotten() -> bool:
+        return storage_store.directories(hub.ledger(), "other", ["homes/plain"]) == []
+
+    wait_for("the hub to forget it", forgotten, 60)
+
+
+def test_metrics_are_for_a_collector(agent):
+    text = Path(agent.options[-1]).read_text()
+    assert "hub_storage_directories_limited " in text
+    assert "# TYPE hub_storage_used_bytes gauge" in text
+
+
+def test_a_plan_changes_nothing(hub, agent, filesystem):
+    hub.limits("geo: {member.storage: 12M}")
+    holds(filesystem, "homes/pat", 12 * MIB)
+    agent.kill()
+    hub.limits("geo: {member.storage: 18M}")
+    wait_for("the plan", lambda: "homes/pat: 18 MiB, now 12 MiB" in agent.plan().stdout)
+    assert agent.plan().returncode == 1
+    assert limit(filesystem, "homes/pat") == 12 * MIB
+    agent.start()
+    holds(filesystem, "homes/pat", 18 * MIB)
+    wait_for("nothing left to do", lambda: agent.plan().returncode == 0)
+
+
+def test_while_the_hub_is_away_the_last_limits_hold(agent, filesystem, fresh_hub, tmp_path):
+    """An agent that comes up while nobody answers still knows what is to hold."""
+    agent.kill()
+    hub = fresh_hub("storage")
+    hub.limits("geo: {member.storage: 7M}")
+    other = StorageAgent(tmp_path, hub, filesystem.path, "--create", f"{OWNER}:{OWNER}")
+    other.start()
+    holds(filesystem, "homes/pat", 7 * MIB)
+    hub.end()
+    other.kill()
+    find_backend(filesystem.path).put({"homes/pat": 99 * MIB})
+    other.start()
+    holds(filesystem, "homes/pat", 7 * MIB)
+    find_backend(filesystem.path).put({"homes/pat": 99 * MIB})
+    holds(filesystem, "homes/pat", 7 * MIB, 40)
+    assert "can't be reached" in other.log
+    assert other.log.count("can't be reached") <= 2, "it is said once, not each time"
+    assert other.stop() == 0
+    agent.start()
+
+
+def test_a_wrong_token_is_said_and_changes_nothing(hub, agent, filesystem, tmp_path):
+    hub.limits("geo: {member.storage: 12M}")
+    holds(filesystem, "homes/pat", 12 * MIB)
+    stranger = StorageAgent(tmp_path, hub, filesystem.path)
+    (tmp_path / "token").write_text("not-a-token")
+    stranger.start()
+    wait_for("its words", lambda: "refuses (403)" in stranger.log or "(401)" in stranger.log)
+    assert limit(filesystem, "homes/pat") == 12 * MIB
+    assert "not-a-token" not in stranger.log
+    stranger.kill()
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_it_converges(hub, agent, filesystem):
+    """200 times, while limits change all the time; then what is to hold holds."""
+    chance = random.Random(8)
+    boosts = ", ".join(
+        f"{{limit: member.storage, amount: {20 + n}M, until: 2099-01-01, member: user-{n}}}"
+        for n in range(50)
+    )
+    for turn in range(200):
+        amount = chance.randrange(5, 50)
+        _policy(hub, f"geo: {{limits: {{member.storage: {amount}M}}, boosts: [{boosts}]}}")
+        time.sleep(chance.uniform(0, 0.6))
+        agent.kill()
+        agent.start()
+        if turn % 10 == 9:
+            holds(filesystem, "homes/pat", amount * MIB)
+            backend = find_backend(filesystem.path)
+            wait_for("all", lambda b=backend: b.read(_USERS) and _wrong(b) == {}, 30)
+            assert "Traceback" not in agent.log, agent.log[-3000:]
+
+
+_USERS = [f"homes/user-{n}" for n in range(50)]
+
+
+def _wrong(backend) -> dict[str, object]:
+    held = backend.read(_USERS)
+    wanted = {f"homes/user-{n}": (20 + n) * MIB for n in range(50)}
+    return {p: held.get(p) for p, a in wanted.items() if p not in held or held[p].limit != a}
+
+
+def _policy(hub: Hub, text: str) -> None:
+    import yaml
+
+    from hub_quotas.policy import parse_policy
+
+    hub.ledger().apply(parse_policy({"groups": yaml.safe_load(text)}), "tests", "tests")
+
+
+# -- what it remembers ------------------------------------------------------------------------
+
+
+def test_what_was_heard_is_remembered(tmp_path):
+    memory = Memory(tmp_path / "new" / "folder")
+    assert memory.read() == Heard("", 0, True)
+    memory.write(Heard("e", 3, True, {("user", "pat"): 5, ("group", "geo"): None}, 7))
+    memory.write(Heard("e", 4, False, {("user", "pat"): 6}, None))
+    memory.close()
+    expected = Heard("e", 4, True, {("user", "pat"): 6, ("group", "geo"): None}, None)
+    assert Memory(tmp_path / "new" / "folder").read() == expected
+    memory = Memory(tmp_path / "new" / "folder")
+    memory.write(Heard("f", 1, True, {("user", "kim"): 6}, 0))
+    assert memory.read() == Heard("f", 1, True, {("user", "kim"): 6}, 0)
