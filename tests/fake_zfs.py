@@ -57,6 +57,8 @@ def options(words: list[str], flags: str, valued: str) -> tuple[dict[str, list[s
 def size(text: str, name: str) -> int:
     if text == "none":
         return 0
+    if text == "0":
+        fail(f"cannot set property for '{name}': use 'none' to disable quota/refquota")
     if not (match := re.fullmatch(r"(\d+)([BKMGTPEZ]?)", text)):
         fail(f"cannot set property for '{name}': bad numeric value '{text}'")
     return int(match[1]) << 10 * "BKMGTPEZ".index(match[2] or "B")

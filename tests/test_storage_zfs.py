@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -45,12 +46,15 @@ class Pool:
         self._state.write_text(json.dumps(state))
 
     def empty(self, home: str) -> None:
-        if self.real:
-            for file in (self.path / home).iterdir():
-                file.unlink()
-            settle()
-        else:
+        if not self.real:
             self.fill(home, 98304)
+            return
+        for file in (self.path / home).iterdir():
+            file.unlink()
+        for _turn in range(5):
+            settle()
+            if self.backend.read([home])[home].used < MIB:
+                return
 
     def dataset(self, home: str) -> str:
         return self.backend._datasets()[str(self.path / home)]
@@ -86,7 +90,7 @@ def fake(tmp_path, monkeypatch) -> Pool:
 
 
 @pytest.fixture(scope="module")
-def _zfs_fuse(tmp_path_factory) -> Iterator[Pool]:
+def _zfs_fuse() -> Iterator[Pool]:
     """A pool of the real command; where it can't be had, its tests are left out."""
     if os.geteuid() != 0 or not Path("/dev/fuse").exists() or Path("/dev/zfs").exists():
         pytest.skip("zfs-fuse needs root, /dev/fuse, and no other ZFS")
@@ -95,9 +99,8 @@ def _zfs_fuse(tmp_path_factory) -> Iterator[Pool]:
         subprocess.run(install, capture_output=True)
     if not shutil.which("zfs-fuse"):
         pytest.skip("there is no zfs-fuse")
-    folder = tmp_path_factory.mktemp("zfs")
-    for up in (folder, folder.parent, folder.parent.parent):
-        up.chmod(0o755)
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)  # owners get at it, which they don't where pytest has its own
     daemon = subprocess.Popen(
         ["zfs-fuse", "--no-daemon", "--pidfile", str(folder / "pid")],
         stdout=subprocess.DEVNULL,
@@ -120,6 +123,7 @@ def _zfs_fuse(tmp_path_factory) -> Iterator[Pool]:
         subprocess.run(["zpool", "destroy", "-f", name], capture_output=True)
         daemon.terminate()
         daemon.wait()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(params=["fake", "real"])
@@ -310,6 +314,7 @@ def test_so_many_names_that_they_fill_more_than_one_command(fake, monkeypatch):
         (["get", "-H", "nothing"], "invalid property 'nothing'"),
         (["get", "-Hp", "refquota", "tank/no"], "dataset does not exist"),
         (["set", "refquota=x", "tank"], "bad numeric value"),
+        (["set", "refquota=0", "tank"], "use 'none' to disable quota/refquota"),
         (["set", "refquota=1", "tank"], "size is less than current used or reserved space"),
         (["set", "referenced=1", "tank"], "is readonly"),
         (["create", "tank/a@b"], "snapshot delimiter"),

@@ -76,7 +76,7 @@ class Zfs:
         for limit in {limits[home] for home in wrong}:
             homes = [home for home in wrong if limits[home] == limit]
             some = {h: wrong[h] for h in homes if limit is None or held[wrong[h]].used <= limit}
-            done = some if limit != 0 and self._set_all(list(some.values()), limit) else {}
+            done = some if self._set_all(list(some.values()), limit) else {}
             for home in homes:
                 if home not in done and (
                     problem := self._set(home, wrong[home], limit, held[wrong[home]])
@@ -134,16 +134,15 @@ class Zfs:
 
     def _set_all(self, datasets: Sequence[str], limit: int | None) -> bool:
         """The quick way, for many at once: whether it went well."""
-        value = f"refquota={limit or 0}"
+        value = _refquota(limit)
         return not any(self._run("set", value, *some)[1] for some in _parts(datasets))
 
     def _set(self, home: str, dataset: str, limit: int | None, held: Held) -> str:
         """Returns why not; empty where it is as it should be."""
         for _attempt in range(_ATTEMPTS):
-            # Zero would be no limit; even an empty dataset holds more than a byte.
-            amount = 0 if limit is None else max(limit, held.used, 1)
-            if amount != (held.limit or 0):
-                _out, error = self._run("set", f"refquota={amount}", dataset)
+            amount = None if limit is None else max(limit, held.used)
+            if amount != held.limit:
+                _out, error = self._run("set", _refquota(amount), dataset)
                 if error.endswith(_TOO_SMALL):  # more has been written in the meantime
                     held = self._get([dataset]).get(dataset, held)
                     continue
@@ -175,7 +174,8 @@ class Zfs:
 
     def _run(self, *words: str) -> tuple[str, str]:
         """What it says, and the last thing that was wrong, without its full stop."""
-        environment = {**os.environ, "LC_ALL": "C"}
+        # In English; in plain C it makes no directory whose name is not ASCII.
+        environment = {**os.environ, "LC_ALL": "C.UTF-8"}
         try:
             done = subprocess.run(  # noqa: S603
                 [self._command, *words],
@@ -208,6 +208,11 @@ def _parts(datasets: Sequence[str]) -> Iterator[list[str]]:
         part.append(dataset)
     if part:
         yield part
+
+
+def _refquota(limit: int | None) -> str:
+    """Zero it does not take; even an empty dataset holds some bytes."""
+    return f"refquota={'none' if limit is None else limit}"
 
 
 def _is_directory(path: Path) -> bool:
