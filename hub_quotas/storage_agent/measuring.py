@@ -168,7 +168,7 @@ class Measuring:
 
     def _next(self) -> str | None:
         """Whose turn it is in this round; every other time, that of who is busy."""
-        busy = [home for home in self._busy if self._is_due(home)]
+        busy = [home for home in self._busy if home in self._homes and self._is_due(home)]
         if busy and not self._was_busy:
             self._was_busy = True
             return min(busy, key=self._began)
@@ -177,7 +177,7 @@ class Measuring:
             home = self._queue.pop(0)
             if home in self._homes and self._is_due(home):
                 return home
-        return min(busy, key=self._began, default=None)
+        return None
 
     def _began(self, home: str) -> float:
         figure = self._figures.get(home)
@@ -196,7 +196,8 @@ class Measuring:
         for home in [home for home in self._homes if self._is_due(home)]:
             began = self._began(home)
             try:
-                changed = os.lstat(self._path / home).st_mtime > began
+                # The clock of files may be some milliseconds behind.
+                changed = os.lstat(self._path / home).st_mtime > began - 1
             except OSError as error:
                 if error.errno in _GONE:
                     self._forget(home, time.time())
