@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -98,13 +98,20 @@ def find_mount(path: Path, mounts: str | None = None) -> tuple[Path, str, str]:
     path = path.resolve()
     text = Path("/proc/self/mounts").read_text() if mounts is None else mounts
     found: tuple[Path, str, str] | None = None
-    for line in text.splitlines():
-        device, where, kind, *_rest = (_unescaped(word) for word in line.split(" "))
+    for device, where, kind in mount_table(text):
         if path.is_relative_to(where) and (not found or Path(where).is_relative_to(found[0])):
             found = Path(where), kind, device
     if found is None:
         raise StorageError(f"{path} is on no mounted file system.")
     return found
+
+
+def mount_table(text: str) -> Iterator[tuple[str, str, str]]:
+    """Device, place and type of each mount, of the text of /proc/self/mounts."""
+    for line in text.split("\n"):
+        if line:
+            device, where, kind, *_rest = (_unescaped(word) for word in line.split(" "))
+            yield device, where, kind
 
 
 def _unescaped(word: str) -> str:
@@ -115,7 +122,8 @@ def _unescaped(word: str) -> str:
 
 
 def find_backend(path: Path) -> Backend:
-    """The backend for a directory, by the type of its file system.
+    """The backend for a directory, by the type of its file system; where none sets limits there,
+    one that only measures.
 
     Raises:
         StorageError: nothing can be said of it.
@@ -125,13 +133,18 @@ def find_backend(path: Path) -> Backend:
     _mount, kind, device = find_mount(path)
     makers: dict[str, Callable[[], Backend]] = {
         "btrfs": lambda: _btrfs(path),
+        "ceph": lambda: _ceph(path),
         "ext4": lambda: _projects(path, kind, device),
+        "fuse.ceph": lambda: _ceph(path),
+        "fuse.ceph-fuse": lambda: _ceph(path),
+        "fuse.zfs": lambda: _zfs(path),
         "xfs": lambda: _projects(path, kind, device),
+        "zfs": lambda: _zfs(path),
     }
     if kind not in makers:
         raise StorageError(
             f"{path} is on {kind}, where no limits can be set. "
-            f"Limits are set on {', '.join(sorted(makers))}."
+            "Limits are set on btrfs, CephFS, ext4, XFS and ZFS."
         )
     return makers[kind]()
 
@@ -146,3 +159,15 @@ def _projects(path: Path, kind: str, device: str) -> Backend:
     from .project import ProjectQuotas
 
     return ProjectQuotas(path, kind, device)
+
+
+def _ceph(path: Path) -> Backend:
+    from .cephfs import CephFS
+
+    return CephFS(path)
+
+
+def _zfs(path: Path) -> Backend:
+    from .zfs import Zfs
+
+    return Zfs(path)
