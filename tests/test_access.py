@@ -11,6 +11,7 @@ from hub_quotas.access import (
     METRICS,
     READ,
     RESERVE,
+    STORAGE,
     NotAllowed,
     Who,
     access_of,
@@ -81,10 +82,11 @@ MAY = {  # of group a
     "ada": {Who.USER, Who.SEES, Who.MANAGES, Who.MANAGES_ANY},
     "bo": {Who.USER, Who.MANAGES_ANY},
     READ: {Who.USER, Who.SEES, Who.READS, Who.MANAGES_ANY, Who.SCRAPES},
-    ADMIN: set(Who) - {Who.RESERVES},
+    ADMIN: set(Who) - {Who.RESERVES, Who.STORES},
     MANAGE: {Who.USER, Who.SEES, Who.MANAGES, Who.MANAGES_ANY},
     METRICS: {Who.USER, Who.SCRAPES},
     RESERVE: {Who.USER, Who.RESERVES},
+    STORAGE: {Who.USER, Who.STORES},
 }
 
 

@@ -69,6 +69,8 @@ API = {
     "GET /reservations/{id}": "reserves",
     "PUT /reservations/{id}": "reserves",
     "DELETE /reservations/{id}": "reserves",
+    "GET /storage/limits": "stores",
+    "POST /storage/use": "stores",
     "GET /plans": "reads",
     "GET /plans/{plan}": "reads",
     "PUT /plans/{plan}": "admin",
@@ -85,7 +87,10 @@ API = {
 }
 
 MAY = {
-    "user": {"member", "manager", "other-manager", "reader", "admin", "idle-token", "reserver"},
+    "user": {
+        *("member", "manager", "other-manager", "reader", "admin", "idle-token", "reserver"),
+        "agent",
+    },
     "users": {"member", "manager", "other-manager", "reader", "admin", "idle-token"},
     "acts": {"member", "manager", "other-manager", "reader", "admin"},
     "manages-any": {"manager", "other-manager", "reader", "admin"},
@@ -94,6 +99,7 @@ MAY = {
     "reads": {"reader", "admin"},
     "admin": {"admin"},
     "reserves": {"reserver"},
+    "stores": {"agent"},
 }
 """`idle-token`: of an admin, but without the scope to act."""
 
@@ -126,6 +132,7 @@ def hub(start_hub):
 def tokens(hub) -> dict[str, str]:
     """Of each role; empty for nobody."""
     found = {"anonymous": "", "reserver": hub.settings["token"] + "r"}
+    found["agent"] = hub.settings["token"] + "a"
     for name in ("member", "manager", "other-manager", "reader", "admin"):
         visitor = hub.login(name)
         found[name] = visitor.token()

@@ -10,6 +10,7 @@ world = json.loads(os.environ["WORLD"])
 
 c.JupyterHub.services += [
     {"name": "reserver", "api_token": world["token"] + "r"},
+    {"name": "agent", "api_token": world["token"] + "a"},
     {"name": "robot", "api_token": world["token"] + "b"},
 ]
 c.JupyterHub.load_groups = {"science/geo": {"users": []}}
@@ -29,6 +30,11 @@ c.JupyterHub.load_roles += [
         "name": "q-hold",
         "services": ["reserver"],
         "scopes": ["custom:quotas:reserve", "access:services!service=quotas"],
+    },
+    {
+        "name": "q-store",
+        "services": ["agent"],
+        "scopes": ["custom:quotas:storage", "access:services!service=quotas"],
     },
 ]
 c.Authenticator.allowed_users = {"boss", "reader", "tutor"}
