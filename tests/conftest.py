@@ -81,20 +81,6 @@ def pytest_configure() -> None:
 StartHub = Callable[..., Hub]
 
 
-def _on_free_ports(folder: Path, world: str, python: str, settings: dict) -> Hub:
-    """A hub that has come up; another process may take a free port before it does."""
-    for attempt in (1, 2):
-        hub = Hub(folder, world, python=python, **settings)
-        try:
-            hub.start()
-        except AssertionError as error:
-            if attempt == 2 or "Address already in use" not in str(error):
-                raise
-        else:
-            return hub
-    raise AssertionError("not reached")
-
-
 def _check_log(hub: Hub) -> None:
     """What must not happen on any hub, whatever a test is about.
 
@@ -114,10 +100,11 @@ class Hubs:
     def start(self, world: str, python: str = sys.executable, **settings) -> Hub:
         key = repr((world, python, sorted(settings.items())))
         hub = self._running.pop(key, None)
-        self._running[key] = hub or _on_free_ports(
-            self._factory.mktemp(world), world, python, settings
-        )
-        return self._running[key]
+        if not hub:
+            hub = Hub(self._factory.mktemp(world), world, python, **settings)
+            hub.start()
+        self._running[key] = hub
+        return hub
 
     def end(self, all_but: int = 0) -> None:
         """Also one that does nothing takes a few percent of a core."""

@@ -26,9 +26,16 @@ PATIENCE = 60
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """One to listen at later, and nobody else's until then.
+
+    Not one that the system picks: any connection out of this machine may be given the same before
+    it is listened at. Those below its range (ip_local_port_range of Linux) are nobody's.
+    """
+    while True:
+        port = secrets.choice(range(11_000, 32_000))
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def wait_for(what: str, check, seconds: float = PATIENCE):

@@ -153,7 +153,7 @@ def enrol(cell: Cell) -> Visitor:
     """The cell's own user, with what they have in use or have used already."""
     hub, group, store = cell.hub, matrix.group_of(cell.outcome), cell.hub.ledger()
     visitor = hub.login(cell.user)
-    # The first of them come right after the hub, and then the roster may be read after they have.
+    # Right after the hub's start, its roster may be read only after a login.
     wait_for(f"{cell.user} in {group}", lambda: group in hub.groups(cell.user))
     if cell.outcome == "member":
         amounts = {"memory": 2**20, "cpu": 100}
