@@ -19,6 +19,7 @@ from .burndown import BurnDown, picture
 from .changes import GROUP_ENTRY, documents, put
 from .desk import QuotaPage, no_such_group, say_conflict
 from .history import running, what_if
+from .home_storage import group_storage
 from .limit_fields import Field, fields, merged, read_typed, typed_limits
 from .limits import KEYS, PolicyError
 from .members import member_limit, members, with_limits
@@ -221,6 +222,7 @@ class GroupPage(QuotaPage):
             "burn": self._burn(name, seen),
             "changes": store.audit(name, most=10),
             "boosts": boosts_of(store, self.access, name),
+            "storage": group_storage(store, name, [*everyone]),
             "asked": [ask for ask in asked_of(store, self.access, policy) if ask.group == name],
         }
 

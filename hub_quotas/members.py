@@ -10,6 +10,7 @@ from .ledger import Segment, one_of
 from .limits import MEMBER, Limit
 from .points import FOR_EVER, View, decode
 from .requests import BURST
+from .storage import RESOURCE as STORAGE
 from .store import QuotaStore
 from .transaction import Transaction
 from .windows import DAY, span
@@ -139,6 +140,7 @@ def _rows(
 
 
 def member_limit(limits: Iterable[Limit]) -> Limit | None:
-    """The limit for each member that says most: a budget before a cap."""
-    of_members = [limit for limit in limits if limit.scope == MEMBER]
+    """The limit for each member that says most: a budget before a cap. What homes hold is not in
+    the ledger."""
+    of_members = [one for one in limits if one.scope == MEMBER and one.resource != STORAGE]
     return min(of_members, key=lambda limit: (limit.window is None, limit.key), default=None)

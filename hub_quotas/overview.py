@@ -11,6 +11,7 @@ from .points import FOR_EVER, decode
 from .policies import Held
 from .policy import DEFAULT_GROUP, WHOLE_HUB
 from .requests import Amounts, in_use
+from .storage import RESOURCE as STORAGE
 from .store import QuotaStore
 from .transaction import Transaction
 from .tree import Branch, branches
@@ -43,7 +44,7 @@ class GroupUse:
 
     Attributes:
         use: amounts in use now.
-        limits: those for the whole group, in their order.
+        limits: those for the whole group, in their order, without storage: it is not in the ledger.
         total: amount x microseconds used ever.
         month_cost: of this calendar month; cost units.
     """
@@ -105,7 +106,11 @@ def overview(store: QuotaStore) -> Overview:
         for name in {*now, *held.policy.groups}:
             last = now.get(name, Point(at))
             limits = held.policy.limits_for(name, "", at, store.zone)
-            own = [one for one in limits if one.scope == GROUP and one.group == name]
+            own = [
+                one
+                for one in limits
+                if (one.scope, one.group) == (GROUP, name) and one.resource != STORAGE
+            ]
             groups[name] = GroupUse(
                 name,
                 last.rate,

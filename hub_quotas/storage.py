@@ -7,7 +7,7 @@ its group's `group.storage`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import tzinfo
 
@@ -81,32 +81,34 @@ class Limits:
     otherwise: int | None = None
 
 
+def by_groups(members: Mapping[str, Iterable[str]]) -> dict[tuple[str, ...], list[str]]:
+    """Who is in the same groups: most people are in the same few, and have the same limits."""
+    found: dict[tuple[str, ...], list[str]] = {}
+    for user, groups in members.items():
+        found.setdefault(tuple(groups), []).append(user)
+    return found
+
+
 def all_limits(
-    policy: Policy, members: Mapping[str, Iterable[str]], at: int, zone: tzinfo
+    policy: Policy, members: Mapping[tuple[str, ...], Sequence[str]], at: int, zone: tzinfo
 ) -> Limits:
     """What holds at an instant.
 
     Args:
-        members: by user name, their groups, without those above.
+        members: see `by_groups`; groups are without those above.
         at: microseconds since 1970, UTC.
     """
-    groups = {group for some in members.values() for group in some}
-    groups |= policy.groups.keys() - {WHOLE_HUB}
+    groups = {group for some in members for group in some} | policy.groups.keys() - {WHOLE_HUB}
     shared = {group: _amount(shared_of(policy, group, at, zone)) for group in groups}
-    special = {boost.member for group in policy.groups.values() for boost in group.boosts}
-    known: dict[tuple[str, ...], int | None] = {}  # most people are in the same few groups
-
-    def amount(user: str, mine: tuple[str, ...]) -> int | None:
-        if user in special:
-            return _amount(home_of(policy, user, mine, at, zone))
-        if mine not in known:
-            known[mine] = _amount(home_of(policy, "", mine, at, zone))
-        return known[mine]
-
-    users = {user: amount(user, tuple(mine)) for user, mine in members.items()}
-    for user in special - users.keys() - {""}:
-        users[user] = amount(user, ())
-    return Limits(users, shared, amount("", ()))
+    special = {boost.member for group in policy.groups.values() for boost in group.boosts} - {""}
+    users: dict[str, int | None] = {}
+    for user in special:
+        users[user] = _amount(home_of(policy, user, (), at, zone))
+    for mine, names in members.items():
+        users.update(dict.fromkeys(names, _amount(home_of(policy, "", mine, at, zone))))
+        for user in special.intersection(names):
+            users[user] = _amount(home_of(policy, user, mine, at, zone))
+    return Limits(users, shared, _amount(home_of(policy, "", (), at, zone)))
 
 
 def _amount(allowance: Allowance | None) -> int | None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from hub_groups.store import GroupStore
 
 from .limits import PolicyError
 from .policy import group_name
-from .storage import Changes, Limits, all_limits
+from .storage import Changes, Limits, all_limits, by_groups
 from .store import QuotaStore
 
 _LOOK_SECONDS = 0.5
@@ -36,13 +37,6 @@ class Wanted:
     limits: Limits
 
 
-@dataclass
-class _Seen:
-    policy: int = -1
-    members: int = -1
-    at: float = field(default_factory=lambda: float("-inf"))
-
-
 class WantedLimits:
     """Of one ledger; however many agents wait, it is looked at once."""
 
@@ -50,7 +44,10 @@ class WantedLimits:
         self._store, self._groups = store, groups
         self._epoch = secrets.token_hex(8)
         self._changes = Changes()
-        self._seen = _Seen()
+        self._members: Mapping[tuple[str, ...], Sequence[str]] = {}
+        self._members_of = -1
+        self._policy_of = -1
+        self._read_at = float("-inf")
         self._looked = float("-inf")
         self._look: asyncio.Task[None] | None = None
 
@@ -81,13 +78,16 @@ class WantedLimits:
         """Read what has changed, if anything has. Blocks."""
         with self._store.db.read() as tx:
             held, at = self._store.policies.held(tx), self._store.present(tx)
-        seen = _Seen(held.version, self._groups.last_change(), time.monotonic())
-        old = self._seen
-        same = (seen.policy, seen.members) == (old.policy, old.members)
-        if not same or seen.at > old.at + _AGAIN_SECONDS:
-            members = {user: _names(some) for user, some in self._groups.everybody().items()}
-            self._changes.update(all_limits(held.policy, members, at, self._store.zone))
-            self._seen = seen
+        change, present = self._groups.last_change(), time.monotonic()
+        is_old = present > self._read_at + _AGAIN_SECONDS
+        if change != self._members_of or is_old:
+            everybody = self._groups.everybody().items()
+            self._members = by_groups({user: _names(some) for user, some in everybody})
+        if (change, held.version) != (self._members_of, self._policy_of) or is_old:
+            self._changes.update(all_limits(held.policy, self._members, at, self._store.zone))
+            self._members_of, self._policy_of = change, held.version
+        if is_old:
+            self._read_at = present
         self._looked = time.monotonic()
 
 

@@ -14,11 +14,12 @@ from hub_groups.words import _
 
 from . import usage_words
 from .desk import QuotaPage
+from .home_storage import FULL_SHARE, WARN_SHARE, shelves
 from .limits import MEMBER
 from .messages import short_reason
 from .notices import Told
 from .notices_api import told_to
-from .quantities import whole
+from .quantities import resource, whole
 from .standing import DAYS, PAGE, standing
 from .stopping import stop_server
 from .svg import Svg, sparkline
@@ -50,12 +51,17 @@ class UsagePage(QuotaPage):
         mine = list(self.access.groups)
         page = _number(self.get_query_argument("page", "1"))
         found, told = await asyncio.to_thread(self._standing, mine, PAGE * (page - 1))
+        shelved = await asyncio.to_thread(shelves, self.store, self.user, mine)
         stopping = self.get_query_argument("stopping", "")
         stopped = next((one for one in found.history.items if one.id == stopping), None)
         self.show(
             "usage.html",
             standing=found,
             told=told,
+            shelves=shelved,
+            storage=resource("storage"),
+            WARN_SHARE=WARN_SHARE,
+            FULL_SHARE=FULL_SHARE,
             wrong=wrong,
             stopping=stopping,
             stopped=stopped,

@@ -49,8 +49,11 @@ class Filesystem:
         return {errno.ENOSPC, errno.EDQUOT} if self.kind == "xfs" else {errno.EDQUOT}
 
 
-def make(kind: str, size: int = 2 << 30) -> Filesystem:
+def make(kind: str, size: int = 2 << 30, limits: bool = True) -> Filesystem:
     """A new one, mounted where everybody can get at it.
+
+    Args:
+        limits: with what it takes to set some.
 
     Raises:
         NoFilesystem
@@ -64,9 +67,12 @@ def make(kind: str, size: int = 2 << 30) -> Filesystem:
     with open(image, "wb") as file:
         file.truncate(size)
     where.mkdir()
+    options, mounted = _MAKE[kind], _MOUNT[kind]
+    if not limits:
+        options, mounted = options[:2], "loop"
     for command in (
-        [*_MAKE[kind], str(image)],
-        ["mount", "-t", kind, "-o", _MOUNT[kind], str(image), str(where)],
+        [*options, str(image)],
+        ["mount", "-t", kind, "-o", mounted, str(image), str(where)],
     ):
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:

@@ -94,3 +94,16 @@ def test_only_stores_speak_sql():
 def test_files_read_in_one_sitting():
     for path in (path for package in PACKAGES for path in (ROOT / package).rglob("*.py")):
         assert len(path.read_text().splitlines()) <= 450, path
+
+
+def test_the_storage_agent_needs_nothing_else():
+    """It runs on file servers that have no hub."""
+    for path in (ROOT / "hub_quotas" / "storage_agent").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom):
+                own = node.level == 1 or (node.module or "").startswith("__future__")
+                names = [] if own else [str(node.module)]
+                assert node.level < 2, path
+            else:
+                names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            assert {name.partition(".")[0] for name in names} <= sys.stdlib_module_names, path

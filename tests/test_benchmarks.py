@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
+import filesystems
 import pytest
 from hubs import ROOT
 
@@ -110,3 +112,22 @@ def test_the_benchmark_of_books_prints_its_figures():
     assert figures["pages"] == 20
     assert figures["sphinx_share"] > 0 < figures["check_s"]
     assert "myst_share" not in figures, "with MyST: test_jupyter_books.py"
+
+
+def test_the_benchmark_of_storage_prints_its_figures():
+    try:
+        filesystems.end(filesystems.make("btrfs"))
+    except filesystems.NoFilesystem as error:
+        assert "CI" not in os.environ, error
+        pytest.skip(str(error))
+    words = ["--homes", "200", "--steady", "3", "--json"]
+    done = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "storage.py", *words],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout.splitlines()[-1])
+    assert figures["homes"] == 200
+    for name in ("first_s", "delta_s", "delta_share", "steady_cpu_share", "bare_s", "bare_ratio"):
+        assert figures[name] > 0

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import os
 import random
+import re
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import filesystems
+import kubernetes_validate
 import pytest
-from agents import StorageAgent
+import yaml
+from agents import PROGRAM, StorageAgent
 from filesystems import OWNER, Filesystem, NoFilesystem, write
-from hubs import Hub, wait_for
+from hubs import ROOT, TOKEN, Hub, wait_for
 
 from hub_quotas import storage_store
+from hub_quotas.policy import parse_policy
 from hub_quotas.storage_agent.backend import find_backend
+from hub_quotas.storage_agent.cli import _parser
+from hub_quotas.storage_agent.keeper import Keeper, Layout, Owner
+from hub_quotas.storage_agent.layout import Template
 from hub_quotas.storage_agent.memory import Heard, Memory
 
-MIB = 2**20
+MIB, GIB = 2**20, 2**30
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +42,9 @@ def filesystem() -> Iterator[Filesystem]:
 
 @pytest.fixture(scope="module")
 def hub(start_hub) -> Hub:
-    return start_hub("storage")
+    users = [f"user-{number}" for number in range(50)]
+    roster = "\n".join(f"{user},geo," for user in ("pat", *users))
+    return start_hub("storage", roster=f"user,group,role\n{roster}\n")
 
 
 @pytest.fixture(scope="module")
@@ -204,10 +214,6 @@ def _wrong(backend) -> dict[str, object]:
 
 
 def _policy(hub: Hub, text: str) -> None:
-    import yaml
-
-    from hub_quotas.policy import parse_policy
-
     hub.ledger().apply(parse_policy({"groups": yaml.safe_load(text)}), "tests", "tests")
 
 
@@ -225,3 +231,78 @@ def test_what_was_heard_is_remembered(tmp_path):
     memory = Memory(tmp_path / "new" / "folder")
     memory.write(Heard("f", 1, True, {("user", "kim"): 6}, 0))
     assert memory.read() == Heard("f", 1, True, {("user", "kim"): 6}, 0)
+
+
+def test_where_nothing_can_be_kept_limits_hold_all_the_same(filesystem, tmp_path):
+    memory = Memory(tmp_path)
+    memory.write(Heard("e", 1, True, {("user", "kept"): MIB}))
+    memory._db.execute("PRAGMA query_only = ON")  # as if the disk was full
+    backend = find_backend(filesystem.path)
+    backend.prepare()
+    keeper = Keeper(filesystem.path, backend, Layout(Template.parse("kept/{username}")), memory)
+    backend.create("kept/pat", (OWNER, OWNER), 0o700)
+    keeper.take(Heard("e", 2, False, {("user", "pat"): 5 * MIB}))
+    assert limit(filesystem, "kept/pat") == 5 * MIB
+    assert memory.read() == Heard("e", 1, True, {("user", "kept"): MIB})
+
+
+# -- what people see --------------------------------------------------------------------------
+
+
+def test_my_usage_shows_what_my_home_holds(hub, agent, filesystem):
+    hub.limits("geo: {member.storage: 40M, group.storage: 50M}")
+    holds(filesystem, "homes/pat", 40 * MIB)
+    (filesystem.path / "homes/pat/file").unlink(missing_ok=True)
+    write(filesystem.path / "homes/pat/data", 20 * MIB)
+    os.sync()
+    pat = hub.login("pat")
+
+    def shown(words: str) -> bool:
+        return words in " ".join(pat.get("services/quotas/").text.split())
+
+    wait_for("my home", lambda: shown("20 MiB of 40 MiB used."), 60)
+    assert shown('My home <span class="text-body-secondary">(from geo)</span>')
+    assert shown("Shared directory of geo")
+    assert not shown("not measured yet")
+    hub.limits("geo: {member.storage: 15M}")
+    wait_for("what to do", lambda: shown("Nothing more can be written here"), 60)
+    assert shown("Delete 5 MiB to go on.") or shown("Delete 5.0")
+    assert (filesystem.path / "homes/pat/data").stat().st_size == 20 * MIB
+
+
+def test_the_documentation_is_what_runs(agent, fresh_hub, filesystem, tmp_path, monkeypatch):
+    """The service, the policy and the command of docs/storage.md."""
+    text = (ROOT / "docs" / "storage.md").read_text()
+    [policy] = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    [config] = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    [command] = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
+    monkeypatch.setenv("HOMES_TOKEN", TOKEN + "homes")
+    drop_ins = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    hub = fresh_hub("snippet", config=drop_ins[1] + config)
+    hub.ledger().apply(parse_policy(yaml.safe_load(policy)), "tests", "tests")
+    (tmp_path / "token").write_text(TOKEN + "homes")
+    command = (
+        command.replace("/export", str(filesystem.path))
+        .replace("https://hub.example.org/", hub.base)
+        .replace("/etc/hub-storage-agent/token", str(tmp_path / "token"))
+        .replace("hub-storage-agent plan", f"{PROGRAM} plan --state {tmp_path / 'state'}")
+    )
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert done.returncode == 1, done.stderr
+    assert "homes/left-behind: 5 GiB, now 3 MiB" in done.stdout
+    assert "shared/" in done.stdout
+    changed = command.replace(f"{PROGRAM} plan", f"timeout 8 {PROGRAM} run")
+    subprocess.run(["bash", "-c", changed], capture_output=True, text=True)
+    assert limit(filesystem, "homes/left-behind") == 5 * GIB
+
+
+def test_the_examples_are_what_their_programs_take():
+    unit = (ROOT / "examples/storage/hub-storage-agent.service").read_text()
+    words = unit.partition("ExecStart=")[2].partition("\nLoad")[0].replace("\\\n", " ").split()
+    manifest = yaml.safe_load((ROOT / "examples/storage/kubernetes.yaml").read_text())
+    kubernetes_validate.validate(manifest, "1.30", strict=True)
+    [container] = manifest["spec"]["template"]["spec"]["containers"]
+    for command in (words[1:], container["args"][1:]):
+        args = _parser().parse_args(command)
+        assert (args.run.__name__, args.create) == ("_run", Owner(1000, 100))
+        assert Template.parse(args.homes).home("pat") == "homes/pat"

@@ -221,3 +221,29 @@ def test_history_is_the_most_of_each_day(hub):
     for used in (5, 9, 2):
         service(hub).report(MountState("test", 1, 1), [Use("user", "daily", used)], [])
     assert storage_store.days(store, "user", "daily", 30)[-1] == 9
+
+
+def test_a_manager_sees_whose_home_is_full(hub):
+    hub.limits("geo: {member.storage: 10G, group.storage: 50G}")
+    settled(hub)
+    uses = [
+        Use("user", "pat", 10 * GIB - 1, 10 * GIB),
+        Use("user", "prof-ada", GIB, 10 * GIB),
+        Use("group", "geo", 60 * GIB, 50 * GIB),
+    ]
+    service(hub).report(MountState("test", 1, 1), uses, [])
+    service(hub, "scratch").report(MountState("xfs", 1, 1), [], ["user/pat"])
+    ada = hub.login("prof-ada")
+    wait_for("the membership", lambda: "geo" in hub.groups("prof-ada"))
+    pat = hub.login("pat")
+    wait_for("the other's", lambda: "geo" in hub.groups(pat.user))
+
+    def page() -> str:
+        return " ".join(ada.get("services/quotas/groups/geo").text.split())
+
+    wait_for("both members", lambda: "1 of 2 homes are full or nearly so." in page())
+    text = page()
+    assert "60 GiB of 50 GiB used." in text
+    assert "Nothing more can be written there." in text
+    assert text.index("pat</span>: 10 GiB") < text.index("prof-ada</span>: 1 GiB of 10 GiB used.")
+    assert "CPU-hours, last 30 days" in text, "what homes hold is not what the table is about"

@@ -90,8 +90,11 @@ class Agent:
 
     def _tell(self) -> None:
         state, (some, gone) = self._keeper.state(), self._keeper.news()
-        if self._watch:
-            self._watch(state, self._keeper.uses)
+        try:
+            if self._watch:
+                self._watch(state, self._keeper.uses)
+        except OSError as error:
+            log.warning("Metrics can't be written: %s", error)
         try:
             self._service.report(state, some, gone)
         except ServiceError as error:

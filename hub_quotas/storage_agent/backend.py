@@ -25,6 +25,17 @@ class Held:
     limit: int | None = None
 
 
+_BLOCK = 4096
+"""Bytes; some file systems count limits in whole blocks, and round them down."""
+
+
+def holds(held: Held, limit: int | None) -> bool:
+    """Whether what a file system says is the limit that was set."""
+    if held.limit is None or limit is None:
+        return held.limit is limit
+    return abs(limit - held.limit) < _BLOCK
+
+
 @dataclass(frozen=True)
 class Escape:
     """Something in a home that was not counted there, and is now.
@@ -119,22 +130,35 @@ def find_backend(path: Path) -> Backend:
     """
     if not path.is_dir():
         raise StorageError(f"{path} is not a directory.")
-    _mount, kind, _device = find_mount(path)
+    _mount, kind, device = find_mount(path)
     makers: dict[str, Callable[[], Backend]] = {
         "btrfs": lambda: _btrfs(path),
         "ceph": lambda: _ceph(path),
+        "ext4": lambda: _projects(path, kind, device),
         "fuse.ceph": lambda: _ceph(path),
         "fuse.ceph-fuse": lambda: _ceph(path),
-        "zfs": lambda: _zfs(path),
         "fuse.zfs": lambda: _zfs(path),
+        "xfs": lambda: _projects(path, kind, device),
+        "zfs": lambda: _zfs(path),
     }
-    return makers[kind]() if kind in makers else _measuring(path, kind)
+    if kind not in makers:
+        raise StorageError(
+            f"{path} is on {kind}, where no limits can be set. "
+            "Limits are set on btrfs, CephFS, ext4, XFS and ZFS."
+        )
+    return makers[kind]()
 
 
 def _btrfs(path: Path) -> Backend:
     from .btrfs import Btrfs
 
     return Btrfs(path)
+
+
+def _projects(path: Path, kind: str, device: str) -> Backend:
+    from .project import ProjectQuotas
+
+    return ProjectQuotas(path, kind, device)
 
 
 def _ceph(path: Path) -> Backend:
@@ -147,9 +171,3 @@ def _zfs(path: Path) -> Backend:
     from .zfs import Zfs
 
     return Zfs(path)
-
-
-def _measuring(path: Path, kind: str) -> Backend:
-    from .measuring import Measuring
-
-    return Measuring(path, kind)

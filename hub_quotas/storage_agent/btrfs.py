@@ -177,8 +177,8 @@ class Btrfs:
             return None
         if now.st_ino != _FIRST_INODE or not stat.S_ISDIR(now.st_mode):
             raise StorageError(
-                f"{home} is an ordinary directory, which btrfs can't limit. Make it a subvolume "
-                f"while its owner has no server: hub-storage-agent convert {home}"
+                f"{home} is an ordinary directory, which btrfs can't limit. While its owner has "
+                "no server, move it aside, let the agent make it, and copy what was in it."
             )
         same = now.st_dev, now.st_ctime_ns
         known = self._ids.get(home)

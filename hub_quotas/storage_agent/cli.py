@@ -12,6 +12,7 @@ from pathlib import Path
 
 from .agent import Agent
 from .backend import Backend, StorageError, find_backend
+from .backup_commands import add_commands
 from .exposition import write_metrics
 from .keeper import Keeper, Layout, Owner
 from .layout import Template
@@ -61,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_place(plan)
     _add_service(plan)
     plan.set_defaults(run=_plan)
+    add_commands(commands)
     return parser
 
 

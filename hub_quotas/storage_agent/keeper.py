@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .backend import Backend, Escape, Held, StorageError
+from .backend import Backend, Escape, Held, StorageError, holds
 from .layout import Template
 from .memory import OTHER, USER, Heard, Memory
 from .service import MountState, Use
@@ -18,6 +18,7 @@ log = logging.getLogger("hub-storage-agent")
 _WORTH_TELLING = 1 << 20
 """Bytes by which use has to change to be told again."""
 _MOST_PROBLEMS = 50
+_NOTHING = Held(0)
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,10 @@ class Keeper:
 
     def take(self, heard: Heard) -> None:
         """What the hub says: kept on disk, then applied. What does not differ costs nothing."""
-        self._memory.write(heard)
+        try:
+            self._memory.write(heard)
+        except StorageError as error:  # limits hold all the same, but for a start without the hub
+            log.error("%s", error)
         # Whom it names no more has what anybody else has, from the next look on.
         self.apply(self.learn(heard))
 
@@ -139,11 +143,18 @@ class Keeper:
         held = self._backend.read(goals)
         known, wrong = {}, {}
         for path, goal in goals.items():
-            one = held.get(path, Held(0))
+            one = held.get(path, _NOTHING)
             problem = self._problems.get(path, "")
-            if path in held or problem:
-                known[path] = Use(goal.kind, goal.name, one.used, one.limit, problem)
-            if one.limit != goal.limit or (self._owner and path not in held):
+            if one is not _NOTHING or problem:
+                old = self._known.get(path)
+                same = old and (old.used, old.applied, old.problem) == (
+                    one.used,
+                    one.limit,
+                    problem,
+                )
+                new = Use(goal.kind, goal.name, one.used, one.limit, problem)
+                known[path] = old if old and same else new
+            if not holds(one, goal.limit) or (self._owner and one is _NOTHING):
                 wrong[path] = goal.limit
         self._known = known
         return wrong

@@ -71,20 +71,23 @@ class Memory:
         )
 
     def write(self, heard: Heard) -> None:
-        """Add what was heard, or, where it is whole, put it in the place of what there is."""
+        """Add what was heard, or, where it is whole, put it in the place of what there is.
+
+        Raises:
+            StorageError: it can't be kept; what was there is there still.
+        """
         rows = [(kind, name, amount) for (kind, name), amount in heard.limits.items()]
         otherwise = None if heard.otherwise is None else str(heard.otherwise)
         state = (("epoch", heard.epoch), ("number", str(heard.number)), ("otherwise", otherwise))
-        self._db.execute("BEGIN IMMEDIATE")
         try:
-            if heard.whole:
-                self._db.execute("DELETE FROM limits")
-            self._db.executemany("INSERT OR REPLACE INTO limits VALUES (?, ?, ?)", rows)
-            self._db.executemany("INSERT OR REPLACE INTO state VALUES (?, ?)", state)
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
+            with self._db:  # all of it or nothing
+                self._db.execute("BEGIN IMMEDIATE")
+                if heard.whole:
+                    self._db.execute("DELETE FROM limits")
+                self._db.executemany("INSERT OR REPLACE INTO limits VALUES (?, ?, ?)", rows)
+                self._db.executemany("INSERT OR REPLACE INTO state VALUES (?, ?)", state)
+        except sqlite3.Error as error:
+            raise StorageError(f"What was heard can't be kept on disk: {error}.") from None
 
     def close(self) -> None:
         self._db.close()
