@@ -64,7 +64,7 @@ def home_or(template: str, name: str, otherwise: str = "") -> str:
         return otherwise
 
 
-@MANY
+@settings(max_examples=500, deadline=None)
 @given(
     st.one_of(NAMES, st.text()),
     st.sampled_from(FIELDS),

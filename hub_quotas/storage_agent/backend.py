@@ -141,12 +141,7 @@ def find_backend(path: Path) -> Backend:
         "xfs": lambda: _projects(path, kind, device),
         "zfs": lambda: _zfs(path),
     }
-    if kind not in makers:
-        raise StorageError(
-            f"{path} is on {kind}, where no limits can be set. "
-            "Limits are set on btrfs, CephFS, ext4, XFS and ZFS."
-        )
-    return makers[kind]()
+    return makers[kind]() if kind in makers else _measuring(path, kind)
 
 
 def _btrfs(path: Path) -> Backend:
@@ -171,3 +166,9 @@ def _zfs(path: Path) -> Backend:
     from .zfs import Zfs
 
     return Zfs(path)
+
+
+def _measuring(path: Path, kind: str) -> Backend:
+    from .measuring import Measuring
+
+    return Measuring(path, kind)
