@@ -1,4 +1,4 @@
-"""A home that gets full, as its owner and an admin live through it: real btrfs, agent and browser."""
+"""A home that gets full, as its owner and an admin live through it: in a browser, on btrfs."""
 
 from __future__ import annotations
 
