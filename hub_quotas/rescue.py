@@ -6,6 +6,7 @@ rescue server keeps what it has to write itself somewhere else (see `rescue_serv
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from .requests import Request
@@ -55,6 +56,29 @@ def rescue_of(used: int, limit: int, before: Rescue | None, at: int) -> Rescue:
         return replace(before, until=at + LASTS)
     room = min(max(limit // 10, _LEAST_ROOM), _MOST_ROOM)
     return Rescue(max(limit + room, used + _MORE_WHEN_OVER), at, at + LASTS)
+
+
+def fullest_folder(largest: Iterable[tuple[str, int, bool]], used: int) -> str:
+    """The folder to open: as deep as still holds half of what the one above it does.
+
+    Args:
+        largest: path below the home, bytes, and whether it is a file, the largest first; of a
+            folder with all in it.
+        used: bytes of the whole home.
+
+    Returns:
+        its path; empty for the home itself.
+    """
+    folder, size = "", used
+    for path, bytes_there, is_file in largest:
+        if folder and not path.startswith(f"{folder}/"):
+            continue
+        if 2 * bytes_there < size:
+            break
+        if is_file:
+            return path.rpartition("/")[0]
+        folder, size = path, bytes_there
+    return folder
 
 
 def small(request: Request) -> Request:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hub_quotas import storage_store
 from hub_quotas.policy import parse_policy
 from hub_quotas.requests import Request
-from hub_quotas.rescue import LASTS, SIZE, Rescue, is_full, rescue_of, small
+from hub_quotas.rescue import LASTS, SIZE, Rescue, fullest_folder, is_full, rescue_of, small
 from hub_quotas.rescues import is_emptied, rescue_for, rescued
 from hub_quotas.storage import Limits, with_rescues
 from hub_quotas.storage_store import Directory, Mount
@@ -60,6 +60,24 @@ def test_it_is_small_and_leaves_gpus_to_others():
     unlimited = small(Request({}, {"cpu": 4000}))
     assert unlimited.limits == {"cpu": 4000, "memory": GIB} or unlimited.limits == SIZE
     assert unlimited.guarantees == {"cpu": 1000}
+
+
+@pytest.mark.parametrize(
+    ("largest", "folder"),
+    [
+        ([], ""),
+        ([("a", 40, False), ("b", 40, False)], ""),
+        ([("a", 60, False), ("b", 30, False)], "a"),
+        ([("a", 90, False), ("a/b", 50, False), ("c", 10, False), ("a/b/c", 20, False)], "a/b"),
+        ([("a", 90, False), ("ab", 80, False), ("a/b", 46, False)], "a/b"),
+        ([("data.bin", 90, True), ("a", 10, False)], ""),
+        ([("a/data.bin", 90, True), ("b", 10, False)], "a"),
+        ([(".local/share/Trash", 80, False), (".local/share/Trash/files", 79, False)],)
+        + (".local/share/Trash/files",),
+    ],
+)
+def test_the_folder_that_fills_a_home_is_opened(largest, folder):
+    assert fullest_folder(largest, 100) == folder
 
 
 def test_the_agent_is_told_of_more_room_and_never_of_less():
