@@ -204,6 +204,7 @@ storage_mount = sa.Table(
     sa.Column("size", sa.BigInteger, nullable=False),  # bytes
     sa.Column("free", sa.BigInteger, nullable=False),
     sa.Column("problems", sa.Text, nullable=False, server_default="[]"),  # JSON: sentences
+    sa.Column("backup", sa.Text),  # JSON, see storage_store.Backup; NULL where nothing is known
 )
 
 # A home, or the shared directory of a group, on a mount.

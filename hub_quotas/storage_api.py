@@ -17,12 +17,14 @@ from hub_groups.rest import Model, Nothing, Operation, Refusal
 
 from .access import Who
 from .desk import QuotaRest
-from .storage_store import Directory, Mount, report
+from .storage_store import Backup, Directory, Mount, RestoreTest, report
 from .storage_wanted import WantedLimits
 from .store import QuotaStore
 
 _LONGEST_WAIT = 60
 _MOST_AT_ONCE = 2000
+_LATEST = 2**33
+"""Seconds since 1970; of which microseconds still fit everywhere."""
 
 _wanted: WeakKeyDictionary[QuotaStore, WantedLimits] = WeakKeyDictionary()
 
@@ -56,6 +58,28 @@ class DirectoryUse(Model):
     problem: str = Field("", max_length=1000, description="Why no limit could be set")
 
 
+class RestoreTested(Model):
+    """How the last test that backups can be restored went."""
+
+    at: int = Field(ge=0, lt=_LATEST, description="Seconds since 1970")
+    ok: bool = Field(description="Whether all that was restored was as it should be")
+    problems: list[str] = Field(default_factory=list, max_length=100, description="Sentences")
+
+
+class BackupsMade(Model):
+    """How the backups of homes are doing."""
+
+    last_ok: int | None = Field(
+        None, ge=0, lt=_LATEST, description="When a home was backed up last: seconds since 1970"
+    )
+    homes: int = Field(0, ge=0, lt=2**31, description="How many have a backup")
+    failures: int = Field(0, ge=0, lt=2**31, description="Of how many homes the last one failed")
+    failed: list[str] = Field(
+        default_factory=list, max_length=100, description="Some of them, as HOME: WHY"
+    )
+    restore_test: RestoreTested | None = Field(None, description="null for never")
+
+
 class MountUse(Model):
     """What a file system says now; directories that are not in it stay as they were."""
 
@@ -63,6 +87,7 @@ class MountUse(Model):
     size: int = Field(ge=0, lt=2**63, description="Bytes, of the whole file system")
     free: int = Field(ge=0, lt=2**63, description="Bytes")
     problems: list[str] = Field(default_factory=list, max_length=100, description="Sentences")
+    backups: BackupsMade | None = Field(None, description="null where nothing is known of any")
     directories: list[DirectoryUse] = Field(
         default_factory=list, max_length=_MOST_AT_ONCE, description="What has changed"
     )
@@ -96,12 +121,24 @@ async def _get(desk: QuotaRest, query: Since, _body: None) -> StorageLimits:
 
 
 async def _report(desk: QuotaRest, _query: Nothing, body: MountUse) -> None:
-    mount = Mount(_mount_of(desk), body.backend, body.size, body.free, tuple(body.problems))
+    mount = Mount(
+        *(_mount_of(desk), body.backend, body.size, body.free, tuple(body.problems)),
+        backup=_backup(body.backups) if body.backups else None,
+    )
     some = [
         Directory(one.kind, one.name, one.used, one.applied, one.problem)
         for one in body.directories
     ]
     await asyncio.to_thread(report, desk.store, mount, some, body.gone)
+
+
+def _backup(said: BackupsMade) -> Backup:
+    test = said.restore_test
+    return Backup(
+        None if said.last_ok is None else said.last_ok * 10**6,
+        *(said.homes, said.failures, tuple(said.failed)),
+        RestoreTest(test.at * 10**6, test.ok, tuple(test.problems)) if test else None,
+    )
 
 
 OPERATIONS = (

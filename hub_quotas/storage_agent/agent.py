@@ -7,10 +7,12 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 from .keeper import Keeper
 from .memory import Heard
+from .record import Backups
 from .service import MountState, Service, ServiceError, Use
 
 log = logging.getLogger("hub-storage-agent")
@@ -40,12 +42,18 @@ class Agent:
     """Of one mount."""
 
     def __init__(
-        self, keeper: Keeper, service: Service | Asked, watch: Watch | None = None
+        self,
+        keeper: Keeper,
+        service: Service | Asked,
+        watch: Watch | None = None,
+        backups: Callable[[], Backups | None] = lambda: None,
     ) -> None:
         """Args:
         watch: is told each look at everything, for metrics.
+        backups: how they are doing.
         """
         self._keeper, self._service, self._watch = keeper, service, watch
+        self._backups = backups
         self._heard: queue.SimpleQueue[Heard | None] = queue.SimpleQueue()
         self._taken = threading.Event()
         self._stopped = threading.Event()
@@ -89,7 +97,8 @@ class Agent:
         return time.monotonic() + pause
 
     def _tell(self) -> None:
-        state, (some, gone) = self._keeper.state(), self._keeper.news()
+        state = replace(self._keeper.state(), backups=self._backups())
+        some, gone = self._keeper.news()
         try:
             if self._watch:
                 self._watch(state, self._keeper.uses)

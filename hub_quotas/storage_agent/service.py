@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .memory import GROUP, USER, Heard
+from .record import Backups
 
 _PATIENCE_SECONDS = 15
 _MOST_AT_ONCE = 2000
@@ -40,12 +41,18 @@ class Use:
 
 @dataclass(frozen=True)
 class MountState:
-    """The file system as a whole. Bytes."""
+    """The file system as a whole.
+
+    Attributes:
+        size, free: bytes.
+        backups: None where nothing is known of any.
+    """
 
     backend: str
     size: int
     free: int
     problems: tuple[str, ...] = ()
+    backups: Backups | None = None
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
@@ -107,7 +114,8 @@ class Service:
                 "backend": state.backend,
                 "size": state.size,
                 "free": state.free,
-                "problems": [text[:1000] for text in state.problems[:100]],
+                "problems": _sentences(state.problems),
+                "backups": _backups(state.backups),
                 "directories": [
                     {
                         "kind": one.kind,
@@ -139,6 +147,25 @@ class Service:
             raise ServiceError(
                 f"{self._url} answers something else than JSON: is it the address of the API?"
             ) from None
+
+
+def _sentences(texts: Sequence[str]) -> list[str]:
+    """As many and as long as the service takes."""
+    return [text[:1000] for text in texts[:100]]
+
+
+def _backups(found: Backups | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    test = found.restore_test
+    return {
+        "last_ok": found.last_ok,
+        "homes": found.homes,
+        "failures": found.failures,
+        "failed": _sentences(found.failed),
+        "restore_test": test
+        and {"at": test.at, "ok": test.ok, "problems": _sentences(test.problems)},
+    }
 
 
 def _amount(value: Any) -> int | None:

@@ -16,6 +16,7 @@ def upgrade() -> None:
         sa.Column("size", sa.BigInteger, nullable=False),
         sa.Column("free", sa.BigInteger, nullable=False),
         sa.Column("problems", sa.Text, nullable=False, server_default="[]"),
+        sa.Column("backup", sa.Text),
     )
     op.create_table(
         "storage_use",
