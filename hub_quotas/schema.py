@@ -233,3 +233,24 @@ storage_day = sa.Table(
     sa.Column("used", sa.BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
+
+# What takes up the room in a home, which its owner has asked for: the last time on each mount.
+storage_look = sa.Table(
+    "storage_look",
+    metadata,
+    sa.Column("kind", sa.Text, primary_key=True),  # user
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("mount", sa.Text, primary_key=True),
+    sa.Column("asked_at", sa.BigInteger, nullable=False),
+    sa.Column("seen", sa.BigInteger, nullable=False, server_default="0"),  # files, so far
+    sa.Column("answered_at", sa.BigInteger),
+    sa.Column("answer", sa.Text),  # JSON, see storage_looks.Largest
+    sqlite_with_rowid=False,
+)
+_unanswered = storage_look.c.answered_at.is_(None)
+sa.Index(
+    "storage_look_open",
+    storage_look.c.asked_at,
+    sqlite_where=_unanswered,
+    postgresql_where=_unanswered,
+)

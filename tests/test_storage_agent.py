@@ -134,6 +134,7 @@ def test_what_can_not_be_limited_is_said(hub, agent, filesystem):
 
 def test_metrics_are_for_a_collector(hub, agent):
     file = Path(agent.options[-1])
+    wait_for("the file", file.exists)
     assert "hub_storage_directories_limited " in file.read_text()
     assert "# TYPE hub_storage_used_bytes gauge" in file.read_text()
     assert "backup" not in file.read_text()
