@@ -97,6 +97,11 @@ def forget(tx: Transaction, at: int) -> None:
     tx.run("DELETE FROM storage_look WHERE asked_at < ?", at - KEEP)
 
 
+def forget_names_in(tx: Transaction, user: str) -> None:
+    """What was found in somebody's homes."""
+    tx.run("DELETE FROM storage_look WHERE kind = ? AND name = ?", USER, user)
+
+
 def looks(store: QuotaStore, user: str) -> list[Look]:
     """What was asked about somebody's homes lately, by mount. Blocks."""
     with store.db.read() as tx:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 import time
 from collections.abc import Iterator
 from html import unescape
+from pathlib import Path
 
 import httpx
 import pytest
 from agents import StorageAgent
 from hubs import TOKEN, Hub, Visitor, wait_for
+from playwright.sync_api import expect
 from test_storage_measuring import du, home_with
 
 from hub_quotas import pruning, storage_looks
+from hub_quotas.corrections import known_as
 from hub_quotas.storage_agent.backend import StorageError
 from hub_quotas.storage_agent.largest import Found, Largest, largest
 from hub_quotas.storage_agent.memory import Ask
@@ -206,13 +210,31 @@ def test_it_is_forgotten(hub):
         assert tx.all("SELECT name FROM storage_look WHERE name = 'old'") == []
 
 
+def test_the_next_of_a_name_does_not_see_what_the_last_had(hub):
+    """Of a user who was deleted, or renamed: the hub's number is another one."""
+    store = hub.ledger()
+    known_as(store, 9001, "max")
+    for next_one in (lambda: known_as(store, 9002, "max"), lambda: known_as(store, 9002, "moritz")):
+        service(hub).report(STATE, [Use("user", "max", 5)], [])
+        storage_looks.ask_to_look(store, "max")
+        assert storage_looks.looks(store, "max")
+        next_one()
+        assert storage_looks.looks(store, "max") == []
+
+
 # -- all of it, with an agent -----------------------------------------------------------------
 
 
 @pytest.fixture
-def agent(hub, tmp_path) -> Iterator[StorageAgent]:
-    (tmp_path / "agent").mkdir()
-    made = StorageAgent(tmp_path / "agent", hub, tmp_path)
+def root() -> Iterator[Path]:
+    """Of a file system that sets no limits."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def agent(hub, root, tmp_path) -> Iterator[StorageAgent]:
+    made = StorageAgent(tmp_path, hub, root)
     yield made
     made.kill()
 
@@ -221,27 +243,29 @@ def page(visitor: Visitor) -> str:
     return " ".join(unescape(visitor.get("services/quotas/").text).split())
 
 
+def _if(text: str, words: str) -> str:
+    return text if words in text else ""
+
+
 def look(visitor: Visitor) -> None:
     page(visitor)
     form = {"_xsrf": visitor.xsrf("/services/quotas"), "action": "look"}
     answer = visitor.post("services/quotas/", data=form)
-    assert answer.status_code == 303, answer.text
-    assert answer.headers["location"].endswith("/services/quotas/#storage")
+    assert [one.status_code for one in (*answer.history, answer)] == [303, 200], answer.text
 
 
-def test_an_owner_sees_what_takes_up_the_room(hub, agent, tmp_path):
+def test_an_owner_sees_what_takes_up_the_room(hub, agent, root):
     hub.limits("geo: {member.storage: 10M}")
-    home_with(tmp_path, "homes/pat/data of 2026/a&b <i>", files=2, size=2_000_000)
-    (tmp_path / "homes/pat/.cache").write_bytes(b"x" * 3_000_000)
-    home_with(tmp_path, "secret", files=1, size=9_000_000)
-    (tmp_path / "homes/pat/link").symlink_to(tmp_path / "secret")
+    home_with(root, "homes/pat/data of 2026/a&b <i>", files=2, size=2_000_000)
+    (root / "homes/pat/.cache").write_bytes(b"x" * 3_000_000)
+    home_with(root, "secret", files=1, size=9_000_000)
+    (root / "homes/pat/link").symlink_to(root / "secret")
     pat = hub.login("pat")
     service(hub).report(STATE, [Use("user", "pat", 7_000_000, 10 * 2**20)], [])
     look(pat)
     assert "the machine that has this home will look soon." in page(pat)
     agent.start()
-    wait_for("the largest", lambda: "What takes up the room" in page(pat), 30)
-    text = page(pat)
+    text = wait_for("the largest", lambda: _if(page(pat), "What takes up the room"), 30)
     assert "data of 2026/a&b <i>/file-0" in text
     assert "<i>" not in pat.get("services/quotas/").text
     assert "secret" not in text
@@ -261,3 +285,35 @@ def test_links_open_folders_in_the_server():
     assert lab_folder("/", "pat", "", "data/.git/objects", False) == "", "it is hidden"
     assert lab_folder("/", "pat", "", ".bash_history", True) == "/user/pat/lab/tree"
     assert lab_folder("/", "pat", "", "bad-\N{REPLACEMENT CHARACTER}", False) == ""
+
+
+@pytest.mark.parametrize("width", [1000, 320])
+def test_it_comes_by_itself_in_the_browser(hub, new_page, width):
+    user = f"on-{width}"
+    hub.login(user)
+    service(hub).report(STATE, [Use("user", user, 9 * 2**20, 10 * 2**20)], [])
+    page = new_page(viewport={"width": width, "height": 700})
+    page.goto(f"{hub.base}hub/login")
+    page.locator("[name=username]").fill(user)
+    page.get_by_role("button", name="Sign in").click()
+    assert hub.api(f"users/{user}/server", "POST").is_success
+    wait_for("the server", lambda: hub.server(user), 60)
+    page.goto(f"{hub.base}services/quotas/")
+    card = page.get_by_role("region", name="Storage")
+    card.get_by_role("button", name="Look what takes up the room").click()
+    expect(card).to_contain_text("the machine that has this home will look soon.")
+    [ask] = wait_for("the ask", lambda: [ask for ask in asks(hub) if ask.name == user])
+    service(hub).seen(ask, 12_000)
+    expect(card).to_contain_text("Looking… 12,000 files so far.")
+    found = Largest(
+        (Found("data/" + "long" * 30, 8 * 2**20), Found(".cache", 99)), 9 * 2**20, False
+    )
+    service(hub).answer(ask, found)
+    link = card.get_by_role("link", name="data/longlong")
+    expect(link).to_have_attribute("href", re.compile(rf"/user/{user}/lab/tree/data/longlong"))
+    expect(card).to_contain_text(".cache/")
+    expect(card.get_by_role("link", name=".cache/")).to_have_count(0)
+    expect(card).to_contain_text("There was too much to see all of it in time")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    if "SHOTS" in os.environ:
+        page.screenshot(path=f"{os.environ['SHOTS']}/{width}.png", full_page=True)
