@@ -6,6 +6,7 @@ from .changes import GROUP_ENTRY, renamed, user_renamed
 from .ledger import Segment, credited, late, negative
 from .policies import By
 from .sessions import GONE, find
+from .storage_looks import forget_names_in
 from .store import QuotaStore
 from .transaction import LedgerError
 
@@ -50,6 +51,9 @@ def known_as(store: QuotaStore, number: int, name: str) -> None:
             " ON CONFLICT (hub, number) DO UPDATE SET user_name = excluded.user_name",
             *(store.hub, number, name),
         )
+        for theirs in (before, name):  # whoever has that name next is another person
+            if theirs is not None:
+                forget_names_in(tx, theirs)
     if before is not None:
         rename(store, before, name)
 

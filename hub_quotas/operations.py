@@ -11,6 +11,7 @@ from hub_groups.web import Context, Routes
 
 from . import (
     groups_api,
+    looks_api,
     members_api,
     more_api,
     notices_api,
@@ -25,6 +26,7 @@ from .desk import QuotaRest
 
 OPERATIONS: tuple[Operation, ...] = (
     *usage_api.OPERATIONS,
+    *looks_api.OPERATIONS,
     *notices_api.OPERATIONS,
     *groups_api.OPERATIONS,
     *members_api.OPERATIONS,

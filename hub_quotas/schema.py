@@ -204,6 +204,7 @@ storage_mount = sa.Table(
     sa.Column("size", sa.BigInteger, nullable=False),  # bytes
     sa.Column("free", sa.BigInteger, nullable=False),
     sa.Column("problems", sa.Text, nullable=False, server_default="[]"),  # JSON: sentences
+    sa.Column("backup", sa.Text),  # JSON, see storage_store.Backup; NULL where nothing is known
 )
 
 # A home, or the shared directory of a group, on a mount.
@@ -243,4 +244,25 @@ storage_day = sa.Table(
     sa.Column("day", sa.Integer, primary_key=True, autoincrement=False),  # since 1970
     sa.Column("used", sa.BigInteger, nullable=False),
     sqlite_with_rowid=False,
+)
+
+# What takes up the room in a home, which its owner has asked for: the last time on each mount.
+storage_look = sa.Table(
+    "storage_look",
+    metadata,
+    sa.Column("kind", sa.Text, primary_key=True),  # user
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("mount", sa.Text, primary_key=True),
+    sa.Column("asked_at", sa.BigInteger, nullable=False),
+    sa.Column("seen", sa.BigInteger, nullable=False, server_default="0"),  # files, so far
+    sa.Column("answered_at", sa.BigInteger),
+    sa.Column("answer", sa.Text),  # JSON, see storage_looks.Largest
+    sqlite_with_rowid=False,
+)
+_unanswered = storage_look.c.answered_at.is_(None)
+sa.Index(
+    "storage_look_open",
+    storage_look.c.asked_at,
+    sqlite_where=_unanswered,
+    postgresql_where=_unanswered,
 )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from .store import QuotaStore
 from .transaction import Transaction
@@ -52,6 +53,39 @@ class Directory:
 
 
 @dataclass(frozen=True)
+class RestoreTest:
+    """How the last test that backups can be restored went.
+
+    Attributes:
+        at: microseconds since 1970, UTC.
+        problems: sentences; empty where it is ok.
+    """
+
+    at: int
+    ok: bool
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Backup:
+    """How the backups of a mount are doing, as its agent has them on record.
+
+    Attributes:
+        last_ok: when a home was backed up last; microseconds since 1970, UTC; None for never.
+        homes: how many have a backup.
+        failures: of how many homes the last backup failed.
+        failed: some of them, as `HOME: WHY`, in English.
+        restore_test: None where there never was one.
+    """
+
+    last_ok: int | None = None
+    homes: int = 0
+    failures: int = 0
+    failed: tuple[str, ...] = ()
+    restore_test: RestoreTest | None = None
+
+
+@dataclass(frozen=True)
 class Mount:
     """What an agent looks after.
 
@@ -61,6 +95,7 @@ class Mount:
         problems: sentences.
         at: when its agent was heard last.
         stale: whether that is too long ago.
+        backup: None where its agent knows of none.
     """
 
     name: str
@@ -70,6 +105,7 @@ class Mount:
     problems: tuple[str, ...] = ()
     at: int = 0
     stale: bool = False
+    backup: Backup | None = None
 
 
 def report(
@@ -83,12 +119,13 @@ def report(
     with store.db.write() as tx:
         at = store.present(tx)
         tx.run(
-            "INSERT INTO storage_mount (name, at, backend, size, free, problems)"
-            " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET at = excluded.at,"
+            "INSERT INTO storage_mount (name, at, backend, size, free, problems, backup)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET at = excluded.at,"
             " backend = excluded.backend, size = excluded.size, free = excluded.free,"
-            " problems = excluded.problems",
+            " problems = excluded.problems, backup = excluded.backup",
             *(mount.name, at, mount.backend, mount.size, mount.free),
             json.dumps(list(mount.problems)),
+            mount.backup and json.dumps(asdict(mount.backup)),
         )
         for one in directories:
             _write(tx, mount.name, one, at)
@@ -157,11 +194,25 @@ def mounts(store: QuotaStore) -> list[Mount]:
     with store.db.read() as tx:
         present = store.present(tx)
         return [
-            Mount(*(name, backend, size, free), tuple(json.loads(text)), at, at < present - _STALE)
-            for name, backend, size, free, text, at in tx.all(
-                "SELECT name, backend, size, free, problems, at FROM storage_mount ORDER BY name"
+            Mount(
+                *(name, backend, size, free),
+                tuple(json.loads(problems)),
+                at,
+                at < present - _STALE,
+                _backup(json.loads(backup)) if backup else None,
+            )
+            for name, backend, size, free, problems, at, backup in tx.all(
+                "SELECT name, backend, size, free, problems, at, backup FROM storage_mount"
+                " ORDER BY name"
             )
         ]
+
+
+def _backup(found: dict[str, Any]) -> Backup:
+    test = found.pop("restore_test")
+    if test:
+        test = RestoreTest(test["at"], test["ok"], tuple(test["problems"]))
+    return Backup(**{**found, "failed": tuple(found["failed"])}, restore_test=test)
 
 
 def days(store: QuotaStore, kind: str, name: str, most: int) -> list[int]:

@@ -14,6 +14,7 @@ from .limits import PolicyError
 from .policy import group_name
 from .rescues import rescued
 from .storage import Changes, Limits, all_limits, by_groups, with_rescues
+from .storage_looks import OpenLook, open_looks
 from .store import QuotaStore
 
 _LOOK_SECONDS = 0.5
@@ -30,12 +31,14 @@ class Wanted:
         epoch: of which the number is; another one begins anew.
         number: of the last change that is in it.
         whole: whether it is all there is, else what has changed since the agent heard last.
+        asks: all that its mount is asked.
     """
 
     epoch: str
     number: int
     whole: bool
     limits: Limits
+    asks: Sequence[OpenLook] = ()
 
 
 class WantedLimits:
@@ -46,6 +49,7 @@ class WantedLimits:
         self._epoch = secrets.token_hex(8)
         self._changes = Changes()
         self._members: Mapping[tuple[str, ...], Sequence[str]] = {}
+        self._asks: Mapping[str, Sequence[OpenLook]] = {}
         self._members_of = -1
         self._policy_of = -1
         self._rescues: Mapping[str, int] = {}
@@ -53,20 +57,23 @@ class WantedLimits:
         self._looked = float("-inf")
         self._look: asyncio.Task[None] | None = None
 
-    async def get(self, epoch: str, number: int, wait: float) -> Wanted:
+    async def get(self, mount: str, epoch: str, number: int, asked: int, wait: float) -> Wanted:
         """What has changed after a number, as soon as anything has.
 
         Args:
             epoch: as it was told before; empty for never.
+            asked: the number of the last ask that the mount knows.
             wait: seconds after which nothing has.
         """
         end = time.monotonic() + wait
         while True:
             await self._fresh()
             whole = epoch != self._epoch
-            if whole or self._changes.number > number or time.monotonic() >= end:
+            asks = self._asks.get(mount, ())
+            has_news = self._changes.number > number or any(ask.number > asked for ask in asks)
+            if whole or has_news or time.monotonic() >= end:
                 limits = self._changes.limits if whole else self._changes.since(number)
-                return Wanted(self._epoch, self._changes.number, whole, limits)
+                return Wanted(self._epoch, self._changes.number, whole, limits, asks)
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def _fresh(self) -> None:
@@ -81,6 +88,7 @@ class WantedLimits:
         with self._store.db.read() as tx:
             held, at = self._store.policies.held(tx), self._store.present(tx)
             rescues = rescued(tx, at)
+            self._asks = open_looks(tx)
         change, present = self._groups.last_change(), time.monotonic()
         is_old = present > self._read_at + _AGAIN_SECONDS
         if change != self._members_of or is_old:

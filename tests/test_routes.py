@@ -42,6 +42,9 @@ API = {
     "DELETE /me/server": "acts",
     "DELETE /me/servers/{server}": "acts",
     "GET /me/history": "user",
+    "POST /me/storage/look": "acts",
+    "GET /me/storage/largest": "users",
+    "GET /users/{user}/storage/largest": "admin",
     "GET /groups": "manages-any",
     "GET /groups/{group}": "sees",
     "PUT /groups/{group}": "manages",
@@ -71,6 +74,7 @@ API = {
     "DELETE /reservations/{id}": "reserves",
     "GET /storage/limits": "stores",
     "POST /storage/use": "stores",
+    "POST /storage/largest": "stores",
     "GET /plans": "reads",
     "GET /plans/{plan}": "reads",
     "PUT /plans/{plan}": "admin",
@@ -111,6 +115,7 @@ PARTS = {
     "version": "999999",
     "id": "999999",
     "number": "9",
+    "user": "member",
 }
 
 POLICY = """

@@ -17,6 +17,7 @@ from .exposition import write_metrics
 from .keeper import Keeper, Layout, Owner
 from .layout import Template
 from .memory import Memory
+from .record import BackupRecords
 from .service import Service, ServiceError
 
 _ABOUT = """
@@ -108,7 +109,8 @@ def _run(args: argparse.Namespace) -> int:
     keeper = _keeper(args, backend, Memory(args.state), args.create)
     metrics = args.metrics
     watch = (lambda state, uses: write_metrics(metrics, state, uses)) if metrics else None
-    agent = Agent(keeper, _service(args), watch)
+    records = BackupRecords(args.state, args.root)
+    agent = Agent(keeper, _service(args), watch, records.read)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: agent.stop())
     logging.info("%s: %s", args.root, backend.name)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from .record import Backups
 from .service import MountState, Use
 
 _NAME = "hub_storage"
@@ -22,6 +23,7 @@ def metrics(state: MountState, uses: Iterable[Use], now: float) -> str:
     limited = [use for use in some if use.applied is not None]
     lines = []
     for name, what, value in (
+        *_of_backups(state.backups),
         ("directories", "Homes and shared directories", len(some)),
         ("directories_limited", "Of them, those with a limit", len(limited)),
         (
@@ -46,6 +48,19 @@ def metrics(state: MountState, uses: Iterable[Use], now: float) -> str:
             f"{_NAME}_{name} {value}",
         ]
     return "\n".join(lines) + "\n"
+
+
+def _of_backups(found: Backups | None) -> Iterator[tuple[str, str, int]]:
+    """What has never been is left out."""
+    if found is None:
+        return
+    if found.last_ok is not None:
+        yield "backup_last_ok_seconds", "When a home was backed up last, since 1970", found.last_ok
+    yield "backup_homes", "Homes that have a backup", found.homes
+    yield "backup_failures", "Homes whose last backup failed", found.failures
+    if test := found.restore_test:
+        yield "restore_test_last_seconds", "When restoring was tested last, since 1970", test.at
+        yield "restore_test_ok", "Whether all was as it should be then", int(test.ok)
 
 
 def write_metrics(path: Path, state: MountState, uses: Iterable[Use]) -> None:

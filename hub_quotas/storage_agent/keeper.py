@@ -10,6 +10,7 @@ from pathlib import Path
 
 from .backend import Backend, Escape, Held, StorageError, holds
 from .layout import Template
+from .measuring import Measuring
 from .memory import OTHER, USER, Heard, Memory
 from .service import MountState, Use
 
@@ -69,6 +70,8 @@ class Keeper:
     ) -> None:
         self._root, self._backend, self._layout = root, backend, layout
         self._memory, self._owner = memory, owner
+        self._measuring = backend if isinstance(backend, Measuring) else None
+        self._strangers: Mapping[str, Goal] = {}
         self._known: dict[str, Use] = {}
         self._problems: dict[str, str] = {}
         self._told: dict[tuple[str, str], Use] = {}
@@ -76,6 +79,9 @@ class Keeper:
         heard = memory.read()
         self.epoch, self.number, self._otherwise = heard.epoch, heard.number, heard.otherwise
         self.goals = self._goals(heard.limits)
+        self._unsaved = False
+        if self._measuring and memory.measured:
+            self._measuring.load(memory.measured)
 
     def _goals(self, limits: Mapping[tuple[str, str], int | None]) -> dict[str, Goal]:
         found = {}
@@ -139,12 +145,13 @@ class Keeper:
 
     def differences(self) -> dict[str, int | None]:
         """Limits that do not hold, or of directories that do not exist yet."""
-        goals = {**self._others(), **self.goals}
+        self._strangers = self._others()
+        goals = {**self._strangers, **self.goals}
         held = self._backend.read(goals)
         known, wrong = {}, {}
         for path, goal in goals.items():
             one = held.get(path, _NOTHING)
-            problem = self._problems.get(path, "")
+            problem = self._problem(path)
             if one is not _NOTHING or problem:
                 old = self._known.get(path)
                 same = old and (old.used, old.applied, old.problem) == (
@@ -158,6 +165,37 @@ class Keeper:
                 wrong[path] = goal.limit
         self._known = known
         return wrong
+
+    def _problem(self, path: str) -> str:
+        unread = self._measuring.problems.get(path, "") if self._measuring else ""
+        return self._problems.get(path, "") or unread
+
+    def measure(self, seconds: float) -> bool:
+        """Go on measuring, where that is how use is known; whether there is more to do.
+
+        Args:
+            seconds: after which it has to stop; sooner back where there is nothing to do.
+        """
+        if not self._measuring:
+            return False
+        self._unsaved = True
+        return self._measuring.step(seconds, self._strangers.keys() | self.goals.keys())
+
+    def keep(self) -> None:
+        """Write down how far measuring has come, so that the next start goes on from there."""
+        if self._measuring and self._memory.measured and self._unsaved:
+            try:
+                self._measuring.save(self._memory.measured)
+                self._unsaved = False
+            except OSError as error:
+                log.error("What was measured can't be kept on disk: %s", error)
+
+    def find(self, kind: str, name: str) -> Path:
+        """Where a home is; raises StorageError: there is none of that name."""
+        path = self._layout.path(kind, name) if kind == USER else None
+        if path is None:
+            raise StorageError(f"There is no home of {name} here.")
+        return self._root / path
 
     def holds(self, path: str) -> int | None:
         """The limit that held at the last look."""

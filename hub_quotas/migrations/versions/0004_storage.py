@@ -16,6 +16,7 @@ def upgrade() -> None:
         sa.Column("size", sa.BigInteger, nullable=False),
         sa.Column("free", sa.BigInteger, nullable=False),
         sa.Column("problems", sa.Text, nullable=False, server_default="[]"),
+        sa.Column("backup", sa.Text),
     )
     op.create_table(
         "storage_use",
@@ -47,8 +48,33 @@ def upgrade() -> None:
         sa.Column("used", sa.BigInteger, nullable=False),
         sqlite_with_rowid=False,
     )
+    op.create_table(
+        "storage_look",
+        sa.Column("kind", sa.Text, primary_key=True),
+        sa.Column("name", sa.Text, primary_key=True),
+        sa.Column("mount", sa.Text, primary_key=True),
+        sa.Column("asked_at", sa.BigInteger, nullable=False),
+        sa.Column("seen", sa.BigInteger, nullable=False, server_default="0"),
+        sa.Column("answered_at", sa.BigInteger),
+        sa.Column("answer", sa.Text),
+        sqlite_with_rowid=False,
+    )
+    unanswered = sa.text("answered_at IS NULL")
+    op.create_index(
+        "storage_look_open",
+        "storage_look",
+        ["asked_at"],
+        sqlite_where=unanswered,
+        postgresql_where=unanswered,
+    )
 
 
 def downgrade() -> None:
-    for table in ("storage_day", "storage_rescue", "storage_use", "storage_mount"):
+    for table in (
+        "storage_look",
+        "storage_day",
+        "storage_rescue",
+        "storage_use",
+        "storage_mount",
+    ):
         op.drop_table(table)
