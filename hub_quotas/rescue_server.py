@@ -9,21 +9,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
+from urllib.parse import quote
 
 from hub_groups.words import _
 
 from .config import HubQuotas
 from .off_loop import off_loop
-from .rescue import LASTS, Rescue
+from .rescue import LASTS, Rescue, fullest_folder
 from .rescues import is_emptied, rescue_for
+from .storage_looks import Look, ask_to_look, looks
 from .transaction import LedgerError
 
-_PATIENCE_SECONDS = 5
-"""For the agent to make room: it is told within a second, where it can be reached."""
-_LOOK_SECONDS = 0.3
+_PATIENCE_SECONDS, _LOOKS = 5, 16
+"""For the agent to make room and to look what fills it: it hears of both within a second."""
 _ELSEWHERE = {
     "JUPYTER_RUNTIME_DIR": "runtime",
     "JUPYTER_DATA_DIR": "data",
@@ -45,33 +45,38 @@ class RescueMixin:
     quota_settings: HubQuotas
     user: Any
     cmd: Any
+    default_url: str
+    notebook_dir: str
     log: logging.Logger
 
     rescue: Rescue | None = None
+    _opens = ""  # a folder of the home
 
     def groups(self) -> list[str]:
         raise NotImplementedError
 
     async def look_for_room(self) -> None:
         """Whether this has to be a rescue server; a ledger that can't be reached says no."""
-        self.rescue = None
+        self.rescue, self._opens = None, ""
         store, user, groups = self.quota_settings.store(), self.user.name, self.groups()
         try:
             rescue = await off_loop(rescue_for, store, user, groups)
-            end = time.monotonic() + _PATIENCE_SECONDS
-            while rescue:
+            if rescue is None:
+                return
+            await off_loop(ask_to_look, store, user)
+            for _ in range(_LOOKS):
                 emptied = await off_loop(is_emptied, store, user, groups, rescue)
                 if emptied:
                     return
-                if emptied is False or time.monotonic() > end:
+                found = await off_loop(looks, store, user)
+                if emptied is False and any(look.largest for look in found):
                     break
-                await asyncio.sleep(_LOOK_SECONDS)
+                await asyncio.sleep(_PATIENCE_SECONDS / _LOOKS)
         except LedgerError as error:
             self.log.warning("Whether %s's home is full can't be told: %s", user, error)
             return
-        self.rescue = rescue
-        if rescue:
-            self.log.info("%s's home is full: a rescue server", user)
+        self.log.info("%s's home is full: a rescue server", user)
+        self.rescue, self._opens = rescue, _folder(found)
 
     @property
     def first_rescue(self) -> bool:
@@ -84,6 +89,9 @@ class RescueMixin:
             # A name that nobody on this machine knows before.
             folder = f"/tmp/rescue-{secrets.token_hex(16)}"  # noqa: S108
             env.update({key: f"{folder}/{name}" for key, name in _ELSEWHERE.items()})
+            in_lab = self.default_url.startswith("/lab") or not self.default_url
+            if self._opens and in_lab and self.notebook_dir in ("", "~"):
+                env["JUPYTERHUB_DEFAULT_URL"] = f"/lab/tree/{quote(self._opens)}"
         return env
 
     def get_args(self) -> list[str]:
@@ -102,3 +110,13 @@ class RescueMixin:
             "Your home is full, so this is a small server, in which you can delete what you don't "
             "need. Then stop it, and start the one that you want."
         )
+
+
+def _folder(some: Sequence[Look]) -> str:
+    """Of the home that holds most."""
+    found = [look.largest for look in some if look.largest]
+    if not found:
+        return ""
+    most = max(found, key=lambda largest: largest.used)
+    entries = [(one.path, one.size, one.is_file) for one in most.entries]
+    return fullest_folder(entries, most.used)
