@@ -14,7 +14,7 @@ from hub_groups.words import _
 
 from . import usage_words
 from .desk import QuotaPage
-from .home_storage import FULL_SHARE, WARN_SHARE, shelves
+from .home_storage import FULL_SHARE, WARN_SHARE, Shelf, shelves
 from .limits import MEMBER
 from .messages import short_reason
 from .notices import Told
@@ -22,6 +22,7 @@ from .notices_api import told_to
 from .quantities import resource, whole
 from .standing import DAYS, PAGE, standing
 from .stopping import stop_server
+from .storage_trend import drawn, say_full_at
 from .svg import Svg, sparkline
 from .usage import GroupStanding, Standing
 
@@ -60,6 +61,8 @@ class UsagePage(QuotaPage):
             told=told,
             shelves=shelved,
             storage=resource("storage"),
+            course=course,
+            say_full_at=partial(say_full_at, at=found.at, zone=self.store.zone),
             WARN_SHARE=WARN_SHARE,
             FULL_SHARE=FULL_SHARE,
             wrong=wrong,
@@ -104,6 +107,12 @@ def plot(group: GroupStanding) -> Svg | None:
         return None
     title = usage_words.say_days(group.days, group.days_of)
     return sparkline([float(day) for day in group.days], 240, 32, title)
+
+
+def course(one: Shelf, what: str) -> Svg | None:
+    """What a directory held on the last days."""
+    held = one.directory
+    return drawn(one.days, held.used, held.applied, one.at, one.full_at, what)
 
 
 def _number(text: str) -> int:
