@@ -16,9 +16,11 @@ from pydantic import Field
 from hub_groups.rest import Model, Nothing, Operation, Refusal
 
 from .access import Who
+from .delivery import Ways
 from .desk import QuotaRest
 from .storage_store import Directory, Mount, report
 from .storage_wanted import WantedLimits
+from .storage_warnings import warn
 from .store import QuotaStore
 
 _LONGEST_WAIT = 60
@@ -101,7 +103,9 @@ async def _report(desk: QuotaRest, _query: Nothing, body: MountUse) -> None:
         Directory(one.kind, one.name, one.used, one.applied, one.problem)
         for one in body.directories
     ]
+    ways = Ways(**desk.context.settings["ways"])
     await asyncio.to_thread(report, desk.store, mount, some, body.gone)
+    await asyncio.to_thread(warn, desk.store, desk.groups, ways, mount.name, some, body.gone)
 
 
 OPERATIONS = (

@@ -29,6 +29,7 @@ PAGES = {
     "reports/GROUP": ("sees", ""),
     "plans": ("reads", "admin"),
     "prices": ("reads", "admin"),
+    "storage": ("reads", ""),
     "policy": ("reads", "admin"),
     "api/": ("user", ""),
 }
@@ -71,6 +72,9 @@ API = {
     "DELETE /reservations/{id}": "reserves",
     "GET /storage/limits": "stores",
     "POST /storage/use": "stores",
+    "GET /storage/mounts": "reads",
+    "GET /me/storage": "user",
+    "GET /groups/{group}/storage": "sees",
     "GET /plans": "reads",
     "GET /plans/{plan}": "reads",
     "PUT /plans/{plan}": "admin",
