@@ -205,9 +205,9 @@ def read_days(
     for name in sorted(set(names)):
         for mount, day, used, last in tx.all(
             "SELECT mount, day, used, last FROM storage_day d WHERE kind = ? AND name = ?"
-            # What held on the first day was perhaps written long before: it is about changes.
+            # What was there on the first day was perhaps written long before: rows are changes.
             " AND day >= coalesce((SELECT max(day) FROM storage_day b WHERE b.kind = d.kind"
-            " AND b.name = d.name AND b.mount = d.mount AND b.day <= ?), 0)",
+            " AND b.name = d.name AND b.mount = d.mount AND b.day < ?), 0)",
             *(kind, name, first),
         ):
             rows.setdefault((name, mount), {})[day] = used, last

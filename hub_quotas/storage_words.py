@@ -70,8 +70,8 @@ def say_silence(at: int, present: int) -> str:
     """Of an agent that was heard last at an instant (microseconds)."""
     text = _(
         "Its agent has been silent for {time}. Limits that are set go on to hold, but no change "
-        "reaches this file system, and what is shown here is old. On the machine that has it, look "
-        "at `systemctl status hub-storage-agent`, and whether it reaches this hub."
+        "reaches this file system, and what is shown here is old. On the machine that has it, see "
+        "what 'systemctl status hub-storage-agent' says, and whether this hub can be reached."
     )
     return text.format(time=say_duration(max(0, present - at)))
 
@@ -160,7 +160,10 @@ def warning(
     if used >= limit:
         said = _("{what} is full: {amounts} are used, and nothing more can be saved in it.")
     elif share == SHARES[-1]:
-        said = _("{what} is nearly full: {amounts} are used. Then nothing more can be saved in it.")
+        said = _(
+            "{what} is nearly full: {amounts} are used. When it is full, nothing more can be saved "
+            "in it."
+        )
     else:
         said = _("{what} has passed {share} of what it may hold: {amounts} are used.")
     said = said.format(what=what, amounts=amounts, share=f"{share:.0%}")
