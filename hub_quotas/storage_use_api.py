@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
-from hub_groups.rest import Model, Nothing, Operation
+from hub_groups.rest import Model, Nothing, Operation, Refusal
+from hub_groups.words import _
 
 from .access import Who
 from .desk import QuotaRest, iso
@@ -176,6 +177,8 @@ def _mount(view: MountView) -> StorageMount:
 
 
 async def _my_storage(desk: QuotaRest, _query: Nothing, _body: None) -> MyStorage:
+    if desk.current_user.get("kind") != "user":
+        raise Refusal(403, _("Only users have homes."))
     found = await desk.ledger(shelves, desk.store, desk.user, list(desk.access.groups))
     return MyStorage(directories=[_mine(one) for one in found])
 

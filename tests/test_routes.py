@@ -73,7 +73,7 @@ API = {
     "GET /storage/limits": "stores",
     "POST /storage/use": "stores",
     "GET /storage/mounts": "reads",
-    "GET /me/storage": "user",
+    "GET /me/storage": "users",
     "GET /groups/{group}/storage": "sees",
     "GET /plans": "reads",
     "GET /plans/{plan}": "reads",

@@ -115,6 +115,7 @@ def test_an_admin_sees_what_is_wrong_and_what_to_do(hub, new_page):
     agent(
         hub,
         Use("user", "pat", 11 * GIB, 10 * GIB),
+        Use("user", "prof-ada", GIB, 60 * GIB),
         Use("group", "geo", 13 * GIB, None, f"geo is an ordinary directory {EVIL}"),
         Use("other", f"homes/{EVIL}", 3 * GIB),
         problems=(f"homes/pat: {EVIL}",),
