@@ -32,8 +32,10 @@ from .policies import Conflict
 from .policy import WHOLE_HUB, Policy
 from .quantities import whole
 from .stopping import stop_in_group
+from .storage_trend import say_full_at
 from .store import QuotaStore
 from .tree import Branch, under
+from .usage_page import course
 from .whatif import WhatIf
 from .windows import Calendar, Fixed, Rolling, span
 
@@ -188,6 +190,8 @@ class GroupPage(QuotaPage):
             manages=self.access.manages(policy, name),
             no_boost=NoBoost(),
             zone=self.store.zone,
+            course=course,
+            say_full_at=say_full_at,
             **SAYS,
             **shown,
         )

@@ -19,6 +19,7 @@ from . import (
     reports_api,
     reservations_api,
     storage_api,
+    storage_use_api,
     usage_api,
     whatif_api,
 )
@@ -36,6 +37,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *reports_api.OPERATIONS,
     *reservations_api.OPERATIONS,
     *storage_api.OPERATIONS,
+    *storage_use_api.OPERATIONS,
 )
 
 TAGS = {

@@ -115,7 +115,7 @@ notice = sa.Table(
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
     sa.Column("stem", sa.Text, nullable=False),
     sa.Column("at", sa.BigInteger, nullable=False),
-    sa.Column("kind", sa.Text, nullable=False),  # share, soon, used-up, stopped, asked, answered
+    sa.Column("kind", sa.Text, nullable=False),  # storage, and those of watch and more
     sa.Column("user_name", sa.Text, nullable=False),  # '' for all of the group
     sa.Column("group_name", sa.Text, nullable=False),
     sa.Column("text", sa.Text, nullable=False),
@@ -203,8 +203,8 @@ storage_mount = sa.Table(
     sa.Column("backend", sa.Text, nullable=False),
     sa.Column("size", sa.BigInteger, nullable=False),  # bytes
     sa.Column("free", sa.BigInteger, nullable=False),
-    sa.Column("problems", sa.Text, nullable=False, server_default="[]"),  # JSON: sentences
     sa.Column("backup", sa.Text),  # JSON, see storage_store.Backup; NULL where nothing is known
+    sa.Column("problems", sa.Text, nullable=False, server_default="[]"),  # JSON: [at, sentence]
 )
 
 # A home, or the shared directory of a group, on a mount.
@@ -234,7 +234,7 @@ storage_rescue = sa.Table(
 )
 sa.Index("storage_rescue_by_end", storage_rescue.c.until)
 
-# The most that a directory held on a day (UTC), on days on which that changed.
+# What a directory held on a day (UTC), on days on which that changed.
 storage_day = sa.Table(
     "storage_day",
     metadata,
@@ -242,7 +242,8 @@ storage_day = sa.Table(
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("mount", sa.Text, primary_key=True),
     sa.Column("day", sa.Integer, primary_key=True, autoincrement=False),  # since 1970
-    sa.Column("used", sa.BigInteger, nullable=False),
+    sa.Column("used", sa.BigInteger, nullable=False),  # the most, of what was said that day
+    sa.Column("last", sa.BigInteger, nullable=False),  # at the end of the day
     sqlite_with_rowid=False,
 )
 

@@ -29,6 +29,7 @@ from .policy_pages import ExchangePage, PlansPage, PricesPage
 from .pruning import keep_pruning
 from .reports_page import ReportPage, ReportsPage
 from .reservations_api import keep_expiring
+from .storage_page import StoragePage
 from .transaction import LedgerError
 from .usage_page import UsagePage
 
@@ -56,6 +57,7 @@ def routes(context: Context) -> Routes:
         (f"{context.prefix}policy", ExchangePage, shared),
         (f"{context.prefix}reports", ReportsPage, shared),
         (f"{context.prefix}reports/(?P<group>.+)", ReportPage, shared),
+        (f"{context.prefix}storage", StoragePage, shared),
         (f"{context.prefix}ask", AskPage, shared),
         (f"{context.prefix}asks", AsksPage, shared),
         (f"{context.prefix}boosts", BoostsPage, shared),

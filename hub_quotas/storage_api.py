@@ -17,10 +17,12 @@ from hub_groups.rest import Model, Nothing, Operation, Refusal
 from hub_groups.words import _
 
 from .access import Who
+from .delivery import Ways
 from .desk import QuotaRest
 from .storage_looks import Entry, Largest, OpenLook, answer, progress
 from .storage_store import Backup, Directory, Mount, RestoreTest, report
 from .storage_wanted import WantedLimits
+from .storage_warnings import warn
 from .store import QuotaStore
 
 _LONGEST_WAIT = 60
@@ -171,7 +173,9 @@ async def _report(desk: QuotaRest, _query: Nothing, body: MountUse) -> None:
         Directory(one.kind, one.name, one.used, one.applied, one.problem)
         for one in body.directories
     ]
+    ways = Ways(**desk.context.settings["ways"])
     await asyncio.to_thread(report, desk.store, mount, some, body.gone)
+    await asyncio.to_thread(warn, desk.store, desk.groups, ways, mount.name, some, body.gone)
 
 
 def _backup(said: BackupsMade) -> Backup:

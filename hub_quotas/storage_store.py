@@ -16,6 +16,9 @@ USER, GROUP, OTHER = "user", "group", "other"
 _CHUNK = 400
 _STALE = 10 * 60 * 10**6
 """Microseconds after which an agent that says nothing is missed."""
+_KEPT = 7 * DAY
+"""Microseconds for which it is remembered what an agent found: it says so once."""
+_MOST_KEPT = 50
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,7 @@ class Mount:
     Attributes:
         backend: how limits are set there: `btrfs, simple quotas`.
         size, free: bytes, of the whole file system.
-        problems: sentences.
+        problems: sentences; of the last days, the newest first.
         at: when its agent was heard last.
         stale: whether that is too long ago.
         backup: None where its agent knows of none.
@@ -124,7 +127,7 @@ def report(
             " backend = excluded.backend, size = excluded.size, free = excluded.free,"
             " problems = excluded.problems, backup = excluded.backup",
             *(mount.name, at, mount.backend, mount.size, mount.free),
-            json.dumps(list(mount.problems)),
+            json.dumps(_remembered(tx, mount, at)),
             mount.backup and json.dumps(asdict(mount.backup)),
         )
         for one in directories:
@@ -135,6 +138,16 @@ def report(
                 "DELETE FROM storage_use WHERE kind = ? AND name = ? AND mount = ?",
                 *(kind, name, mount.name),
             )
+            _write_day(tx, mount.name, Directory(kind, name, 0), at)
+
+
+def _remembered(tx: Transaction, mount: Mount, at: int) -> list[tuple[int, str]]:
+    """What an agent says it has found, and what it said before; each once, the newest first."""
+    row = tx.one("SELECT problems FROM storage_mount WHERE name = ?", mount.name)
+    before = {text: when for when, text in (json.loads(row[0]) if row else []) if when > at - _KEPT}
+    said = before | dict.fromkeys(mount.problems, at)
+    newest_first = sorted(((when, text) for text, when in said.items()), key=lambda one: -one[0])
+    return newest_first[:_MOST_KEPT]
 
 
 def _write(tx: Transaction, mount: str, one: Directory, at: int) -> None:
@@ -145,11 +158,15 @@ def _write(tx: Transaction, mount: str, one: Directory, at: int) -> None:
         " at = excluded.at",
         *(one.kind, one.name, mount, one.used, one.applied, one.problem, at),
     )
+    _write_day(tx, mount, one, at)
+
+
+def _write_day(tx: Transaction, mount: str, one: Directory, at: int) -> None:
     tx.run(
-        "INSERT INTO storage_day (kind, name, mount, day, used) VALUES (?, ?, ?, ?, ?)"
-        " ON CONFLICT (kind, name, mount, day) DO UPDATE SET used = excluded.used"
-        " WHERE storage_day.used < excluded.used",
-        *(one.kind, one.name, mount, at // DAY, one.used),
+        "INSERT INTO storage_day (kind, name, mount, day, used, last) VALUES (?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (kind, name, mount, day) DO UPDATE SET last = excluded.last, used ="
+        " CASE WHEN storage_day.used < excluded.used THEN excluded.used ELSE storage_day.used END",
+        *(one.kind, one.name, mount, at // DAY, one.used, one.used),
     )
 
 
@@ -196,7 +213,7 @@ def mounts(store: QuotaStore) -> list[Mount]:
         return [
             Mount(
                 *(name, backend, size, free),
-                tuple(json.loads(problems)),
+                tuple(sentence for _at, sentence in json.loads(problems)),
                 at,
                 at < present - _STALE,
                 _backup(json.loads(backup)) if backup else None,
@@ -219,18 +236,39 @@ def days(store: QuotaStore, kind: str, name: str, most: int) -> list[int]:
     """The most bytes that somebody's directories held on each of the last days, the present one
     last; as far back as is known. Blocks."""
     with store.db.read() as tx:
-        today = store.present(tx) // DAY
-        rows = tx.all(
-            "SELECT mount, day, used FROM storage_day WHERE kind = ? AND name = ? ORDER BY day",
-            *(kind, name),
-        )
-    held: dict[str, int] = {}
-    found = []
-    by_day: dict[int, list[tuple[str, int]]] = {}
-    for mount, day, used in rows:
-        by_day.setdefault(day, []).append((mount, used))
-    first = min(by_day, default=today)
-    for day in range(first, today + 1):
-        held.update(by_day.get(day, []))
-        found.append(sum(held.values()))
-    return found[-most:]
+        by_mount = read_days(tx, kind, [name], most, store.present(tx)).values()
+    length = max(map(len, by_mount), default=0)
+    padded = ([0] * (length - len(some)) + some for some in by_mount)
+    return [sum(held) for held in zip(*padded, strict=True)]
+
+
+def read_days(
+    tx: Transaction, kind: str, names: Iterable[str], most: int, present: int
+) -> dict[tuple[str, str], list[int]]:
+    """The same of some, by name and mount, in a transaction."""
+    today = present // DAY
+    first = today - most + 1
+    rows: dict[tuple[str, str], dict[int, tuple[int, int]]] = {}
+    for name in sorted(set(names)):
+        for mount, day, used, last in tx.all(
+            "SELECT mount, day, used, last FROM storage_day d WHERE kind = ? AND name = ?"
+            # What was there on the first day was perhaps written long before: rows are changes.
+            " AND day >= coalesce((SELECT max(day) FROM storage_day b WHERE b.kind = d.kind"
+            " AND b.name = d.name AND b.mount = d.mount AND b.day < ?), 0)",
+            *(kind, name, first),
+        ):
+            rows.setdefault((name, mount), {})[day] = used, last
+    return {key: _by_day(some, first, today) for key, some in rows.items()}
+
+
+def _by_day(changes: dict[int, tuple[int, int]], first: int, today: int) -> list[int]:
+    """Args:
+    changes: by day, the most, and what was there at its end.
+    """
+    found, held = [], 0
+    for day in range(min(changes), today + 1):
+        used, held_then = changes.get(day, (held, held))
+        if day >= first:
+            found.append(max(used, held))
+        held = held_then
+    return found

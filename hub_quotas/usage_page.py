@@ -15,7 +15,7 @@ from hub_groups.words import _
 
 from . import usage_words
 from .desk import QuotaPage
-from .home_storage import FULL_SHARE, WARN_SHARE, shelves
+from .home_storage import FULL_SHARE, WARN_SHARE, Shelf, shelves
 from .limits import MEMBER
 from .looks_api import look_into_home
 from .messages import short_reason
@@ -25,6 +25,7 @@ from .quantities import resource, whole
 from .standing import DAYS, PAGE, standing
 from .stopping import stop_server
 from .storage_looks import looks
+from .storage_trend import drawn, say_full_at
 from .svg import Svg, sparkline
 from .usage import GroupStanding, Standing
 
@@ -82,6 +83,8 @@ class UsagePage(QuotaPage):
             looks={look.mount: look for look in looked},
             folder=partial(lab_folder, self.context.hub.removesuffix("hub/"), self.user, server),
             storage=resource("storage"),
+            course=course,
+            say_full_at=partial(say_full_at, at=found.at, zone=self.store.zone),
             WARN_SHARE=WARN_SHARE,
             FULL_SHARE=FULL_SHARE,
             wrong=wrong,
@@ -144,6 +147,12 @@ def plot(group: GroupStanding) -> Svg | None:
         return None
     title = usage_words.say_days(group.days, group.days_of)
     return sparkline([float(day) for day in group.days], 240, 32, title)
+
+
+def course(one: Shelf, what: str) -> Svg | None:
+    """What a directory held on the last days."""
+    held = one.directory
+    return drawn(one.days, held.used, held.applied, one.at, one.full_at, what)
 
 
 def _number(text: str) -> int:

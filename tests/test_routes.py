@@ -29,6 +29,7 @@ PAGES = {
     "reports/GROUP": ("sees", ""),
     "plans": ("reads", "admin"),
     "prices": ("reads", "admin"),
+    "storage": ("reads", ""),
     "policy": ("reads", "admin"),
     "api/": ("user", ""),
 }
@@ -75,6 +76,9 @@ API = {
     "GET /storage/limits": "stores",
     "POST /storage/use": "stores",
     "POST /storage/largest": "stores",
+    "GET /storage/mounts": "reads",
+    "GET /me/storage": "users",
+    "GET /groups/{group}/storage": "sees",
     "GET /plans": "reads",
     "GET /plans/{plan}": "reads",
     "PUT /plans/{plan}": "admin",

@@ -25,6 +25,8 @@ for name, scopes in {
 roster = Path(world["folder"]) / "roster.csv"
 roster.write_text(world.get("roster", "user,group,role\npat,geo,\nprof-ada,geo,manager\n"))
 c.HubGroups.rosters = [str(roster)]
+for name, value in world.get("quotas", {}).items():
+    setattr(c.HubQuotas, name, value)
 if "homes" in world:
     c.SimpleLocalProcessSpawner.home_dir_template = world["homes"] + "/{username}"
 if world.get("lab"):

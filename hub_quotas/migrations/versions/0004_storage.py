@@ -46,6 +46,7 @@ def upgrade() -> None:
         sa.Column("mount", sa.Text, primary_key=True),
         sa.Column("day", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("used", sa.BigInteger, nullable=False),
+        sa.Column("last", sa.BigInteger, nullable=False),
         sqlite_with_rowid=False,
     )
     op.create_table(
