@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .storage import Allowance, home_of, shared_of
+from .limits import MEMBER, Limit, Soft
+from .storage import Allowance, allowed_in, grace_end, home_of, shared_of
 from .storage_store import GROUP, USER, Directory, read_directories
 from .store import QuotaStore
 
@@ -20,10 +21,12 @@ class Shelf:
 
     Attributes:
         allowance: as the policy has it; None where nothing limits it.
+        at: the instant of which this is; microseconds since 1970, UTC.
     """
 
     directory: Directory
     allowance: Allowance | None
+    at: int = 0
 
     @property
     def left(self) -> int:
@@ -36,15 +39,54 @@ class Shelf:
         applied = self.directory.applied
         return 0 if applied is None else max(0, self.directory.used - applied)
 
+    @property
+    def soft(self) -> Soft | None:
+        return self.allowance.limit.soft if self.allowance else None
+
+    @property
+    def is_held(self) -> bool:
+        """Whether nothing more can be written because it has been above its soft limit for too
+        long."""
+        applied, soft = self.directory.applied, self.soft
+        return bool(soft and applied is not None and applied <= soft.amount and self.to_free)
+
+    @property
+    def grace_ends(self) -> int | None:
+        """The instant up to which it may be above its soft limit; None where it isn't, or where
+        nothing more can be written."""
+        above = self.directory.above
+        if self.allowance is None or above is None or self.to_free:
+            return None
+        ends = grace_end(self.allowance.limit, above)
+        return ends if ends is not None and self.at < ends else None
+
+    @property
+    def mark(self) -> float | None:
+        """Where the soft limit is, in percent of what the directory may hold."""
+        applied, soft = self.directory.applied, self.soft
+        if not applied or soft is None or soft.amount >= applied:
+            return None
+        return round(100 * soft.amount / applied, 1)
+
+
+def storage_limits(store: QuotaStore, user: str, group: str) -> list[Limit]:
+    """What a group and those above it say of a member's home, and of the group's directory.
+    Blocks."""
+    with store.db.read() as tx:
+        policy, at = store.policies.read(tx), store.present(tx)
+    scopes = ((MEMBER, user), (GROUP, ""))
+    found = (allowed_in(policy, group, scope, who, at, store.zone) for scope, who in scopes)
+    return [limit for limit in found if limit]
+
 
 def shelves(store: QuotaStore, user: str, groups: Sequence[str]) -> list[Shelf]:
     """Of a user and their groups, as agents have measured them; the home first. Blocks."""
     with store.db.read() as tx:
         policy, at = store.policies.read(tx), store.present(tx)
         home = home_of(policy, user, groups, at, store.zone)
-        found = [Shelf(one, home) for one in read_directories(tx, USER, [user])]
+        found = [Shelf(one, home, at) for one in read_directories(tx, USER, [user])]
         for one in read_directories(tx, GROUP, groups):
-            found.append(Shelf(one, shared_of(policy, one.name, at, store.zone)))
+            found.append(Shelf(one, shared_of(policy, one.name, at, store.zone), at))
         return found
 
 
@@ -72,7 +114,7 @@ def group_storage(store: QuotaStore, group: str, members: Sequence[str]) -> Grou
     with store.db.read() as tx:
         policy, at = store.policies.read(tx), store.present(tx)
         allowance = shared_of(policy, group, at, store.zone)
-        shared = tuple(Shelf(one, allowance) for one in read_directories(tx, GROUP, [group]))
+        shared = tuple(Shelf(one, allowance, at) for one in read_directories(tx, GROUP, [group]))
         homes = read_directories(tx, USER, members)
     homes.sort(key=lambda one: (-one.share, -one.used, one.name))
     full = sum(one.share >= WARN_SHARE for one in homes)

@@ -7,7 +7,6 @@ own mount.
 
 from __future__ import annotations
 
-import asyncio
 from typing import Literal
 from weakref import WeakKeyDictionary
 
@@ -17,7 +16,7 @@ from hub_groups.rest import Model, Nothing, Operation, Refusal
 
 from .access import Who
 from .desk import QuotaRest
-from .storage_store import Directory, Mount, report
+from .storage_store import Directory, Mount
 from .storage_wanted import WantedLimits
 from .store import QuotaStore
 
@@ -78,12 +77,16 @@ def _mount_of(desk: QuotaRest) -> str:
     return desk.user
 
 
+def _wanted_of(desk: QuotaRest) -> WantedLimits:
+    found = _wanted.get(desk.store)
+    if found is None:
+        found = _wanted[desk.store] = WantedLimits(desk.store, desk.groups)
+    return found
+
+
 async def _get(desk: QuotaRest, query: Since, _body: None) -> StorageLimits:
-    _mount_of(desk)
-    waiting = _wanted.get(desk.store)
-    if waiting is None:
-        waiting = _wanted[desk.store] = WantedLimits(desk.store, desk.groups)
-    found = await waiting.get(query.epoch, query.number, query.wait)
+    mount = _mount_of(desk)
+    found = await _wanted_of(desk).get(mount, query.epoch, query.number, query.wait)
     limits = found.limits
     return StorageLimits(
         epoch=found.epoch,
@@ -101,7 +104,7 @@ async def _report(desk: QuotaRest, _query: Nothing, body: MountUse) -> None:
         Directory(one.kind, one.name, one.used, one.applied, one.problem)
         for one in body.directories
     ]
-    await asyncio.to_thread(report, desk.store, mount, some, body.gone)
+    await _wanted_of(desk).report(mount, some, body.gone)
 
 
 OPERATIONS = (

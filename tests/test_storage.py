@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub_quotas.policy import parse_policy
-from hub_quotas.storage import Changes, Limits, all_limits, by_groups, home_of, shared_of
+from hub_quotas.storage import Changes, Limits, all_allowed, by_groups, home_of, shared_of
 
 UTC = timezone.utc
 NOW = 1_800_000_000 * 10**6
@@ -80,7 +80,7 @@ def test_a_boost_raises_one_home_for_a_while():
     assert home(some, "geo") == 40 * GIB
     assert home(some, "geo", user="kim") == 10 * GIB
     assert home(some, "geo", at=NOW + 60 * 24 * 3600 * 10**6) == 10 * GIB
-    found = all_limits(some, {("geo",): ["pat", "kim"]}, NOW, UTC)
+    found = all_allowed(some, {("geo",): ["pat", "kim"]}, NOW, UTC).limits()
     assert found.users == {"pat": 40 * GIB, "kim": 10 * GIB}
 
 
@@ -98,7 +98,7 @@ def test_all_limits_are_those_of_each():
         geo=limits(member_storage="10G", group_storage="90G"),
     )
     members = {"pat": ("geo", "club"), "kim": ("club",)}
-    found = all_limits(some, by_groups(members), NOW, UTC)
+    found = all_allowed(some, by_groups(members), NOW, UTC).limits()
     assert found.users == {"pat": 10 * GIB, "kim": None, "ann": 7 * GIB}
     assert found.groups == {"geo": 90 * GIB, "club": None, "default": None}
     assert found.otherwise == GIB
