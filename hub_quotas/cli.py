@@ -174,8 +174,8 @@ def _explain(options: argparse.Namespace) -> int:
         return DONE if allowed else REFUSED
     for decision in decisions:
         print(explanation(decision))
-        for limit in storage_limits(store, options.user, decision.group):
-            print(storage_explanation(limit))
+        if stored := storage_limits(store, options.user, decision.group):
+            print(storage_explanation(stored))
     if not allowed:
         first = decisions[0]
         at = again[first.group]

@@ -161,10 +161,8 @@ _PER = re.compile(
     r"(?P<amount>.*?)(?P<per>\s+(?:per|an?|each|every|in\s+any)\s+|\s*/\s*|\s+(?=\S+\.\.))(?P<window>.+)",
     re.IGNORECASE,
 )
-_SOFT = re.compile(
-    r"(?P<hard>.*?)[\s,;]*\bsoft\b\s*(?P<soft>.*?)(?:[\s,;]*\bfor\b\s*(?P<grace>.*))?",
-    re.IGNORECASE | re.DOTALL,
-)
+_SOFT = re.compile(r"\bsoft\b", re.IGNORECASE)
+_FOR = re.compile(r"\bfor\b", re.IGNORECASE)
 _OF_SERVERS = ("cpu", "memory", "gpu", "lifetime", "idle")
 _OF_OTHERS = tuple(name for name, known in RESOURCES.items() if known.kind != DURATION)
 KEYS = tuple(
@@ -208,13 +206,13 @@ def parse_limit(group: str, key: str, value: object, place: Iterable[str] = ()) 
             ),
         )
     budget, then, reaction_text = str(value).strip().partition(" then ")
-    if soft := _SOFT.fullmatch(budget.strip()):
+    text, per, window_text = _budget(budget.strip())
+    if parts := _soft_parts(budget):
         if name != STORAGE:
-            why = _("only storage has a soft limit; write {text} alone.")
-            raise PolicyError(place, why.format(text=soft["hard"] or soft["soft"]))
-        text, per, window_text = budget.strip(), "", ""
-    else:
-        text, per, window_text = _budget(budget.strip())
+            why = _("only storage has a soft limit; write the amount without 'soft'.")
+            raise PolicyError(place, why)
+        lesser, per, window_text = _budget(parts[1])
+        text = f"{parts[0]} soft {lesser} for {window_text}" if per else budget.strip()
     if found.kind == TIME and not per:
         raise PolicyError(
             place,
@@ -245,25 +243,35 @@ def read_amount(found: Resource, text: str) -> tuple[int, Soft | None]:
     Raises:
         QuantityError: it can't be read, or the soft limit is not the lesser one.
     """
-    match = _SOFT.fullmatch(text.strip()) if found.name == STORAGE else None
-    if match is None:
+    parts = _soft_parts(text) if found.name == STORAGE else None
+    if parts is None:
         return found.parse(text), None
+    hard_text, soft_text, grace_text = parts
     example = "12G soft 10G for 7d"
-    if not match["hard"] or not match["soft"]:
+    if not hard_text or not soft_text:
         why = _("a hard limit stands before 'soft' and a soft one after it; write {example}.")
         raise QuantityError(why.format(example=example))
-    hard, amount = found.parse(match["hard"]), found.parse(match["soft"])
+    hard, amount = found.parse(hard_text), found.parse(soft_text)
     if amount >= hard:
         right = found.format(hard)
         if amount > hard:
             right = Limit("", MEMBER, STORAGE, amount, soft=Soft(hard)).most
         why = _("the soft limit has to be less than the hard one before it; write {right}.")
         raise QuantityError(why.format(right=right))
-    grace = SOFT_GRACE if match["grace"] is None else parse_duration(match["grace"])
+    grace = SOFT_GRACE if grace_text is None else parse_duration(grace_text)
     if not 0 < grace <= _LONGEST_SOFT_GRACE:
-        why = _("'{text}' is no time to be above a soft limit for; write 1m to 365d.")
-        raise QuantityError(why.format(text=match["grace"].strip()))
+        why = _("'{text}' is not how long it may be above a soft limit; write 1m to 365d.")
+        raise QuantityError(why.format(text=grace_text))
     return hard, Soft(amount, grace)
+
+
+def _soft_parts(text: str) -> tuple[str, str, str | None] | None:
+    """What stands before `soft`, after it, and after `for`; None where there is no soft limit."""
+    hard, *rest = _SOFT.split(text, maxsplit=1)
+    if not rest:
+        return None
+    soft, *grace = (part.strip(" ,;") for part in _FOR.split(rest[0], maxsplit=1))
+    return hard.strip(" ,;"), soft, grace[0] if grace else None
 
 
 def _budget(text: str) -> tuple[str, str, str]:

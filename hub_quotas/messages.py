@@ -323,14 +323,17 @@ def explanation(decision: Decision) -> str:
     return "\n".join(lines)
 
 
-def storage_explanation(limit: Limit) -> str:
-    """A limit of storage, which no start of a server depends on; for the command line too."""
-    what = "their home" if limit.scope == MEMBER else "the group's directory"
-    said = f"{what} may hold {limit.kind.say(limit.amount)}"
-    if limit.soft:
-        soft = limit.kind.say(limit.soft.amount)
-        said += f", and more than {soft} for {say_duration(limit.soft.grace)} at most"
-    return f"  ok  {_set_by(limit)}; {said}"
+def storage_explanation(limits: Iterable[Limit]) -> str:
+    """Limits of storage, on which no start of a server depends; for the command line too."""
+    lines = ["What may be stored there:"]
+    for limit in limits:
+        what = "each member's home" if limit.scope == MEMBER else "the group's directory"
+        said = f"{limit.kind.say(limit.amount)} in {what}"
+        if limit.soft:
+            soft, grace = limit.kind.say(limit.soft.amount), say_duration(limit.soft.grace)
+            said += f", more than {soft} for {grace} at most"
+        lines.append(f"      {_set_by(limit)}; {said}")
+    return "\n".join(lines)
 
 
 def _set_by(limit: Limit) -> str:
