@@ -126,5 +126,4 @@ class AsksPage(QuotaPage):
 def _as_asked(ask: Ask) -> Typed:
     """What stands in the form before anything is typed."""
     limit = ask.limit
-    amount = limit.kind.format(limit.amount)
-    return Typed(Wanted(ask.group, ask.key, say_key(limit.window), amount, ask.until))
+    return Typed(Wanted(ask.group, ask.key, say_key(limit.window), limit.most, ask.until))

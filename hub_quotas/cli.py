@@ -22,8 +22,9 @@ from .corrections import adjust
 from .costs import hours, money, month_of, parse_month, print_month, used_by
 from .decision import Decision
 from .files import FileError, read_policy
+from .home_storage import storage_limits
 from .limits import PolicyError
-from .messages import explanation, headline, refusal, say_instant, title
+from .messages import explanation, headline, refusal, say_instant, storage_explanation, title
 from .policy import DEFAULT_GROUP, WHOLE_HUB, Policy, group_name
 from .policy_store import now
 from .pruning import prune
@@ -169,10 +170,12 @@ def _explain(options: argparse.Namespace) -> int:
     allowed = any(decision.allowed for decision in decisions)
     again = {d.group: store.again(options.user, d) for d in decisions if not d.allowed}
     if options.json:
-        print(json.dumps([_decision(decision, again) for decision in decisions]))
+        print(json.dumps([_decision(store, options.user, one, again) for one in decisions]))
         return DONE if allowed else REFUSED
     for decision in decisions:
         print(explanation(decision))
+        if stored := storage_limits(store, options.user, decision.group):
+            print(storage_explanation(stored))
     if not allowed:
         first = decisions[0]
         at = again[first.group]
@@ -204,7 +207,9 @@ def _managers(
     return {name: (*members.get(name, ()), *policy.managers(name)) for name in tried}
 
 
-def _decision(decision: Decision, again: dict[str, int | None]) -> dict[str, Any]:
+def _decision(
+    store: QuotaStore, user: str, decision: Decision, again: dict[str, int | None]
+) -> dict[str, Any]:
     at = again.get(decision.group)
     return {
         "group": decision.group,
@@ -221,6 +226,10 @@ def _decision(decision: Decision, again: dict[str, int | None]) -> dict[str, Any
                 "passed": check.passed,
             }
             for check in decision.checks
+        ],
+        "storage": [
+            {"group": one.group, "limit": one.key, "amount": one.text, "plan": one.plan}
+            for one in storage_limits(store, user, decision.group)
         ],
     }
 

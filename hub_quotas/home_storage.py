@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from .storage import Allowance, home_of, shared_of
+from .limits import MEMBER, Limit, Soft
+from .storage import Allowance, allowed_in, grace_end, home_of, shared_of
 from .storage_store import GROUP, USER, Directory, read_days, read_directories
 from .storage_trend import full_at
 from .store import QuotaStore
@@ -48,6 +49,45 @@ class Shelf:
     def full_at(self) -> int | None:
         """When it is full at the pace of the last days, where that can be said."""
         return full_at(self.days, self.directory.used, self.directory.applied, self.at)
+
+    @property
+    def soft(self) -> Soft | None:
+        return self.allowance.limit.soft if self.allowance else None
+
+    @property
+    def is_held(self) -> bool:
+        """Whether nothing more can be written because it has been above its soft limit for too
+        long."""
+        applied, soft = self.directory.applied, self.soft
+        return bool(soft and applied is not None and applied <= soft.amount and self.to_free)
+
+    @property
+    def grace_ends(self) -> int | None:
+        """The instant up to which it may be above its soft limit; None where it isn't, or where
+        nothing more can be written."""
+        above = self.directory.above
+        if self.allowance is None or above is None or self.to_free:
+            return None
+        ends = grace_end(self.allowance.limit, above)
+        return ends if ends is not None and self.at < ends else None
+
+    @property
+    def mark(self) -> float | None:
+        """Where the soft limit is, in percent of what the directory may hold."""
+        applied, soft = self.directory.applied, self.soft
+        if not applied or soft is None or soft.amount >= applied:
+            return None
+        return round(100 * soft.amount / applied, 1)
+
+
+def storage_limits(store: QuotaStore, user: str, group: str) -> list[Limit]:
+    """What a group and those above it say of a member's home, and of the group's directory.
+    Blocks."""
+    with store.db.read() as tx:
+        policy, at = store.policies.read(tx), store.present(tx)
+    scopes = ((MEMBER, user), (GROUP, ""))
+    found = (allowed_in(policy, group, scope, who, at, store.zone) for scope, who in scopes)
+    return [limit for limit in found if limit]
 
 
 def shelves(store: QuotaStore, user: str, groups: Sequence[str]) -> list[Shelf]:

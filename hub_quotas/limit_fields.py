@@ -3,6 +3,7 @@ typed. Pure."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,8 @@ PREFIX = "limit:"
 """Of the names of fields; the key follows."""
 
 _LONGEST = 300
+_BETWEEN = re.compile(r",(?!\s*soft\b)", re.IGNORECASE)
+"""Two windows of one budget; not a limit and the soft one that goes with it."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ def _cut(text: str) -> str:
 
 def value_of(text: str) -> Any:
     """What a field says, as a policy has it: a text, a list for several windows, None for none."""
-    parts = [part.strip() for part in text.split(",") if part.strip()]
+    parts = [part.strip() for part in _BETWEEN.split(text) if part.strip()]
     if not parts:
         return text.strip() or None  # commas alone are no way to take a limit away
     return parts if len(parts) > 1 else parts[0]

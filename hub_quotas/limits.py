@@ -1,4 +1,4 @@
-"""One limit: `SCOPE.RESOURCE = AMOUNT [per WINDOW]`. Pure."""
+"""One limit: `SCOPE.RESOURCE = AMOUNT [soft AMOUNT for TIME] [per WINDOW]`. Pure."""
 
 from __future__ import annotations
 
@@ -29,6 +29,8 @@ MEMBER = "member"
 """All servers of one member charged to the group or below it."""
 GROUP = "group"
 """Everything charged to the group or below it."""
+STORAGE = "storage"
+"""The one resource that is kept on a file system, and is there while nothing runs."""
 SCOPES = (SERVER, MEMBER, GROUP)
 
 CHARGED_GROUP = "charged_group"
@@ -80,6 +82,24 @@ class Reaction:
         return "downsize to " + " and ".join(f"{n} {r.format(a)}" for n, r, a in parts if r)
 
 
+SOFT_GRACE = 7 * 24 * 60 * 60 * 10**6
+"""Microseconds above a soft limit, if nothing else is set: a week, as Linux has it."""
+_LONGEST_SOFT_GRACE = 365 * 24 * 60 * 60 * 10**6
+
+
+@dataclass(frozen=True)
+class Soft:
+    """A soft limit: more than it may be there for a while.
+
+    Attributes:
+        amount: in the smallest unit of the resource; less than the hard limit's.
+        grace: microseconds above it, after which it holds as the hard limit does.
+    """
+
+    amount: int
+    grace: int = SOFT_GRACE
+
+
 @dataclass(frozen=True)
 class Limit:
     """`group` allows each `scope` at most `amount` of `resource`, at once or within a window.
@@ -92,6 +112,7 @@ class Limit:
         plan: the plan that it comes from; empty where the group sets it itself.
         reaction: what happens when a budget is used up.
         boost: microseconds since 1970, UTC, until which this holds instead of what is set.
+        soft: of storage alone: what may be there for good; then `amount` is the hard limit.
     """
 
     group: str
@@ -102,6 +123,7 @@ class Limit:
     plan: str = ""
     reaction: Reaction = Reaction()
     boost: int = 0
+    soft: Soft | None = None
 
     @property
     def key(self) -> str:
@@ -110,10 +132,23 @@ class Limit:
 
     @property
     def text(self) -> str:
-        """The amount as written in a policy: `8G`, `40 per 7d then stop`."""
-        amount = self.kind.format(self.amount)
+        """The amount as written in a policy: `12G soft 10G for 7d`, `40 per 7d then stop`."""
         window = f" per {format_window(self.window)}" if self.window else ""
-        return f"{amount}{window}{_then(self.reaction)}"
+        return f"{self.most}{window}{_then(self.reaction)}"
+
+    @property
+    def most(self) -> str:
+        """The same without window and reaction."""
+        amount = self.kind.format(self.amount)
+        if self.soft is None:
+            return amount
+        grace = format_duration(self.soft.grace)
+        return f"{amount} soft {self.kind.format(self.soft.amount)} for {grace}"
+
+    @property
+    def lasting(self) -> int:
+        """What may be there for good."""
+        return self.soft.amount if self.soft else self.amount
 
     @cached_property
     def kind(self) -> Resource:
@@ -126,6 +161,8 @@ _PER = re.compile(
     r"(?P<amount>.*?)(?P<per>\s+(?:per|an?|each|every|in\s+any)\s+|\s*/\s*|\s+(?=\S+\.\.))(?P<window>.+)",
     re.IGNORECASE,
 )
+_SOFT = re.compile(r"\bsoft\b", re.IGNORECASE)
+_FOR = re.compile(r"\bfor\b", re.IGNORECASE)
 _OF_SERVERS = ("cpu", "memory", "gpu", "lifetime", "idle")
 _OF_OTHERS = tuple(name for name, known in RESOURCES.items() if known.kind != DURATION)
 KEYS = tuple(
@@ -170,6 +207,12 @@ def parse_limit(group: str, key: str, value: object, place: Iterable[str] = ()) 
         )
     budget, then, reaction_text = str(value).strip().partition(" then ")
     text, per, window_text = _budget(budget.strip())
+    if parts := _soft_parts(budget):
+        if name != STORAGE:
+            why = _("only storage has a soft limit; write the amount without 'soft'.")
+            raise PolicyError(place, why)
+        lesser, per, window_text = _budget(parts[1])
+        text = f"{parts[0]} soft {lesser} for {window_text}" if per else budget.strip()
     if found.kind == TIME and not per:
         raise PolicyError(
             place,
@@ -177,6 +220,9 @@ def parse_limit(group: str, key: str, value: object, place: Iterable[str] = ()) 
         )
     if found.kind != TIME and per:
         raise PolicyError(place, _cap_with_window(scope, found, text))
+    if then and name == STORAGE:
+        why = _("storage has no 'then': what is full takes nothing more. Write {text} alone.")
+        raise PolicyError(place, why.format(text=text))
     if then and not per:
         why = _(
             "only a budget has a 'then'; new servers are refused at a cap. Write {text} alone."
@@ -185,9 +231,47 @@ def parse_limit(group: str, key: str, value: object, place: Iterable[str] = ()) 
     try:
         window = parse_window(window_text.strip()) if per else None
         reaction = parse_reaction(reaction_text) if then else Reaction()
-        return Limit(group, scope, name, found.parse(text), window, reaction=reaction)
+        amount, held = read_amount(found, text)
+        return Limit(group, scope, name, amount, window, reaction=reaction, soft=held)
     except (QuantityError, WindowError) as error:
         raise PolicyError(place, str(error)) from None
+
+
+def read_amount(found: Resource, text: str) -> tuple[int, Soft | None]:
+    """An amount, of storage also with a soft limit: `12G soft 10G for 7d`.
+
+    Raises:
+        QuantityError: it can't be read, or the soft limit is not the lesser one.
+    """
+    parts = _soft_parts(text) if found.name == STORAGE else None
+    if parts is None:
+        return found.parse(text), None
+    hard_text, soft_text, grace_text = parts
+    example = "12G soft 10G for 7d"
+    if not hard_text or not soft_text:
+        why = _("a hard limit stands before 'soft' and a soft one after it; write {example}.")
+        raise QuantityError(why.format(example=example))
+    hard, amount = found.parse(hard_text), found.parse(soft_text)
+    if amount >= hard:
+        right = found.format(hard)
+        if amount > hard:
+            right = Limit("", MEMBER, STORAGE, amount, soft=Soft(hard)).most
+        why = _("the soft limit has to be less than the hard one before it; write {right}.")
+        raise QuantityError(why.format(right=right))
+    grace = SOFT_GRACE if grace_text is None else parse_duration(grace_text)
+    if not 0 < grace <= _LONGEST_SOFT_GRACE:
+        why = _("'{text}' is not how long it may be above a soft limit; write 1m to 365d.")
+        raise QuantityError(why.format(text=grace_text))
+    return hard, Soft(amount, grace)
+
+
+def _soft_parts(text: str) -> tuple[str, str, str | None] | None:
+    """What stands before `soft`, after it, and after `for`; None where there is no soft limit."""
+    hard, *rest = _SOFT.split(text, maxsplit=1)
+    if not rest:
+        return None
+    soft, *grace = (part.strip(" ,;") for part in _FOR.split(rest[0], maxsplit=1))
+    return hard.strip(" ,;"), soft, grace[0] if grace else None
 
 
 def _budget(text: str) -> tuple[str, str, str]:
@@ -227,7 +311,7 @@ def _size(text: str) -> tuple[tuple[str, int], ...]:
     for part in text.split(" and "):
         name, _space, amount = part.strip().partition(" ")
         found = resource(name)
-        if found is None or found.kind != AMOUNT or name in ("servers", "storage") or not amount:
+        if found is None or found.kind != AMOUNT or name in ("servers", STORAGE) or not amount:
             raise QuantityError(
                 _("'{part}' is not a size; write, for example, memory 2G.").format(part=part)
             )
@@ -255,6 +339,10 @@ def _wrong_scope(scope: str, found: Resource) -> str:
 
 
 def _cap_with_window(scope: str, found: Resource, text: str) -> str:
+    if found.name == STORAGE:
+        return _("storage has no window: it is what is there. Write {text} alone.").format(
+            text=text
+        )
     hours = f"{found.name}-hours"
     if found.kind == AMOUNT and resource(hours):
         why = _(

@@ -320,16 +320,32 @@ def explanation(decision: Decision) -> str:
     lines = [f"A server with {asked or 'no limits'} charged to {decision.group} {verdict}."]
     for check in decision.checks:
         mark = "ok " if check.passed else "NO "
-        source = f"plan {check.limit.plan}" if check.limit.plan else "set there"
         lines.append(
-            f"  {mark} {check.limit.group} · {check.limit.key}: {check.limit.text} ({source}); "
-            f"{headline(check)}{_asks(check)}{_lasting(check)}"
+            f"  {mark} {_set_by(check.limit)}; {headline(check)}{_asks(check)}{_lasting(check)}"
         )
     if not decision.checks:
         lines.append("  No limit holds there.")
     if decision.allowed and decision.lasts is not None:
         lines.append(f"It could run for {say_duration(decision.lasts)} at least.")
     return "\n".join(lines)
+
+
+def storage_explanation(limits: Iterable[Limit]) -> str:
+    """Limits of storage, on which no start of a server depends; for the command line too."""
+    lines = ["What may be stored there:"]
+    for limit in limits:
+        what = "each member's home" if limit.scope == MEMBER else "the group's directory"
+        said = f"{limit.kind.say(limit.amount)} in {what}"
+        if limit.soft:
+            soft, grace = limit.kind.say(limit.soft.amount), say_duration(limit.soft.grace)
+            said += f", more than {soft} for {grace} at most"
+        lines.append(f"      {_set_by(limit)}; {said}")
+    return "\n".join(lines)
+
+
+def _set_by(limit: Limit) -> str:
+    source = f"plan {limit.plan}" if limit.plan else "set there"
+    return f"{limit.group} · {limit.key}: {limit.text} ({source})"
 
 
 def _asks(check: Check) -> str:

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from hub_groups.words import _
 
 from .boosts import Boost, alike, boosted, end_of, parse_until
-from .limits import GROUP, SERVER, Limit, PolicyError, parse_limit
+from .limits import GROUP, SERVER, Limit, PolicyError, parse_limit, read_amount
 from .messages import say_group, say_instant
 from .policy import Policy, checked
-from .quantities import DURATION, QuantityError
+from .quantities import DURATION, QuantityError, say_duration
 from .windows import DAY, Window, format_window, say_day, say_window
 
 OPEN, APPROVED, DECLINED, WITHDRAWN = "open", "approved", "declined", "withdrawn"
@@ -187,18 +187,19 @@ def boost_of(
     """
     kind = limit.kind
     try:
-        amount = kind.parse(wanted.amount)
+        amount, soft = read_amount(kind, wanted.amount)
     except QuantityError as error:
         raise PolicyError(("amount",), str(error)) from None
     held = now(policy, limit, "" if limit.scope == GROUP else member, at, zone)
     already = _("That is {now} now already; write a larger amount.")
-    already = already.format(now=kind.say(held.amount))
-    if amount < held.amount or (amount == held.amount and not held.boost):
+    already = already.format(now=say_limit(held) if held.soft else kind.say(held.amount))
+    more = replace(limit, amount=amount, soft=soft, plan="", boost=0)
+    same = (amount, soft) == (held.amount, held.soft)
+    if amount < held.amount or more.lasting < held.lasting or (same and not held.boost):
         raise PolicyError(("amount",), already)
     until = _until(wanted.until, at, zone)
-    if amount == held.amount and end_of(until, zone) <= held.boost:
+    if same and end_of(until, zone) <= held.boost:
         raise PolicyError(("amount",), already)
-    more = replace(limit, amount=amount, plan="", boost=0)
     return Boost(more, until, "" if limit.scope == GROUP else member, wanted.why)
 
 
@@ -283,7 +284,7 @@ def boost_for(
         raise PolicyError(("limit",), why.format(group=say_group(ask.group), key=ask.key))
     wanted = Wanted(
         *(ask.group, ask.key, say_key(asked.window)),
-        amount.strip() or asked.kind.format(asked.amount),
+        amount.strip() or asked.most,
         until.strip() or ask.until,
         ask.why,
     )
@@ -348,6 +349,10 @@ def say_limit(limit: Limit) -> str:
         return _("a budget of {amount} {window}").format(amount=amount, window=window)
     if limit.window:
         return _("{amount} {window}").format(amount=amount, window=window)
+    if limit.soft:
+        text = _("{amount} of storage, more than {soft} for {grace} at most")
+        soft, grace = limit.kind.say(limit.soft.amount), say_duration(limit.soft.grace)
+        return text.format(amount=amount, soft=soft, grace=grace)
     if name in ("memory", "storage") or limit.kind.kind == DURATION:
         return _("{amount} of {resource}").format(amount=amount, resource=_things(name))
     return amount

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .rescue import Rescue, is_full, rescue_of
-from .storage import home_of
+from .storage import enforced, home_of
 from .storage_store import USER, Directory, read_directories
 from .store import QuotaStore
 from .transaction import Transaction
@@ -59,11 +59,12 @@ def _full(
     homes = [one for one in read_directories(tx, USER, [user]) if one.applied is not None]
     if not homes:
         return None
-    allowance = home_of(store.policies.read(tx), user, groups, store.present(tx), store.zone)
-    fullest = max(homes, key=lambda one: one.used)
-    if allowance and is_full(fullest.used, allowance.amount):
-        return fullest, allowance.amount
-    return None
+    at, fullest = store.present(tx), max(homes, key=lambda one: one.used)
+    allowance = home_of(store.policies.read(tx), user, groups, at, store.zone)
+    if allowance is None:
+        return None
+    limit = enforced(allowance.limit, fullest.above, at)
+    return (fullest, limit) if is_full(fullest.used, limit) else None
 
 
 def read_rescue(tx: Transaction, user: str) -> Rescue | None:

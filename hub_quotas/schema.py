@@ -218,9 +218,16 @@ storage_use = sa.Table(
     sa.Column("applied", sa.BigInteger),  # the limit that holds there; NULL for none
     sa.Column("problem", sa.Text, nullable=False, server_default=""),
     sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("above", sa.BigInteger),  # since when more is there than the soft limit says
     sqlite_with_rowid=False,
 )
 sa.Index("storage_use_by_mount", storage_use.c.mount)
+sa.Index(
+    "storage_use_above",
+    storage_use.c.mount,
+    sqlite_where=storage_use.c.above.is_not(None),
+    postgresql_where=storage_use.c.above.is_not(None),
+)
 
 # Whose home had more room for a while since it was full; the last one of each.
 storage_rescue = sa.Table(

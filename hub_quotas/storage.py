@@ -1,8 +1,11 @@
 """How much each home and each group's shared directory may hold. Pure.
 
 A home is its owner's `member.storage`. All on a group's way up hold, so that the smallest counts;
-of several groups an owner has the largest, since they can use any of them. A shared directory is
-its group's `group.storage`.
+of several groups an owner has the one that lets them keep most, since they can use any of them. A
+shared directory is its group's `group.storage`.
+
+The hard limit is what a file system is told. What has been above the soft limit for longer than its
+grace is told the soft one, until it is no longer above it.
 """
 
 from __future__ import annotations
@@ -10,11 +13,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import tzinfo
+from functools import cached_property
 
-from .limits import GROUP, MEMBER, Limit
+from .limits import GROUP, MEMBER, STORAGE, Limit
 from .policy import DEFAULT_GROUP, WHOLE_HUB, Policy
 
-RESOURCE = "storage"
+RESOURCE = STORAGE
+
+Key = tuple[str, str]
+"""A directory: `user` or `group`, and whose it is."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +44,35 @@ class Allowance:
 def allowed_in(
     policy: Policy, group: str, scope: str, user: str, at: int, zone: tzinfo
 ) -> Limit | None:
-    """The smallest of the limits of storage that hold on a group's way up; None for none."""
+    """The smallest of the limits of storage that hold on a group's way up, with the smallest soft
+    one and its own grace; None for none."""
     limits = policy.limits_for(group, user, at, zone)
-    here = (limit for limit in limits if limit.scope == scope and limit.resource == RESOURCE)
-    return min(here, key=lambda limit: limit.amount, default=None)
+    here = [limit for limit in limits if limit.scope == scope and limit.resource == RESOURCE]
+    hard = min(here, key=lambda limit: limit.amount, default=None)
+    if hard is None:
+        return None
+    lesser = [limit.soft for limit in here if limit.soft and limit.soft.amount < hard.amount]
+    soft = min(lesser, key=lambda soft: (soft.amount, soft.grace), default=None)
+    return replace(hard, soft=soft) if soft != hard.soft else hard
+
+
+def grace_end(limit: Limit, above: int) -> int | None:
+    """The instant from which a soft limit holds as a hard one; None without a soft limit.
+
+    Args:
+        above: the instant since when more is there.
+    """
+    return above + limit.soft.grace if limit.soft else None
+
+
+def enforced(limit: Limit, above: int | None, at: int) -> int:
+    """What the file system is told at an instant, in bytes.
+
+    Args:
+        above: the instant since when more is there than the soft limit says; None for less.
+    """
+    ends = None if above is None else grace_end(limit, above)
+    return limit.amount if ends is None or at < ends else limit.lasting
 
 
 def home_of(
@@ -55,7 +87,7 @@ def home_of(
     found = ((group, allowed_in(policy, group, MEMBER, user, at, zone)) for group in mine)
     return max(
         (Allowance(group, limit) for group, limit in found if limit),
-        key=lambda allowance: allowance.amount,
+        key=lambda allowance: (allowance.limit.lasting, allowance.amount),
         default=None,
     )
 
@@ -81,6 +113,66 @@ class Limits:
     otherwise: int | None = None
 
 
+@dataclass(frozen=True)
+class Allowed:
+    """The limit of each directory, as policy and memberships have it; None where there is none.
+
+    Attributes:
+        users, groups, otherwise: as in `Limits`.
+    """
+
+    users: Mapping[str, Limit | None] = field(default_factory=dict)
+    groups: Mapping[str, Limit | None] = field(default_factory=dict)
+    otherwise: Limit | None = None
+
+    def get(self, key: Key) -> Limit | None:
+        """What holds for a directory that has a name here."""
+        kind, name = key
+        return (self.users if kind == "user" else self.groups).get(name)
+
+    @cached_property
+    def softs(self) -> dict[Key, int]:
+        """All soft limits, in bytes."""
+        kinds = (("user", self.users), ("group", self.groups))
+        return {
+            (kind, name): limit.soft.amount
+            for kind, limits in kinds
+            for name, limit in limits.items()
+            if limit and limit.soft
+        }
+
+    @cached_property
+    def hard(self) -> Limits:
+        """What holds where nothing is above its soft limit for too long."""
+        users, groups = (
+            {name: limit.amount if limit else None for name, limit in some.items()}
+            for some in (self.users, self.groups)
+        )
+        return Limits(users, groups, self.otherwise.amount if self.otherwise else None)
+
+    def held(self, above: Mapping[Key, int], at: int) -> dict[Key, int]:
+        """What directories are told that have been above their soft limit for too long.
+
+        Args:
+            above: the instants since when directories are.
+        """
+        found = {}
+        for key, since in above.items():
+            limit = self.get(key)
+            if limit and (told := enforced(limit, since, at)) < limit.amount:
+                found[key] = told
+        return found
+
+    def limits(self, held: Mapping[Key, int] = {}) -> Limits:
+        """What a file system is told, where these are held to their soft limit."""
+        users = {name: amount for (kind, name), amount in held.items() if kind == "user"}
+        groups = {name: amount for (kind, name), amount in held.items() if kind == "group"}
+        hard = self.hard
+        if not held:
+            return hard
+        return Limits({**hard.users, **users}, {**hard.groups, **groups}, hard.otherwise)
+
+
 def by_groups(members: Mapping[str, Iterable[str]]) -> dict[tuple[str, ...], list[str]]:
     """Who is in the same groups: most people are in the same few, and have the same limits."""
     found: dict[tuple[str, ...], list[str]] = {}
@@ -89,9 +181,9 @@ def by_groups(members: Mapping[str, Iterable[str]]) -> dict[tuple[str, ...], lis
     return found
 
 
-def all_limits(
+def all_allowed(
     policy: Policy, members: Mapping[tuple[str, ...], Sequence[str]], at: int, zone: tzinfo
-) -> Limits:
+) -> Allowed:
     """What holds at an instant.
 
     Args:
@@ -99,16 +191,16 @@ def all_limits(
         at: microseconds since 1970, UTC.
     """
     groups = {group for some in members for group in some} | policy.groups.keys() - {WHOLE_HUB}
-    shared = {group: _amount(shared_of(policy, group, at, zone)) for group in groups}
+    shared = {group: _limit(shared_of(policy, group, at, zone)) for group in groups}
     special = {boost.member for group in policy.groups.values() for boost in group.boosts} - {""}
-    users: dict[str, int | None] = {}
+    users: dict[str, Limit | None] = {}
     for user in special:
-        users[user] = _amount(home_of(policy, user, (), at, zone))
+        users[user] = _limit(home_of(policy, user, (), at, zone))
     for mine, names in members.items():
-        users.update(dict.fromkeys(names, _amount(home_of(policy, "", mine, at, zone))))
+        users.update(dict.fromkeys(names, _limit(home_of(policy, "", mine, at, zone))))
         for user in special.intersection(names):
-            users[user] = _amount(home_of(policy, user, mine, at, zone))
-    return Limits(users, shared, _amount(home_of(policy, "", (), at, zone)))
+            users[user] = _limit(home_of(policy, user, mine, at, zone))
+    return Allowed(users, shared, _limit(home_of(policy, "", (), at, zone)))
 
 
 def with_rescues(limits: Limits, rescues: Mapping[str, int]) -> Limits:
@@ -125,8 +217,8 @@ def with_rescues(limits: Limits, rescues: Mapping[str, int]) -> Limits:
     return replace(limits, users={**limits.users, **more})
 
 
-def _amount(allowance: Allowance | None) -> int | None:
-    return allowance.amount if allowance else None
+def _limit(allowance: Allowance | None) -> Limit | None:
+    return allowance.limit if allowance else None
 
 
 class Changes:
@@ -152,15 +244,15 @@ class Changes:
             *([("", "")] if before.otherwise != limits.otherwise else []),
         ]
         if changed or not self.number:
-            self.number += 1
-            self._changed.update(dict.fromkeys(changed, self.number))
+            self._changed.update(dict.fromkeys(changed, self.number + 1))
+            self.number += 1  # last: who reads meanwhile, in another thread, asks for it again
             return True
         return False
 
     def since(self, number: int) -> Limits:
         """What has changed after a number; `otherwise` is always what holds."""
         users, groups = {}, {}
-        for (kind, name), changed in self._changed.items():
+        for (kind, name), changed in list(self._changed.items()):
             if changed > number and kind == "user":
                 users[name] = self.limits.users[name]
             elif changed > number and kind == "group":

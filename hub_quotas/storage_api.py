@@ -20,7 +20,7 @@ from .access import Who
 from .delivery import Ways
 from .desk import QuotaRest
 from .storage_looks import Entry, Largest, OpenLook, answer, progress
-from .storage_store import Backup, Directory, Mount, RestoreTest, report
+from .storage_store import Backup, Directory, Mount, RestoreTest
 from .storage_wanted import WantedLimits
 from .storage_warnings import warn
 from .store import QuotaStore
@@ -146,12 +146,16 @@ def _mount_of(desk: QuotaRest) -> str:
     return desk.user
 
 
+def _wanted_of(desk: QuotaRest) -> WantedLimits:
+    found = _wanted.get(desk.store)
+    if found is None:
+        found = _wanted[desk.store] = WantedLimits(desk.store, desk.groups)
+    return found
+
+
 async def _get(desk: QuotaRest, query: Since, _body: None) -> StorageLimits:
     mount = _mount_of(desk)
-    waiting = _wanted.get(desk.store)
-    if waiting is None:
-        waiting = _wanted[desk.store] = WantedLimits(desk.store, desk.groups)
-    found = await waiting.get(mount, query.epoch, query.number, query.asked, query.wait)
+    found = await _wanted_of(desk).get(mount, query.epoch, query.number, query.asked, query.wait)
     limits = found.limits
     return StorageLimits(
         epoch=found.epoch,
@@ -174,7 +178,7 @@ async def _report(desk: QuotaRest, _query: Nothing, body: MountUse) -> None:
         for one in body.directories
     ]
     ways = Ways(**desk.context.settings["ways"])
-    await asyncio.to_thread(report, desk.store, mount, some, body.gone)
+    await _wanted_of(desk).report(mount, some, body.gone)
     await asyncio.to_thread(warn, desk.store, desk.groups, ways, mount.name, some, body.gone)
 
 

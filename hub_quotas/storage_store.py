@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from .storage import Key
 from .store import QuotaStore
 from .transaction import Transaction
 from .windows import DAY
@@ -14,6 +15,8 @@ from .windows import DAY
 USER, GROUP, OTHER = "user", "group", "other"
 """A home, the shared directory of a group, a directory of nobody whom the hub names."""
 _CHUNK = 400
+_ANY = 2**63 - 1
+"""Bytes; no directory has more."""
 _STALE = 10 * 60 * 10**6
 """Microseconds after which an agent that says nothing is missed."""
 _KEPT = 7 * DAY
@@ -32,6 +35,7 @@ class Directory:
         problem: why it has no limit, in one sentence; else empty.
         mount: whose it is; empty while its agent says so.
         at: when that was said; microseconds since 1970, UTC.
+        above: the instant since when more is there than its soft limit says; None for less.
     """
 
     kind: str
@@ -41,6 +45,7 @@ class Directory:
     problem: str = ""
     mount: str = ""
     at: int = 0
+    above: int | None = None
 
     @property
     def share(self) -> float:
@@ -112,12 +117,17 @@ class Mount:
 
 
 def report(
-    store: QuotaStore, mount: Mount, directories: Iterable[Directory], gone: Iterable[str] = ()
+    store: QuotaStore,
+    mount: Mount,
+    directories: Iterable[Directory],
+    gone: Iterable[str] = (),
+    softs: Mapping[Key, int] = {},
 ) -> None:
     """Write down what an agent says; what it does not speak of stays as it was. Blocks.
 
     Args:
         gone: `kind/name` of directories that are no more.
+        softs: the soft limits that hold now, in bytes.
     """
     with store.db.write() as tx:
         at = store.present(tx)
@@ -131,7 +141,7 @@ def report(
             mount.backup and json.dumps(asdict(mount.backup)),
         )
         for one in directories:
-            _write(tx, mount.name, one, at)
+            _write(tx, mount.name, one, at, softs.get((one.kind, one.name)))
         for entry in gone:
             kind, _slash, name = entry.partition("/")
             tx.run(
@@ -150,13 +160,15 @@ def _remembered(tx: Transaction, mount: Mount, at: int) -> list[tuple[int, str]]
     return newest_first[:_MOST_KEPT]
 
 
-def _write(tx: Transaction, mount: str, one: Directory, at: int) -> None:
+def _write(tx: Transaction, mount: str, one: Directory, at: int, soft: int | None) -> None:
+    above = None if soft is None or one.used <= soft else at
     tx.run(
-        "INSERT INTO storage_use (kind, name, mount, used, applied, problem, at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (kind, name, mount) DO UPDATE SET"
+        "INSERT INTO storage_use (kind, name, mount, used, applied, problem, at, above)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (kind, name, mount) DO UPDATE SET"
         " used = excluded.used, applied = excluded.applied, problem = excluded.problem,"
-        " at = excluded.at",
-        *(one.kind, one.name, mount, one.used, one.applied, one.problem, at),
+        " at = excluded.at, above = CASE WHEN excluded.above IS NOT NULL"
+        " THEN coalesce(storage_use.above, excluded.above) END",
+        *(one.kind, one.name, mount, one.used, one.applied, one.problem, at, above),
     )
     _write_day(tx, mount, one, at)
 
@@ -168,6 +180,51 @@ def _write_day(tx: Transaction, mount: str, one: Directory, at: int) -> None:
         " CASE WHEN storage_day.used < excluded.used THEN excluded.used ELSE storage_day.used END",
         *(one.kind, one.name, mount, at // DAY, one.used, one.used),
     )
+
+
+def weigh(store: QuotaStore, mount: str, softs: Mapping[Key, int], keys: Iterable[Key]) -> bool:
+    """Write down anew which directories of a mount are above their soft limit, after soft limits
+    have changed. One that was above the old one and is above the new one has been since then.
+    Blocks.
+
+    Args:
+        softs: all that hold now, in bytes.
+        keys: the directories of which it has changed.
+
+    Returns:
+        Whether any is now that was not, or is no more.
+    """
+    names: dict[str, list[str]] = {}
+    for kind, name in keys:
+        names.setdefault(kind, []).append(name)
+    with store.db.read() as tx:
+        held = [one for kind, some in names.items() for one in read_directories(tx, kind, some)]
+    moved = [
+        one
+        for one in held
+        if one.mount == mount
+        and (one.used > softs.get((one.kind, one.name), one.used)) != (one.above is not None)
+    ]
+    if not moved:
+        return False
+    with store.db.write() as tx:
+        at = store.present(tx)
+        for one in moved:
+            soft = softs.get((one.kind, one.name))
+            tx.run(
+                "UPDATE storage_use SET above = CASE WHEN used > ? THEN coalesce(above, ?) END"
+                " WHERE kind = ? AND name = ? AND mount = ?",
+                *(_ANY if soft is None else soft, at, one.kind, one.name, mount),
+            )
+    return True
+
+
+def read_above(tx: Transaction, mount: str) -> dict[Key, int]:
+    """The instants since when directories of a mount are above their soft limit."""
+    rows = tx.all(
+        "SELECT kind, name, above FROM storage_use WHERE mount = ? AND above IS NOT NULL", mount
+    )
+    return {(kind, name): above for kind, name, above in rows}
 
 
 def directories(store: QuotaStore, kind: str, names: Iterable[str]) -> list[Directory]:
@@ -184,7 +241,7 @@ def read_directories(tx: Transaction, kind: str, names: Iterable[str]) -> list[D
         some = wanted[start : start + _CHUNK]
         marks = ", ".join("?" for _ in some)
         rows = tx.all(
-            "SELECT kind, name, used, applied, problem, mount, at FROM storage_use"  # noqa: S608
+            "SELECT kind, name, used, applied, problem, mount, at, above FROM storage_use"  # noqa: S608
             f" WHERE kind = ? AND name IN ({marks})",
             *(kind, *some),
         )
@@ -197,7 +254,7 @@ def fullest(store: QuotaStore, kind: str, at_least: float, most: int = 50) -> li
     """Directories of which at least a share is used, the fullest first. Blocks."""
     with store.db.read() as tx:
         rows = tx.all(
-            "SELECT kind, name, used, applied, problem, mount, at FROM storage_use"
+            "SELECT kind, name, used, applied, problem, mount, at, above FROM storage_use"
             " WHERE kind = ? AND applied IS NOT NULL AND used >= applied * ?"
             " ORDER BY CASE WHEN applied = 0 THEN 1 ELSE used * 1.0 / applied END DESC, name"
             " LIMIT ?",

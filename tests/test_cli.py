@@ -122,6 +122,25 @@ def test_explain_answers_for_the_sample_world(cli, db, tmp_path):
     assert [c["limit"] for c in answer["checks"] if not c["passed"]] == ["member.servers"]
 
 
+def test_explain_says_what_may_be_stored(cli, tmp_path):
+    file = tmp_path / "quotas.yaml"
+    file.write_text("groups: {geo: {limits: {member.storage: 12G soft 10G, member.cpu: 4}}}")
+    assert cli("apply", str(file), "--yes") == (
+        DONE,
+        "+ geo · member.cpu: 4\n+ geo · member.storage: 12G soft 10G for 7d\nWritten: 2 changes.\n",
+    )
+    said = cli("explain", "sam", "--group", "geo")[1]
+    assert (
+        "What may be stored there:\n"
+        "      geo · member.storage: 12G soft 10G for 7d (set there); "
+        "12 GiB in each member's home, more than 10 GiB for 7 days at most\n"
+    ) in said
+    (answer,) = json.loads(cli("explain", "sam", "--group", "geo", "--json")[1])
+    assert [(one["limit"], one["amount"]) for one in answer["storage"]] == [
+        ("member.storage", "12G soft 10G for 7d")
+    ]
+
+
 def test_usage_sessions_and_export(cli, db):
     cli("apply", SAMPLE, "--yes")
     store = open_store(db)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub_quotas.changes import differences, edited
-from hub_quotas.limits import KEYS, Limit, PolicyError, parse_limit
+from hub_quotas.limits import KEYS, Limit, PolicyError, Soft, parse_limit
 from hub_quotas.policy import Policy, parse_policy, print_policy
 from hub_quotas.quantities import HOUR, RESOURCES
 from hub_quotas.windows import Calendar, Fixed, Rolling
@@ -82,6 +82,12 @@ values = {
 windows = st.sampled_from([Rolling(7 * DAY), Calendar("month"), Fixed(date(2026, 9, 1), date.max)])
 
 
+def softs(amount: int) -> st.SearchStrategy[Soft]:
+    minutes = st.integers(1, 365 * 24 * 60)
+    grace = st.builds(lambda number: number * HOUR // 60, minutes)
+    return st.builds(Soft, st.integers(0, amount - 1), grace)
+
+
 @given(st.data())
 def test_any_limit_prints_back_the_same(data):
     key = data.draw(st.sampled_from([*KEYS, "group.nvidia.com/gpu", "member.amd.com/gpu-hours"]))
@@ -90,8 +96,19 @@ def test_any_limit_prints_back_the_same(data):
     kind = "time" if name.endswith("-hours") else kind
     amount = data.draw(values[kind]) * (3_600_000_000 if kind == "time" else 1)
     window = data.draw(st.sampled_from([Rolling(7 * DAY), Calendar("month")]))
-    limit = Limit("a", scope, name, amount, window if kind == "time" else None)
+    soft = data.draw(st.none() | softs(amount)) if name == "storage" and amount else None
+    limit = Limit("a", scope, name, amount, window if kind == "time" else None, soft=soft)
     assert parse_limit("a", limit.key, limit.text) == limit
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["12G soft 10G for 7d", "12G soft 10G", "12 GB, soft 10 GB", "12Gi Soft 10Gi for 7 days"],
+)
+def test_a_soft_limit_is_written_in_one_way(text):
+    limit = parse_limit("a", "member.storage", text)
+    assert (limit.amount, limit.soft, limit.lasting) == (12 * G, Soft(10 * G, 7 * DAY), 10 * G)
+    assert limit.text == "12G soft 10G for 7d"
 
 
 def group(**spec: object) -> dict:
@@ -160,6 +177,24 @@ WRONG = [
         "member.cpu-hours: 40 per 7d.",
     ),
     (limit("member.servers", "4 per day"), "a cap on what runs at once has no window"),
+    (limit("group.storage", "5G per 7d"), "storage has no window: it is what is there. Write 5G"),
+    (limit("member.storage", "5G then stop"), "storage has no 'then': what is full takes nothing"),
+    (limit("server.storage", "5G soft 4G"), "this is counted by member or group; write member.sto"),
+    (
+        limit("member.storage", "10G soft 12G"),
+        "less than the hard one before it; write 12G soft 10G",
+    ),
+    (limit("member.storage", "10G soft 10G"), "less than the hard one before it; write 10G."),
+    (limit("member.storage", "soft 10G"), "a hard limit stands before 'soft' and a soft one after"),
+    (limit("member.storage", "12G soft"), "write 12G soft 10G for 7d."),
+    (limit("member.storage", "12G soft 10G for 0d"), "'0d' is not how long it may be above a soft"),
+    (limit("member.storage", "12G soft 10G for 2y"), "'2y' is not a duration; write 30m, 8h or 2d"),
+    (limit("member.storage", "12G soft 10G per 7d"), "Write 12G soft 10G for 7d alone."),
+    (
+        limit("member.memory", "8G soft 6G"),
+        "only storage has a soft limit; write the amount without",
+    ),
+    (limit("member.cpu-hours", "40 soft 30 per 7d"), "only storage has a soft limit"),
     (limit("member.cpu-hours", "40 per monht"), "Did you mean 'month'?"),
     (limit("member.cpu-hours", "40 per 7"), "member.cpu-hours: "),
     (limit("member.cpu-hours", "40 per 0d"), "member.cpu-hours: "),

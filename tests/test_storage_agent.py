@@ -107,6 +107,31 @@ def test_no_limit_any_more_is_none(hub, agent, filesystem):
     holds(filesystem, "homes/pat", None)
 
 
+def test_who_is_above_the_soft_limit_for_too_long_writes_no_more_until_below(
+    hub, agent, filesystem
+):
+    home = filesystem.path / "homes/user-1"
+
+    def known() -> storage_store.Directory | None:
+        found = storage_store.directories(hub.ledger(), "user", ["user-1"])
+        return next((one for one in found if one.above), None)
+
+    hub.limits("geo: {member.storage: 30M soft 8M for 7d}")
+    holds(filesystem, "homes/user-1", 30 * MIB)
+    assert write(home / "first", 12 * MIB) == (12 * MIB, 0), "more than the soft limit"
+    wait_for("the hub to know", known, 60)
+    with hub.ledger().db.write() as tx:  # nobody waits for a week
+        tx.run("UPDATE storage_use SET above = above - ?", 8 * 24 * 3600 * 10**6)
+    holds(filesystem, "homes/user-1", 8 * MIB, 60)
+    written, error = write(home / "second", MIB)
+    assert error in filesystem.full
+    assert written < MIB
+    assert (home / "first").stat().st_size == 12 * MIB, "nothing is lost"
+    (home / "first").unlink()
+    holds(filesystem, "homes/user-1", 30 * MIB, 60)
+    assert write(home / "third", 12 * MIB) == (12 * MIB, 0)
+
+
 def test_homes_of_people_whom_nobody_names_have_what_anybody_has(hub, agent, filesystem):
     find_backend(filesystem.path).create("homes/left-behind", (OWNER, OWNER), 0o700)
     (filesystem.path / "homes/left-behind/thesis").write_text("kept")

@@ -252,5 +252,10 @@ def _differs(told: Use | None, use: Use) -> bool:
     return (
         told is None
         or abs(told.used - use.used) >= _WORTH_TELLING
-        or (told.applied, told.problem) != (use.applied, use.problem)
+        or (told.applied, told.problem, _is_over(told)) != (use.applied, use.problem, _is_over(use))
     )
+
+
+def _is_over(use: Use) -> bool:
+    """What is no longer over a soft limit has its hard one again, however little was deleted."""
+    return use.applied is not None and use.used > use.applied

@@ -27,9 +27,16 @@ def upgrade() -> None:
         sa.Column("applied", sa.BigInteger),
         sa.Column("problem", sa.Text, nullable=False, server_default=""),
         sa.Column("at", sa.BigInteger, nullable=False),
+        sa.Column("above", sa.BigInteger),
         sqlite_with_rowid=False,
     )
     op.create_index("storage_use_by_mount", "storage_use", ["mount"])
+    is_above = sa.text("above IS NOT NULL")
+    op.create_index(
+        *("storage_use_above", "storage_use", ["mount"]),
+        sqlite_where=is_above,
+        postgresql_where=is_above,
+    )
     op.create_table(
         "storage_rescue",
         sa.Column("user_name", sa.Text, primary_key=True),
