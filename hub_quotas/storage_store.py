@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from .storage_charges import note
 from .store import QuotaStore
 from .transaction import Transaction
 from .windows import DAY
@@ -90,6 +91,10 @@ def report(
             *(mount.name, at, mount.backend, mount.size, mount.free),
             json.dumps(list(mount.problems)),
         )
+        directories, gone = list(directories), list(gone)
+        uses = [(one.kind, one.name, one.used) for one in directories]
+        ended = [(*entry.partition("/")[::2], 0) for entry in gone]
+        note(tx, store.hub, mount.name, [*uses, *ended], at)
         for one in directories:
             _write(tx, mount.name, one, at)
         for entry in gone:

@@ -82,7 +82,7 @@ class WantedLimits:
         is_old = present > self._read_at + _AGAIN_SECONDS
         if change != self._members_of or is_old:
             everybody = self._groups.everybody().items()
-            self._members = by_groups({user: _names(some) for user, some in everybody})
+            self._members = by_groups({user: names_of(some) for user, some in everybody})
         if (change, held.version) != (self._members_of, self._policy_of) or is_old:
             self._changes.update(all_limits(held.policy, self._members, at, self._store.zone))
             self._members_of, self._policy_of = change, held.version
@@ -91,7 +91,7 @@ class WantedLimits:
         self._looked = time.monotonic()
 
 
-def _names(groups: tuple[str, ...]) -> tuple[str, ...]:
+def names_of(groups: tuple[str, ...]) -> tuple[str, ...]:
     """As policies have them; a name that no policy can have has no limits."""
     found = []
     for name in groups:
