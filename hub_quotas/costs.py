@@ -25,6 +25,9 @@ from .windows import DAY, Calendar, Fixed, WindowError, day_end, period, term
 
 COST = "cost"
 
+STORAGE_COST = "storage+cost"
+"""On curves, what storage is of the cost."""
+
 MONEY = 10**6 * HOUR
 """How many of the smallest unit (micro-currency per hour, times microseconds) one of the hub's
 currency is."""
@@ -89,11 +92,15 @@ class Spending:
         rate: now; micro-currency per hour.
         so_far: in this month, credits taken off; micro-currency per hour x microseconds.
         forecast: what that is at the end of the month; likewise.
+        stored: bytes x microseconds in this month, up to the last midnight.
+        storage: what that is of `so_far`.
     """
 
     rate: int = 0
     so_far: int = 0
     forecast: int = 0
+    stored: int = 0
+    storage: int = 0
 
 
 def forecast(so_far: int, recent: int, length: int, left: int) -> int:
@@ -370,13 +377,10 @@ def per_hour(rate: int, currency: str = "") -> str:
 
 
 def hours(name: str, amount: int) -> str:
-    """Amount x microseconds of a resource for people: `12.5` core-, GiB- or other hours."""
-    return about(amount, PRICED.get(name, 1) * HOUR, 1)
-
-
-def storage_months(amount: int) -> str:
-    """Bytes x microseconds for people, as storage is priced: `12.5` GiB-months."""
-    return about(amount, PRICED[STORAGE] * HOURS_OF_STORAGE * HOUR, 1)
+    """Amount x microseconds of a resource for people: `12.5` core-, GiB- or other hours; of
+    storage GiB-months, since its price is for one."""
+    length = HOUR * (HOURS_OF_STORAGE if name == STORAGE else 1)
+    return about(amount, PRICED.get(name, 1) * length, 1)
 
 
 def about(amount: int, unit: int, digits: int) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from .costs import month_of, print_month
+from .costs import STORAGE_COST, month_of, print_month
 from .ledger import Point, added
 from .points import decode, encode
 from .requests import Amounts
@@ -127,7 +127,8 @@ def charge_some(
             charged = [one for one in stretches if one.used or one.cost]
             for one in charged:
                 for id in ids:
-                    laid.setdefault((id, one.begin, one.end), []).append(one.amounts)
+                    rates = {**one.amounts, STORAGE_COST: one.cost}
+                    laid.setdefault((id, one.begin, one.end), []).append(rates)
             _remember(store, tx, (name if kind == HOME else "", group, mount), ids, charged)
             if held.used or charged:
                 _keep(tx, (kind, name, mount), left)

@@ -13,6 +13,7 @@ from hub_groups.rest import Refusal
 from hub_groups.words import _
 
 from . import usage_words
+from .costs import hours
 from .desk import QuotaPage
 from .home_storage import FULL_SHARE, WARN_SHARE, shelves
 from .limits import MEMBER
@@ -20,6 +21,7 @@ from .messages import short_reason
 from .notices import Told
 from .notices_api import told_to
 from .quantities import resource, whole
+from .spending import spending_of_user
 from .standing import DAYS, PAGE, standing
 from .stopping import stop_server
 from .svg import Svg, sparkline
@@ -60,6 +62,8 @@ class UsagePage(QuotaPage):
             told=told,
             shelves=shelved,
             storage=resource("storage"),
+            spending=await asyncio.to_thread(spending_of_user, self.store, self.user),
+            hours=hours,
             WARN_SHARE=WARN_SHARE,
             FULL_SHARE=FULL_SHARE,
             wrong=wrong,

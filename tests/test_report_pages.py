@@ -57,7 +57,7 @@ def costs_of(page: str, section: str) -> list[int]:
     """The cost of each line of a table of the report."""
     table = page.partition(f'<section aria-labelledby="{section}">')[2].partition("</section>")[0]
     assert "Cost</th>" in table
-    hours = table.count("-hours</th>")
+    hours = table.count("-hours</th>") + table.count("GiB-months")
     return [exact(row)[hours] for row in table.split("<tr>")[2:]]
 
 
