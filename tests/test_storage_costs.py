@@ -301,6 +301,7 @@ def test_killed_at_any_instant_and_two_at_once_it_is_charged_once(store, clock, 
         for one in two:
             one.start()
         for _ in range(3):
+            assert here.poll(30)
             here.recv()
         time.sleep(dice.uniform(0, 0.01))
         for one in two:
