@@ -22,7 +22,7 @@ from .transaction import Row, Transaction
 HOME, SHARED = "user", "group"
 """As agents call them. Others belong to nobody, and nobody is charged."""
 
-AT_ONCE = 200
+AT_ONCE = 100
 """Directories that are charged in one transaction: others can write after a few hundredths of a
 second."""
 
@@ -116,12 +116,15 @@ def charge_some(
         lock = " FOR UPDATE SKIP LOCKED" if tx.postgres else ""
         rows = tx.all(_due(lock), store.hub, day_began, most)
         price_at = price_of(policy.prices, store.zone)
+        cut: dict[tuple[int, int], list[int]] = {}
         laid: dict[tuple[int, int, int], list[Amounts]] = {}
         for kind, name, mount, *row in rows:
             held = _held(row)
             # The time is cut for all alike, but for one that was heard of in this very moment.
-            edges = edges_between(held.since, max(until, held.at), policy.prices, store.zone)
-            stretches, left = charge(held, edges, price_at)
+            span = (held.since, max(until, held.at))
+            if span not in cut:
+                cut[span] = edges_between(*span, policy.prices, store.zone)
+            stretches, left = charge(held, cut[span], price_at)
             group = payer(kind, name)
             ids = store.points.subjects(tx, _subjects(kind, name, policy.path(group)))
             charged = [one for one in stretches if one.used or one.cost]
