@@ -274,3 +274,33 @@ sa.Index(
     sqlite_where=_unanswered,
     postgresql_where=_unanswered,
 )
+
+# What a directory has held since it was charged last; see storage_costs.Held.
+storage_held = sa.Table(
+    "storage_held",
+    metadata,
+    sa.Column("kind", sa.Text, primary_key=True),  # user, group
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("mount", sa.Text, primary_key=True),
+    sa.Column("hub", sa.Text, nullable=False),  # whose agent it is
+    sa.Column("used", sa.BigInteger, nullable=False),  # bytes
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("since", sa.BigInteger, nullable=False),
+    sa.Column("held", sa.Text, nullable=False),  # bytes x microseconds; outgrows 64 bits
+    sa.Column("owed", sa.Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+sa.Index("storage_held_due", storage_held.c.hub, storage_held.c.since)
+
+# What a directory was charged in a month; from it, reports are made.
+storage_charge = sa.Table(
+    "storage_charge",
+    metadata,
+    sa.Column("group_name", sa.Text, primary_key=True),
+    sa.Column("month", sa.Text, primary_key=True),  # in the hub's time zone: 2026-10
+    sa.Column("user_name", sa.Text, primary_key=True),  # '' for the group's shared directory
+    sa.Column("mount", sa.Text, primary_key=True),
+    sa.Column("subjects", sa.Text, primary_key=True),  # JSON: as of a session
+    sa.Column("pieces", sa.Text, nullable=False),  # JSON: [begin, end, bytes, cost an hour]
+    sqlite_with_rowid=False,
+)

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from .storage import Key
+from .storage_charges import note
 from .store import QuotaStore
 from .transaction import Transaction
 from .windows import DAY
@@ -140,6 +141,10 @@ def report(
             json.dumps(_remembered(tx, mount, at)),
             mount.backup and json.dumps(asdict(mount.backup)),
         )
+        directories, gone = list(directories), list(gone)
+        uses = [(one.kind, one.name, one.used) for one in directories]
+        ended = [(*entry.partition("/")[::2], 0) for entry in gone]
+        note(tx, store.hub, mount.name, [*uses, *ended], at)
         for one in directories:
             _write(tx, mount.name, one, at, softs.get((one.kind, one.name)))
         for entry in gone:

@@ -137,7 +137,7 @@ class WantedLimits:
         is_old = present > self._read_at + _AGAIN_SECONDS
         if change != self._members_of or is_old:
             everybody = self._groups.everybody().items()
-            self._members = by_groups({user: _names(some) for user, some in everybody})
+            self._members = by_groups({user: names_of(some) for user, some in everybody})
         is_new = (change, held.version) != (self._members_of, self._policy_of) or is_old
         has_rescues, self._rescues = rescues != self._rescues, rescues
         if is_new:
@@ -181,7 +181,7 @@ class WantedLimits:
         return self._allowed.held(above, at)
 
 
-def _names(groups: tuple[str, ...]) -> tuple[str, ...]:
+def names_of(groups: tuple[str, ...]) -> tuple[str, ...]:
     """As policies have them; a name that no policy can have has no limits."""
     found = []
     for name in groups:

@@ -14,6 +14,7 @@ from hub_groups.rest import Refusal
 from hub_groups.words import _
 
 from . import usage_words
+from .costs import hours
 from .desk import QuotaPage
 from .home_storage import FULL_SHARE, WARN_SHARE, Shelf, shelves
 from .limits import MEMBER
@@ -22,6 +23,7 @@ from .messages import short_reason
 from .notices import Told
 from .notices_api import told_to
 from .quantities import resource, whole
+from .spending import spending_of_user
 from .standing import DAYS, PAGE, standing
 from .stopping import stop_server
 from .storage_looks import looks
@@ -85,6 +87,8 @@ class UsagePage(QuotaPage):
             storage=resource("storage"),
             course=course,
             say_full_at=partial(say_full_at, at=found.at, zone=self.store.zone),
+            spending=await asyncio.to_thread(spending_of_user, self.store, self.user),
+            hours=hours,
             WARN_SHARE=WARN_SHARE,
             FULL_SHARE=FULL_SHARE,
             wrong=wrong,

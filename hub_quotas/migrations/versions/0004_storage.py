@@ -75,10 +75,36 @@ def upgrade() -> None:
         sqlite_where=unanswered,
         postgresql_where=unanswered,
     )
+    op.create_table(
+        "storage_held",
+        sa.Column("kind", sa.Text, primary_key=True),
+        sa.Column("name", sa.Text, primary_key=True),
+        sa.Column("mount", sa.Text, primary_key=True),
+        sa.Column("hub", sa.Text, nullable=False),
+        sa.Column("used", sa.BigInteger, nullable=False),
+        sa.Column("at", sa.BigInteger, nullable=False),
+        sa.Column("since", sa.BigInteger, nullable=False),
+        sa.Column("held", sa.Text, nullable=False),
+        sa.Column("owed", sa.Text, nullable=False),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("storage_held_due", "storage_held", ["hub", "since"])
+    op.create_table(
+        "storage_charge",
+        sa.Column("group_name", sa.Text, primary_key=True),
+        sa.Column("month", sa.Text, primary_key=True),
+        sa.Column("user_name", sa.Text, primary_key=True),
+        sa.Column("mount", sa.Text, primary_key=True),
+        sa.Column("subjects", sa.Text, primary_key=True),
+        sa.Column("pieces", sa.Text, nullable=False),
+        sqlite_with_rowid=False,
+    )
 
 
 def downgrade() -> None:
     for table in (
+        "storage_charge",
+        "storage_held",
         "storage_look",
         "storage_day",
         "storage_rescue",
