@@ -27,14 +27,14 @@ class Shelf:
 
     @property
     def left(self) -> int:
-        """Bytes that can still be written."""
-        return max(0, (self.directory.applied or 0) - self.directory.used)
+        """Bytes that can still be written, where it is known what is used."""
+        return max(0, (self.directory.applied or 0) - (self.directory.used or 0))
 
     @property
     def to_free(self) -> int:
         """Bytes to delete before anything can be written again; 0 where it can be."""
         applied = self.directory.applied
-        return 0 if applied is None else max(0, self.directory.used - applied)
+        return 0 if applied is None else max(0, (self.directory.used or 0) - applied)
 
 
 def shelves(store: QuotaStore, user: str, groups: Sequence[str]) -> list[Shelf]:
@@ -74,7 +74,8 @@ def group_storage(store: QuotaStore, group: str, members: Sequence[str]) -> Grou
         allowance = shared_of(policy, group, at, store.zone)
         shared = tuple(Shelf(one, allowance) for one in read_directories(tx, GROUP, [group]))
         homes = read_directories(tx, USER, members)
-    homes.sort(key=lambda one: (-one.share, -one.used, one.name))
+    homes.sort(key=lambda one: (-one.share, -(one.used or 0), one.name))
     full = sum(one.share >= WARN_SHARE for one in homes)
     mounts = len({one.mount for one in homes})
-    return GroupStorage(shared, tuple(homes[:_MOST]), full, len(homes), mounts)
+    measured = sum(one.used is not None for one in homes)
+    return GroupStorage(shared, tuple(homes[:_MOST]), full, measured, mounts)

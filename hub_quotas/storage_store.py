@@ -23,7 +23,7 @@ class Directory:
 
     Attributes:
         kind: USER, GROUP, whose name it has, or OTHER, whose name is its path.
-        used: bytes, as the file system counts them.
+        used: bytes, as the file system counts them; None where nobody can tell.
         applied: the limit that holds there, in bytes; None for none.
         problem: why it has no limit, in one sentence; else empty.
         mount: whose it is; empty while its agent says so.
@@ -32,7 +32,7 @@ class Directory:
 
     kind: str
     name: str
-    used: int
+    used: int | None
     applied: int | None = None
     problem: str = ""
     mount: str = ""
@@ -40,15 +40,16 @@ class Directory:
 
     @property
     def share(self) -> float:
-        """Of what it may hold; 1 where it may hold nothing, 0 without a limit."""
-        if self.applied is None:
+        """Of what it may hold; 1 where it may hold nothing, 0 without a limit or where it is not
+        known what it holds."""
+        if self.applied is None or self.used is None:
             return 0.0
         return self.used / self.applied if self.applied else 1.0
 
     @property
     def is_over(self) -> bool:
         """Whether nothing more can be written because the limit came down below what was there."""
-        return self.applied is not None and self.used > self.applied
+        return self.applied is not None and (self.used or 0) > self.applied
 
 
 @dataclass(frozen=True)
@@ -101,13 +102,16 @@ def report(
 
 
 def _write(tx: Transaction, mount: str, one: Directory, at: int) -> None:
+    """An agent that can't tell what is used now takes nothing back that it has told."""
     tx.run(
         "INSERT INTO storage_use (kind, name, mount, used, applied, problem, at)"
         " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (kind, name, mount) DO UPDATE SET"
-        " used = excluded.used, applied = excluded.applied, problem = excluded.problem,"
+        " used = COALESCE(excluded.used, storage_use.used), applied = excluded.applied, problem = excluded.problem,"
         " at = excluded.at",
         *(one.kind, one.name, mount, one.used, one.applied, one.problem, at),
     )
+    if one.used is None:
+        return
     tx.run(
         "INSERT INTO storage_day (kind, name, mount, day, used) VALUES (?, ?, ?, ?, ?)"
         " ON CONFLICT (kind, name, mount, day) DO UPDATE SET used = excluded.used"

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+from .backend import StorageError
 from .keeper import Keeper
 from .memory import Heard
 from .service import MountState, Service, ServiceError, Use
@@ -71,7 +72,7 @@ class Agent:
     def _take(self, heard: Heard) -> None:
         try:
             self._keeper.take(heard)
-        except OSError as error:  # it is kept, and the next look applies it
+        except (OSError, StorageError) as error:  # it is kept, and the next look applies it
             log.error("Limits can't be set: %s", error)
         self._taken.set()
         self._tell()
@@ -81,7 +82,7 @@ class Agent:
         began = time.monotonic()
         try:
             self._keeper.check()
-        except OSError as error:
+        except (OSError, StorageError) as error:
             log.error("Limits can't be looked at: %s", error)
         cost = time.monotonic() - began
         self._tell()
