@@ -106,8 +106,8 @@ def _write(tx: Transaction, mount: str, one: Directory, at: int) -> None:
     tx.run(
         "INSERT INTO storage_use (kind, name, mount, used, applied, problem, at)"
         " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (kind, name, mount) DO UPDATE SET"
-        " used = COALESCE(excluded.used, storage_use.used), applied = excluded.applied, problem = excluded.problem,"
-        " at = excluded.at",
+        " used = COALESCE(excluded.used, storage_use.used), applied = excluded.applied,"
+        " problem = excluded.problem, at = excluded.at",
         *(one.kind, one.name, mount, one.used, one.applied, one.problem, at),
     )
     if one.used is None:
