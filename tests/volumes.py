@@ -61,7 +61,7 @@ class Volumes:
         status = {
             "phase": "Bound",
             "accessModes": spec["accessModes"],
-            "capacity": {"storage": spec["resources"]["requests"]["storage"]},
+            "capacity": self._size(spec),
         }
         volume = f"pvc-{item['metadata']['uid']}"
         return {**item, "spec": {**spec, "volumeName": volume}, "status": status}
@@ -134,8 +134,14 @@ class Volumes:
     def grown(self, key: Key) -> None:
         """The file system has grown; a server that is started does that."""
         spec = self.server.store.get(key)["spec"]
-        size = {"storage": spec["resources"]["requests"]["storage"]}
-        self.server.store.update(key, status={"capacity": size, "conditions": []})
+        self.server.store.update(key, status={"capacity": self._size(spec), "conditions": []})
+
+    def _size(self, spec: Object) -> dict[str, str]:
+        """Of a volume; the setting `rounds_to` is the least that its storage gives."""
+        asked = spec["resources"]["requests"]["storage"]
+        if least := self.server.settings.get("rounds_to"):
+            asked = str(-(-int(quantity(asked)) // least) * least)
+        return {"storage": asked}
 
     # -- snapshots ------------------------------------------------------------------------------
 
