@@ -109,8 +109,9 @@ class Cluster:
 
         Of volumes (`volumes.py`): `unbound`: new claims stay without one; `resize`: how they grow,
         `online`, `offline` (see `grow`), `stuck` or `infeasible`; `storage_quota`: bytes of all
-        claims of a namespace; `rounds_to`: bytes of which volumes are multiples; `shared_volume`: kubelets tell of the file system of all;
-        `snapshot_delay`, `snapshot_error`; `no_snapshots`: there is no such kind.
+        claims of a namespace; `rounds_to`: bytes of which volumes are multiples; `shared_volume`:
+        kubelets tell of the file system of all; `snapshot_delay`, `snapshot_error`;
+        `no_snapshots`: there is no such kind.
         """
         self.post("test/settings", **settings)
 

@@ -257,6 +257,8 @@ class Server:
                 grace = item["spec"].get("terminationGracePeriodSeconds", 30)
             return web.json_response(self.kubelet.delete(key, item, int(grace)))
         item = self.store.delete(key)
+        if key[0] == CLAIMS:
+            self.volumes.deleted(key)
         if key[0] == "secrets":  # the one kind of these whose delete says no more than that
             return web.json_response({"kind": "Status", "apiVersion": "v1", "status": "Success"})
         return web.json_response(item)

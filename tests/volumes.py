@@ -66,6 +66,10 @@ class Volumes:
         volume = f"pvc-{item['metadata']['uid']}"
         return {**item, "spec": {**spec, "volumeName": volume}, "status": status}
 
+    def deleted(self, key: Key) -> None:
+        """With `reclaimPolicy: Delete`, what is in its volume goes with a claim."""
+        shutil.rmtree(self.home(*key[1:]), ignore_errors=True)
+
     def check_change(self, before: Object, after: Object) -> Iterator[Problem]:
         """What validation says of a change, with RecoverVolumeExpansionFailure."""
         was, is_now = _asked(before), _asked(after)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import subprocess
 import time
 from collections.abc import Iterator
 
 import kubernetes_validate
+import podchecks
 import pytest
 import yaml
 from agents import PROGRAM
@@ -79,7 +82,7 @@ def test_a_snapshot_is_restored_beside_what_is_there(space):
 def test_a_claim_that_is_gone_comes_back_as_it_was(space):
     assert in_here(space, "snapshot", "claim-pat") == 0
     before = space.claim("claim-pat")
-    space.api.delete(f"/{space.path}/claim-pat")
+    space.delete("persistentvolumeclaims/claim-pat")
     assert in_here(space, "restore", "claim-pat", "--snapshot", "latest") == 0
     after = space.claim("claim-pat")
     assert after["metadata"]["annotations"] == before["metadata"]["annotations"]
@@ -164,6 +167,25 @@ def test_options_for_claims_are_for_claims_alone(tmp_path, capsys):
     command = ["snapshots", "--root", str(tmp_path), "--namespace", "jhub", "pat"]
     assert run_agent(command) == 1
     assert "--namespace is for --claims." in capsys.readouterr().err
+
+
+def test_the_commands_of_the_documentation_are_what_runs(space, monkeypatch):
+    text = (ROOT / "docs/storage.md").read_text()
+    section = text.partition("## Claims\n")[2].partition("\n## Snapshots\n")[0]
+    plan, commands = re.findall(r"```shell\n(.*?)```", section, re.DOTALL)
+    args = _parser().parse_args(shlex.split(plan.replace("\\\n", " "))[1:])
+    assert (args.run.__name__, args.namespace, args.api) == (
+        "_plan",
+        "jhub",
+        "http://127.0.0.1:8001",
+    )
+    for command in commands.strip().splitlines():
+        _program, verb, claims, *rest = shlex.split(command)
+        assert claims == "--claims"
+        assert in_here(space, verb, *rest) == 0, command
+    [pod] = re.findall(r"<<'END'\n(.*?)\nEND\n", section, re.DOTALL)
+    kubernetes_validate.validate(yaml.safe_load(pod), "1.30", strict=True)
+    assert podchecks.check(yaml.safe_load(pod)) == []
 
 
 # -- the manifest -------------------------------------------------------------------------------
