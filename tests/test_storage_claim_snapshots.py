@@ -169,16 +169,11 @@ def test_options_for_claims_are_for_claims_alone(tmp_path, capsys):
     assert "--namespace is for --claims." in capsys.readouterr().err
 
 
-def test_the_commands_of_the_documentation_are_what_runs(space, monkeypatch):
+def test_the_commands_of_the_documentation_are_what_runs(space):
     text = (ROOT / "docs/storage.md").read_text()
     section = text.partition("## Claims\n")[2].partition("\n## Snapshots\n")[0]
     plan, commands = re.findall(r"```shell\n(.*?)```", section, re.DOTALL)
-    args = _parser().parse_args(shlex.split(plan.replace("\\\n", " "))[1:])
-    assert (args.run.__name__, args.namespace, args.api) == (
-        "_plan",
-        "jhub",
-        "http://127.0.0.1:8001",
-    )
+    assert _parser().parse_args(shlex.split(plan)[1:]).run.__name__ == "_plan"
     for command in commands.strip().splitlines():
         _program, verb, claims, *rest = shlex.split(command)
         assert claims == "--claims"
