@@ -129,7 +129,7 @@ class KubeQuotaMixin(ProfilesQuotaMixin):
         the hub's configuration."""
         settings = self.quota_settings
         is_new = self.storage_pvc_ensure and not getattr(self, "_pvc_exists", False)
-        if not is_new or not settings.size_claims:
+        if not is_new or not settings.size_claims or self.allowed:  # without the ledger
             return None
         name, groups = self.user.name, self.groups()
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import json
+import os
 import ssl
 import subprocess
 import threading
@@ -21,7 +23,7 @@ from hubs import Hub, wait_for
 from hub_quotas import storage_store
 from hub_quotas.storage_agent import claims as claims_module
 from hub_quotas.storage_agent.backend import StorageError, holds
-from hub_quotas.storage_agent.claims import HOMES, Claims, quantity, volumes
+from hub_quotas.storage_agent.claims import HOMES, Claims, names, quantity, volumes
 from hub_quotas.storage_agent.kubernetes import Kubernetes, KubernetesError
 from hub_quotas.storage_agent.layout import Template
 
@@ -57,8 +59,8 @@ class Space:
         url = f"{self.cluster.url}/api/v1/namespaces/{self.name}/{path}"
         httpx.delete(url, params={"gracePeriodSeconds": 0}).raise_for_status()
 
-    def backend(self, homes: str = HOMES, **options) -> Claims:
-        return Claims(self.api, Template.parse(homes), **options)
+    def backend(self, **options) -> Claims:
+        return Claims(self.api, names(HOMES), **options)
 
     def claim(self, name: str) -> dict:
         return self.cluster.get(f"{self.path}/{name}").json()
@@ -245,7 +247,7 @@ def test_a_claim_without_a_volume_grows_when_it_has_one(space):
     backend = space.backend()
     assert backend.read(["claim-pat"])["claim-pat"].limit == 10 * GIB
     said = backend.put({"claim-pat": 20 * GIB})["claim-pat"]
-    assert said.endswith("yet: it has no volume before its owner's server has been started.")
+    assert said.endswith("yet: it has no volume, as before the first start of a server.")
 
 
 # -- which claim is whose -----------------------------------------------------------------------
@@ -268,9 +270,9 @@ def test_a_claim_is_that_of_the_user_whom_kubespawner_has_noted(space):
     assert sorted(backend.listed("")) == sorted([ada, "claim-pat"])
 
 
-def test_names_of_claims_have_no_slash(space):
-    with pytest.raises(StorageError, match="has no slash; write --homes claim-"):
-        space.backend("homes/{username}")
+def test_names_of_claims_have_no_slash():
+    with pytest.raises(StorageError, match="has a slash, which no claim's name has; write claim-"):
+        names("homes/{username}")
 
 
 # -- what is used -------------------------------------------------------------------------------
@@ -367,7 +369,7 @@ def pod(tmp_path, monkeypatch) -> Iterator[tuple[Path, list[str]]]:
             self.send_header("Retry-After", "0")
             self.send_header("Location", "/api/v1/elsewhere")
             self.end_headers()
-            self.wfile.write(b"{}")
+            self.wfile.write(json.dumps({"path": self.path}).encode())
 
         def log_message(self, *_arguments: object) -> None:
             pass
@@ -404,11 +406,30 @@ def test_in_a_pod_its_account_is_used_and_its_token_is_read_anew(pod):
 def test_a_server_that_is_busy_is_asked_again_and_no_redirect_is_followed(pod):
     folder, tokens = pod
     api = Kubernetes(account=folder)
-    assert api.get("/api/v1/busy") == {}
+    assert api.get("/api/v1/busy") == {"path": "/api/v1/busy"}
     assert len(tokens) == 2
     with pytest.raises(KubernetesError, match=r"refuses \(307\)"):
         api.get("/api/v1/away")
     assert len(tokens) == 3
+
+
+def test_a_pod_asks_kubelets_themselves(pod):
+    """By way of the API server it would need a right with which it could do anything."""
+    folder, tokens = pod
+    api = Kubernetes(account=folder)
+    port = int(os.environ["KUBERNETES_SERVICE_PORT"])
+    address = [{"type": "InternalIP", "address": "127.0.0.1"}]
+    endpoints = {"kubeletEndpoint": {"Port": port}}
+    node = {"metadata": {"name": "n"}, "status": {"addresses": address}}
+    node["status"]["daemonEndpoints"] = endpoints
+    assert api.summary(node) == {"path": "/stats/summary"}
+    assert tokens == ["Bearer first"]
+    address[0]["address"] = "localhost"  # which is not in the certificate
+    with pytest.raises(
+        KubernetesError, match=r"https://localhost:\d+ can't be asked: .*certificate"
+    ):
+        api.summary(node)
+    assert tokens == ["Bearer first"], "nobody else is told"
 
 
 def test_what_is_missing_outside_of_a_pod_is_said(tmp_path, monkeypatch):

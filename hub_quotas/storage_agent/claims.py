@@ -110,19 +110,26 @@ class Claim:
         )
 
 
+def names(text: str) -> Template:
+    """What claims are called: `claim-{user_server}`.
+
+    Raises:
+        StorageError: no claim can have such a name.
+    """
+    found = Template.parse(text)
+    if found.parent or found.below:
+        raise StorageError(f"'{text}' has a slash, which no claim's name has; write {HOMES}.")
+    return found
+
+
 class Claims:
     """The claims of one namespace; both how they are limited and the place where they are."""
 
     def __init__(self, api: Kubernetes, homes: Template, ask_kubelets: bool = False) -> None:
         """Args:
-        homes: what claims are called.
+        homes: see `names`.
         ask_kubelets: whether to ask them what is used, which takes the right to.
-
-        Raises:
-            StorageError: no claim can have such a name.
         """
-        if homes.parent or homes.below:
-            raise StorageError("The name of a claim has no slash; write --homes claim-{username}.")
         self._api, self._homes, self._ask_kubelets = api, homes, ask_kubelets
         self._claims: dict[str, Claim] | None = None
         self._used: dict[str, int] = {}  # by the claims' names
@@ -205,9 +212,8 @@ class Claims:
             name = str((node.get("metadata") or {}).get("name"))
             if not _is_ready(node):
                 continue  # asking it would take as long as nobody answers
-            path = self._api.path("v1", "nodes", name, everywhere=True) + "/proxy/stats/summary"
             try:
-                summary = self._api.get(path)
+                summary = self._api.summary(node)
             except KubernetesError as error:
                 problem = f"What is used on the node {name} is not known: {error}"
                 continue
@@ -278,12 +284,14 @@ class Claims:
     def _refusal(self, claim: Claim, limit: int) -> str:
         """Why a claim can't be what it should be; empty where it can."""
         if claim.asked > limit:
-            return f"{claim.name} can't shrink: Kubernetes makes no volume smaller.{_keeps(claim)}"
+            size = said(max(claim.asked, claim.size or 0))
+            why = f"Kubernetes makes no volume smaller. It keeps {size}."
+            return f"{claim.name} can't shrink: {why}"
         if claim.size is not None and claim.size >= limit or claim.asked == limit:
             return ""
         what = f"{claim.name} can't grow to {said(limit)}"
         if claim.size is None:
-            return f"{what} yet: it has no volume before its owner's server has been started."
+            return f"{what} yet: it has no volume, as before the first start of a server."
         if not claim.storage_class:
             return f"{what}: it has no storage class, and so nothing to make it.{_keeps(claim)}"
         if not self._allows(claim.storage_class):

@@ -14,7 +14,7 @@ from .agent import Agent
 from .backend import Backend, Place, StorageError, find_backend, said
 from .backup_commands import add_commands
 from .claim_commands import add_cluster, cluster, refuse_cluster
-from .claims import HOMES, Claims
+from .claims import HOMES, Claims, names
 from .exposition import write_metrics
 from .keeper import Keeper, Layout, Owner
 from .layout import Template
@@ -147,7 +147,7 @@ def _plan(args: argparse.Namespace) -> int:
 
 def _backend(args: argparse.Namespace) -> Backend:
     if args.claims:
-        return Claims(cluster(args), Template.parse(args.homes or HOMES), args.kubelet_stats)
+        return Claims(cluster(args), names(args.homes or HOMES), args.kubelet_stats)
     refuse_cluster(args)
     return find_backend(args.root)
 
@@ -155,9 +155,10 @@ def _backend(args: argparse.Namespace) -> Backend:
 def _keeper(
     args: argparse.Namespace, backend: Backend, memory: Memory, owner: Owner | None = None
 ) -> Keeper:
-    shared = Template.parse(args.shared) if args.shared else None
     place: Place | None = backend if isinstance(backend, Claims) else None
-    homes = Template.parse(args.homes or (HOMES if args.claims else "{username}"))
+    parse, otherwise = (names, HOMES) if args.claims else (Template.parse, "{username}")
+    homes = parse(args.homes or otherwise)
+    shared = parse(args.shared) if args.shared else None
     root = args.root or Path()
     return Keeper(root, backend, Layout(homes, shared), memory, owner, place)
 

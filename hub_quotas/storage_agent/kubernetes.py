@@ -115,6 +115,28 @@ class Kubernetes:
         """Raises KubernetesError."""
         return self._ask("GET", path)
 
+    def summary(self, node: Object) -> dict[str, Any]:
+        """What a node's kubelet has measured.
+
+        A pod asks the kubelet itself, for which it takes the right to `nodes/stats`. By way of the
+        API server it would take `nodes/proxy`, with which one can run commands in every pod: that
+        is for whoever has `kubectl proxy`.
+
+        Raises:
+            KubernetesError
+        """
+        if self._token is None:
+            name = str((node.get("metadata") or {}).get("name"))
+            path = self.path("v1", "nodes", name, everywhere=True)
+            return self._ask("GET", f"{path}/proxy/stats/summary")
+        status = node.get("status") or {}
+        addresses = {one.get("type"): one.get("address") for one in status.get("addresses") or []}
+        ports = (status.get("daemonEndpoints") or {}).get("kubeletEndpoint") or {}
+        host = str(addresses.get("InternalIP") or "")
+        if not host:
+            raise KubernetesError("it has no address in the cluster")
+        return self._ask("GET", "/stats/summary", url=_url(host, ports.get("Port") or 10250))
+
     def create(self, path: str, body: Object) -> dict[str, Any]:
         """Raises KubernetesError."""
         return self._ask("POST", path, body)
@@ -142,7 +164,13 @@ class Kubernetes:
                 " (automountServiceAccountToken)."
             ) from None
 
-    def _ask(self, method: str, path: str, body: Object | None = None) -> dict[str, Any]:
+    def _ask(
+        self, method: str, path: str, body: Object | None = None, url: str = ""
+    ) -> dict[str, Any]:
+        """Args:
+        url: of whom, if not the API server.
+        """
+        url = url or self._url
         kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
         data = None if body is None else json.dumps(body).encode()
         for last in (*[False] * (_TRIES - 1), True):
@@ -153,7 +181,7 @@ class Kubernetes:
                 **self._auth(),
             }
             request = urllib.request.Request(  # noqa: S310
-                self._url + path, data, headers, method=method
+                url + path, data, headers, method=method
             )
             try:
                 with self._opener.open(request, timeout=_PATIENCE_SECONDS) as answer:
@@ -168,7 +196,7 @@ class Kubernetes:
                 raise KubernetesError(text, error.code, why) from None
             except (OSError, ValueError) as error:
                 why = str(getattr(error, "reason", None) or error)
-                raise KubernetesError(f"{self._url} can't be asked: {why}.") from None
+                raise KubernetesError(f"{url} can't be asked: {why}.") from None
         raise AssertionError("the last try returns or raises")
 
 
@@ -180,6 +208,10 @@ def _address_of_cluster() -> str:
             "This is no pod of Kubernetes: run it in one, or beside `kubectl proxy` with"
             " --api http://127.0.0.1:8001 --namespace NAME."
         )
+    return _url(host, port)
+
+
+def _url(host: str, port: str | int) -> str:
     return f"https://{f'[{host}]' if ':' in host else host}:{port}"
 
 
