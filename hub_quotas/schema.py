@@ -221,6 +221,18 @@ storage_use = sa.Table(
 )
 sa.Index("storage_use_by_mount", storage_use.c.mount)
 
+# Whose home had more room for a while since it was full; the last one of each.
+storage_rescue = sa.Table(
+    "storage_rescue",
+    metadata,
+    sa.Column("user_name", sa.Text, primary_key=True),
+    sa.Column("amount", sa.BigInteger, nullable=False),  # bytes that it might hold meanwhile
+    sa.Column("since", sa.BigInteger, nullable=False),
+    sa.Column("until", sa.BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+sa.Index("storage_rescue_by_end", storage_rescue.c.until)
+
 # The most that a directory held on a day (UTC), on days on which that changed.
 storage_day = sa.Table(
     "storage_day",

@@ -8,7 +8,7 @@ its group's `group.storage`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import tzinfo
 
 from .limits import GROUP, MEMBER, Limit
@@ -109,6 +109,20 @@ def all_limits(
         for user in special.intersection(names):
             users[user] = _amount(home_of(policy, user, mine, at, zone))
     return Limits(users, shared, _amount(home_of(policy, "", (), at, zone)))
+
+
+def with_rescues(limits: Limits, rescues: Mapping[str, int]) -> Limits:
+    """The same, with more room for whose home is full (see `rescue`).
+
+    Args:
+        rescues: bytes that their homes may hold, by user.
+    """
+    more = {}
+    for user, amount in rescues.items():
+        limit = limits.users.get(user, limits.otherwise)
+        if limit is not None:
+            more[user] = max(limit, amount)
+    return replace(limits, users={**limits.users, **more})
 
 
 def _amount(allowance: Allowance | None) -> int | None:

@@ -12,6 +12,8 @@ from .windows import DAY
 
 USER, GROUP, OTHER = "user", "group", "other"
 """A home, the shared directory of a group, a directory of nobody whom the hub names."""
+CLAIMS = "claims of Kubernetes"
+"""What an agent calls a mount whose homes are volumes, none of which can shrink."""
 _CHUNK = 400
 _STALE = 10 * 60 * 10**6
 """Microseconds after which an agent that says nothing is missed."""
@@ -166,6 +168,12 @@ def mounts(store: QuotaStore) -> list[Mount]:
                 "SELECT name, backend, size, free, problems, at FROM storage_mount ORDER BY name"
             )
         ]
+
+
+def only_grows(tx: Transaction, mount: str) -> bool:
+    """Whether what a home there is given can't be taken back."""
+    row = tx.one("SELECT backend FROM storage_mount WHERE name = ?", mount)
+    return row is not None and row[0] == CLAIMS
 
 
 def days(store: QuotaStore, kind: str, name: str, most: int) -> list[int]:

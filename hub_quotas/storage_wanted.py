@@ -12,7 +12,8 @@ from hub_groups.store import GroupStore
 
 from .limits import PolicyError
 from .policy import group_name
-from .storage import Changes, Limits, all_limits, by_groups
+from .rescues import rescued
+from .storage import Changes, Limits, all_limits, by_groups, with_rescues
 from .store import QuotaStore
 
 _LOOK_SECONDS = 0.5
@@ -47,6 +48,7 @@ class WantedLimits:
         self._members: Mapping[tuple[str, ...], Sequence[str]] = {}
         self._members_of = -1
         self._policy_of = -1
+        self._rescues: Mapping[str, int] = {}
         self._read_at = float("-inf")
         self._looked = float("-inf")
         self._look: asyncio.Task[None] | None = None
@@ -78,14 +80,17 @@ class WantedLimits:
         """Read what has changed, if anything has. Blocks."""
         with self._store.db.read() as tx:
             held, at = self._store.policies.held(tx), self._store.present(tx)
+            rescues = rescued(tx, at)
         change, present = self._groups.last_change(), time.monotonic()
         is_old = present > self._read_at + _AGAIN_SECONDS
         if change != self._members_of or is_old:
             everybody = self._groups.everybody().items()
             self._members = by_groups({user: _names(some) for user, some in everybody})
-        if (change, held.version) != (self._members_of, self._policy_of) or is_old:
-            self._changes.update(all_limits(held.policy, self._members, at, self._store.zone))
-            self._members_of, self._policy_of = change, held.version
+        seen = (change, held.version, rescues)
+        if seen != (self._members_of, self._policy_of, self._rescues) or is_old:
+            limits = all_limits(held.policy, self._members, at, self._store.zone)
+            self._changes.update(with_rescues(limits, rescues))
+            self._members_of, self._policy_of, self._rescues = seen
         if is_old:
             self._read_at = present
         self._looked = time.monotonic()

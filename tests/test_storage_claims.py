@@ -292,6 +292,7 @@ def test_kubelets_know_what_is_used_of_volumes_that_are_mounted(space, monkeypat
         return backend.read(["claim-pat", "claim-kim"])[claim].used
 
     wait_for("the pod", lambda: (used("claim-pat") or 0) >= 5 * MIB, 10)
+    assert GIB - used("claim-pat") == GIB - GIB // 50 - 5 * MIB, "what is left is what is free"
     assert used("claim-kim") is None
     assert backend.room()[0] - backend.room()[1] >= 5 * MIB
     space.delete("pods/server")

@@ -191,6 +191,7 @@ class Volumes:
                 home = self.home(namespace, name)
                 size = quantity((claim["status"].get("capacity") or {}).get("storage", 0))
                 size = int(size) if not self.server.settings.get("shared_volume") else 2**43
+                size -= size // 50  # for the file system itself
                 used = sum(file.stat().st_size for file in home.rglob("*") if file.is_file())
                 volumes.append(
                     {

@@ -23,6 +23,8 @@ _SOONEST_SECONDS, _LATEST_SECONDS = 5.0, 30.0
 """From one look at everything to the next: escapes are to be found within a minute."""
 _REST = 150
 """A look that takes long is taken again after so many times as long."""
+_REST_AFTER_CHANGE = 20
+"""The same where limits have changed: the hub may wait to hear what a home that was full holds."""
 _BACK_OFF = (1, 2, 5, 10, 20, 30)
 """Seconds after which a service that can't be reached is asked again."""
 
@@ -50,6 +52,9 @@ class Agent:
         self._heard: queue.SimpleQueue[Heard | None] = queue.SimpleQueue()
         self._taken = threading.Event()
         self._stopped = threading.Event()
+        self._next_look = self._may_look = 0.0
+        """By the monotonic clock: when to look at everything again, also where nothing changes; and
+        from when on where it does."""
 
     def stop(self) -> None:
         """End `run` soon; from a signal handler too."""
@@ -59,12 +64,11 @@ class Agent:
     def run(self) -> None:
         """Until `stop`. What was heard last holds from the first moment on."""
         threading.Thread(target=self._listen, daemon=True).start()
-        next_look = 0.0
         while not self._stopped.is_set():
             try:
-                heard = self._heard.get(timeout=max(0.0, next_look - time.monotonic()))
+                heard = self._heard.get(timeout=max(0.0, self._next_look - time.monotonic()))
             except queue.Empty:
-                next_look = self._look()
+                self._look()
                 continue
             if heard is not None:
                 self._take(heard)
@@ -75,10 +79,12 @@ class Agent:
         except (OSError, StorageError) as error:  # it is kept, and the next look applies it
             log.error("Limits can't be set: %s", error)
         self._taken.set()
-        self._tell()
+        if time.monotonic() >= self._may_look:
+            self._look()
+        else:
+            self._tell()
 
-    def _look(self) -> float:
-        """Returns when to look again, by the monotonic clock."""
+    def _look(self) -> None:
         began = time.monotonic()
         try:
             self._keeper.check()
@@ -86,8 +92,9 @@ class Agent:
             log.error("Limits can't be looked at: %s", error)
         cost = time.monotonic() - began
         self._tell()
-        pause = min(max(_SOONEST_SECONDS, _REST * cost), _LATEST_SECONDS)
-        return time.monotonic() + pause
+        ended = time.monotonic()
+        self._may_look = ended + _REST_AFTER_CHANGE * cost
+        self._next_look = ended + min(max(_SOONEST_SECONDS, _REST * cost), _LATEST_SECONDS)
 
     def _tell(self) -> None:
         state, (some, gone) = self._keeper.state(), self._keeper.news()

@@ -217,9 +217,10 @@ class Claims:
             except KubernetesError as error:
                 problem = f"What is used on the node {name} is not known: {error}"
                 continue
-            for claim, used, size in volumes(summary, self._api.namespace):
+            for claim, used, free, size in volumes(summary, self._api.namespace):
                 if (of_claim := sizes.get(claim)) and size <= of_claim * _SAME_VOLUME:
-                    self._used[claim] = used
+                    # What the file system needs itself is nothing that is left.
+                    self._used[claim] = max(used, of_claim - free)
         if problem and problem != self._problem:
             log.warning("%s", problem)
         self._problem = problem
@@ -359,11 +360,13 @@ def _is_ready(node: Mapping[str, Any]) -> bool:
     return any(one.get("type") == "Ready" and one.get("status") == "True" for one in conditions)
 
 
-def volumes(summary: Mapping[str, Any], namespace: str) -> Iterable[tuple[str, int, int]]:
-    """Of a kubelet's summary: claims, what is used of each, and the size of its file system."""
+def volumes(summary: Mapping[str, Any], namespace: str) -> Iterable[tuple[str, int, int, int]]:
+    """Of a kubelet's summary: claims, and of the file system of each what is used, what is free,
+    and its size."""
     for pod in summary.get("pods") or []:
         for volume in pod.get("volume") or []:
             claim = volume.get("pvcRef") or {}
-            used, size = volume.get("usedBytes"), volume.get("capacityBytes")
-            if claim.get("namespace") == namespace and used is not None and size:
-                yield str(claim.get("name")), int(used), int(size)
+            found = [volume.get(f"{what}Bytes") for what in ("used", "available", "capacity")]
+            if claim.get("namespace") == namespace and None not in found:
+                used, free, size = found
+                yield str(claim.get("name")), int(used), int(free), int(size)

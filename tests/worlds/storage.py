@@ -1,10 +1,11 @@
 """A hub with the service of a storage agent, and others that are none.
 
-`homes` in WORLD is where homes are, `roster` who is in which group.
+`homes` in WORLD is where homes are, `roster` who is in which group, `lab` for JupyterLab.
 """
 
 import json
 import os
+import sys
 from pathlib import Path
 
 load_subconfig(str(Path(__file__).parent / "base.py"))
@@ -26,3 +27,9 @@ roster.write_text(world.get("roster", "user,group,role\npat,geo,\nprof-ada,geo,m
 c.HubGroups.rosters = [str(roster)]
 if "homes" in world:
     c.SimpleLocalProcessSpawner.home_dir_template = world["homes"] + "/{username}"
+if world.get("lab"):
+    c.Spawner.cmd = [sys.executable, "-m", "jupyterhub.singleuser"]
+    c.Spawner.args = ["--allow-root"] if os.geteuid() == 0 else []
+    c.Spawner.default_url = "/lab"
+    c.Spawner.http_timeout = 60
+    c.Spawner.mem_limit, c.Spawner.cpu_limit = "2G", 2

@@ -30,6 +30,15 @@ def upgrade() -> None:
     )
     op.create_index("storage_use_by_mount", "storage_use", ["mount"])
     op.create_table(
+        "storage_rescue",
+        sa.Column("user_name", sa.Text, primary_key=True),
+        sa.Column("amount", sa.BigInteger, nullable=False),
+        sa.Column("since", sa.BigInteger, nullable=False),
+        sa.Column("until", sa.BigInteger, nullable=False),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("storage_rescue_by_end", "storage_rescue", ["until"])
+    op.create_table(
         "storage_day",
         sa.Column("kind", sa.Text, primary_key=True),
         sa.Column("name", sa.Text, primary_key=True),
@@ -41,5 +50,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for table in ("storage_day", "storage_use", "storage_mount"):
+    for table in ("storage_day", "storage_rescue", "storage_use", "storage_mount"):
         op.drop_table(table)
