@@ -23,6 +23,8 @@ log = logging.getLogger("hub-storage-agent")
 
 USER_KEY, SERVER_KEY = "hub.jupyter.org/username", "hub.jupyter.org/servername"
 """Annotations of KubeSpawner, with names as they are."""
+NAME = "claims of Kubernetes"
+"""By this the hub knows that homes can't shrink."""
 HOMES = "claim-{user_server}"
 """KubeSpawner's own `pvc_name_template`."""
 _STUCK_SECONDS = 600.0
@@ -141,7 +143,7 @@ class Claims:
 
     @property
     def name(self) -> str:
-        return "claims of Kubernetes"
+        return NAME
 
     def prepare(self) -> None:
         """See whether claims can be read.
