@@ -36,19 +36,20 @@ class Shelf:
 
     @property
     def left(self) -> int:
-        """Bytes that can still be written."""
-        return max(0, (self.directory.applied or 0) - self.directory.used)
+        """Bytes that can still be written, where it is known what is used."""
+        return max(0, (self.directory.applied or 0) - (self.directory.used or 0))
 
     @property
     def to_free(self) -> int:
         """Bytes to delete before anything can be written again; 0 where it can be."""
         applied = self.directory.applied
-        return 0 if applied is None else max(0, self.directory.used - applied)
+        return 0 if applied is None else max(0, (self.directory.used or 0) - applied)
 
     @property
     def full_at(self) -> int | None:
         """When it is full at the pace of the last days, where that can be said."""
-        return full_at(self.days, self.directory.used, self.directory.applied, self.at)
+        used = self.directory.used
+        return None if used is None else full_at(self.days, used, self.directory.applied, self.at)
 
     @property
     def soft(self) -> Soft | None:
@@ -145,8 +146,9 @@ def group_storage(store: QuotaStore, group: str, members: Sequence[str]) -> Grou
         shared = {group: shared_of(policy, group, at, store.zone)}
         own = _shelved(tx, read_directories(tx, GROUP, [group]), at, shared)
         homes = read_directories(tx, USER, members)
-        homes.sort(key=lambda one: (-one.share, -one.used, one.name))
+        homes.sort(key=lambda one: (-one.share, -(one.used or 0), one.name))
         fullest = _shelved(tx, homes[:_MOST], at)
     full = sum(one.share >= WARN_SHARE for one in homes)
     mounts = len({one.mount for one in homes})
-    return GroupStorage(tuple(own), tuple(fullest), full, len(homes), mounts)
+    measured = sum(one.used is not None for one in homes)
+    return GroupStorage(tuple(own), tuple(fullest), full, measured, mounts)

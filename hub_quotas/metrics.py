@@ -263,7 +263,8 @@ def say_storage(samples: Samples, found: StorageVitals) -> None:
             samples.add(STORAGE_FULL, labels, held.full)
     for one in found.shared:
         labels = f"{label('mount', one.mount)},{label('group', one.name)}"
-        samples.add(SHARED_USED, labels, one.used)
+        if one.used is not None:
+            samples.add(SHARED_USED, labels, one.used)
         if one.applied is not None:
             samples.add(SHARED_LIMIT, labels, one.applied)
 

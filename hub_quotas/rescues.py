@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from .rescue import Rescue, is_full, rescue_of
 from .storage import enforced, home_of
-from .storage_store import USER, Directory, read_directories
+from .storage_store import USER, Directory, only_grows, read_directories
 from .store import QuotaStore
 from .transaction import Transaction
 
@@ -25,7 +26,9 @@ def rescue_for(store: QuotaStore, user: str, groups: Sequence[str]) -> Rescue | 
         if not found:
             return None
         fullest, limit = found
-        rescue = rescue_of(fullest.used, limit, read_rescue(tx, user), store.present(tx))
+        rescue = rescue_of(fullest.used or 0, limit, read_rescue(tx, user), store.present(tx))
+        if only_grows(tx, fullest.mount):  # it would keep the room, and be given more tomorrow
+            rescue = replace(rescue, amount=fullest.applied or limit)
         tx.run(
             "INSERT INTO storage_rescue (user_name, amount, since, until) VALUES (?, ?, ?, ?)"
             " ON CONFLICT (user_name) DO UPDATE SET amount = excluded.amount,"
@@ -59,12 +62,13 @@ def _full(
     homes = [one for one in read_directories(tx, USER, [user]) if one.applied is not None]
     if not homes:
         return None
-    at, fullest = store.present(tx), max(homes, key=lambda one: one.used)
+    at, fullest = store.present(tx), max(homes, key=lambda one: one.used or 0)
     allowance = home_of(store.policies.read(tx), user, groups, at, store.zone)
-    if allowance is None:
+    if allowance is None or fullest.used is None:
         return None
-    limit = enforced(allowance.limit, fullest.above, at)
-    return (fullest, limit) if is_full(fullest.used, limit) else None
+    own = enforced(allowance.limit, fullest.above, at)
+    limit = fullest.applied if only_grows(tx, fullest.mount) else own
+    return (fullest, own) if is_full(fullest.used, limit) else None
 
 
 def read_rescue(tx: Transaction, user: str) -> Rescue | None:

@@ -214,7 +214,7 @@ storage_use = sa.Table(
     sa.Column("kind", sa.Text, primary_key=True),  # user, group
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("mount", sa.Text, primary_key=True),
-    sa.Column("used", sa.BigInteger, nullable=False),  # bytes
+    sa.Column("used", sa.BigInteger),  # bytes; NULL where nobody can tell
     sa.Column("applied", sa.BigInteger),  # the limit that holds there; NULL for none
     sa.Column("problem", sa.Text, nullable=False, server_default=""),
     sa.Column("at", sa.BigInteger, nullable=False),

@@ -67,7 +67,9 @@ class DirectoryUse(Model):
 
     kind: Literal["user", "group", "other"] = Field(description="What it is")
     name: str = Field(min_length=1, max_length=1000, description="Whose it is, or its path")
-    used: int = Field(ge=0, lt=2**63, description="Bytes, as the file system counts them")
+    used: int | None = Field(
+        ge=0, lt=2**63, description="Bytes, as the file system counts them; null for not known"
+    )
     applied: int | None = Field(None, ge=0, lt=2**63, description="The limit that holds there")
     problem: str = Field("", max_length=1000, description="Why no limit could be set")
 

@@ -15,6 +15,8 @@ from .windows import DAY
 
 USER, GROUP, OTHER = "user", "group", "other"
 """A home, the shared directory of a group, a directory of nobody whom the hub names."""
+CLAIMS = "claims of Kubernetes"
+"""What an agent calls a mount whose homes are volumes, none of which can shrink."""
 _CHUNK = 400
 _ANY = 2**63 - 1
 """Bytes; no directory has more."""
@@ -31,7 +33,7 @@ class Directory:
 
     Attributes:
         kind: USER, GROUP, whose name it has, or OTHER, whose name is its path.
-        used: bytes, as the file system counts them.
+        used: bytes, as the file system counts them; None where nobody can tell.
         applied: the limit that holds there, in bytes; None for none.
         problem: why it has no limit, in one sentence; else empty.
         mount: whose it is; empty while its agent says so.
@@ -41,7 +43,7 @@ class Directory:
 
     kind: str
     name: str
-    used: int
+    used: int | None
     applied: int | None = None
     problem: str = ""
     mount: str = ""
@@ -50,15 +52,16 @@ class Directory:
 
     @property
     def share(self) -> float:
-        """Of what it may hold; 1 where it may hold nothing, 0 without a limit."""
-        if self.applied is None:
+        """Of what it may hold; 1 where it may hold nothing, 0 without a limit or where it is not
+        known what it holds."""
+        if self.applied is None or self.used is None:
             return 0.0
         return self.used / self.applied if self.applied else 1.0
 
     @property
     def is_over(self) -> bool:
         """Whether nothing more can be written because the limit came down below what was there."""
-        return self.applied is not None and self.used > self.applied
+        return self.applied is not None and (self.used or 0) > self.applied
 
 
 @dataclass(frozen=True)
@@ -142,7 +145,7 @@ def report(
             mount.backup and json.dumps(asdict(mount.backup)),
         )
         directories, gone = list(directories), list(gone)
-        uses = [(one.kind, one.name, one.used) for one in directories]
+        uses = [(one.kind, one.name, one.used) for one in directories if one.used is not None]
         ended = [(*entry.partition("/")[::2], 0) for entry in gone]
         note(tx, store.hub, mount.name, [*uses, *ended], at)
         for one in directories:
@@ -166,7 +169,16 @@ def _remembered(tx: Transaction, mount: Mount, at: int) -> list[tuple[int, str]]
 
 
 def _write(tx: Transaction, mount: str, one: Directory, at: int, soft: int | None) -> None:
-    above = None if soft is None or one.used <= soft else at
+    """An agent that can't tell what is used now takes nothing back that it has told."""
+    if one.used is None:
+        tx.run(
+            "INSERT INTO storage_use (kind, name, mount, used, applied, problem, at)"
+            " VALUES (?, ?, ?, NULL, ?, ?, ?) ON CONFLICT (kind, name, mount) DO UPDATE SET"
+            " applied = excluded.applied, problem = excluded.problem, at = excluded.at",
+            *(one.kind, one.name, mount, one.applied, one.problem, at),
+        )
+        return
+    above = at if soft is not None and one.used > soft else None
     tx.run(
         "INSERT INTO storage_use (kind, name, mount, used, applied, problem, at, above)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (kind, name, mount) DO UPDATE SET"
@@ -208,6 +220,7 @@ def weigh(store: QuotaStore, mount: str, softs: Mapping[Key, int], keys: Iterabl
         one
         for one in held
         if one.mount == mount
+        and one.used is not None
         and (one.used > softs.get((one.kind, one.name), one.used)) != (one.above is not None)
     ]
     if not moved:
@@ -292,6 +305,12 @@ def _backup(found: dict[str, Any]) -> Backup:
     if test:
         test = RestoreTest(test["at"], test["ok"], tuple(test["problems"]))
     return Backup(**{**found, "failed": tuple(found["failed"])}, restore_test=test)
+
+
+def only_grows(tx: Transaction, mount: str) -> bool:
+    """Whether what a home there is given can't be taken back."""
+    row = tx.one("SELECT backend FROM storage_mount WHERE name = ?", mount)
+    return row is not None and row[0] == CLAIMS
 
 
 def days(store: QuotaStore, kind: str, name: str, most: int) -> list[int]:

@@ -25,7 +25,7 @@ class Shelved(Model):
     kind: str = Field(description="user: a home; group: a shared directory")
     name: str = Field(description="Whose it is")
     mount: str = Field(description="The file system that it is on")
-    used: int = Field(description="Bytes")
+    used: int | None = Field(description="Bytes; null where nobody knows")
     limit: int | None = Field(description="Bytes, as it holds there now; null for none")
     problem: str = Field(description="Why its limit could not be set; else empty")
     measured_at: str = Field(description="RFC 3339")
@@ -74,7 +74,7 @@ class OnMount(Model):
 
     kind: str = Field(description="user, group or other")
     name: str = Field(description="Whose it is; of other, its path")
-    used: int = Field(description="Bytes")
+    used: int | None = Field(description="Bytes; null where nobody knows")
     limit: int | None = Field(description="Bytes; null for none")
     problem: str
 

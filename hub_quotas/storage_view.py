@@ -118,7 +118,7 @@ def read_held(tx: Transaction) -> dict[str, dict[str, Held]]:
     """By mount and kind, in a transaction."""
     found: dict[str, dict[str, Held]] = {}
     for mount, kind, *sums in tx.all(
-        "SELECT mount, kind, count(*), sum(used), sum(applied),"  # noqa: S608
+        "SELECT mount, kind, count(*), coalesce(sum(used), 0), sum(applied),"  # noqa: S608
         " sum(CASE WHEN applied IS NULL THEN 1 ELSE 0 END),"
         f" sum(CASE WHEN used >= applied * {WARN_SHARE} THEN 1 ELSE 0 END),"
         f" sum(CASE WHEN used >= applied * {FULL_SHARE} THEN 1 ELSE 0 END)"

@@ -156,6 +156,8 @@ def plot(group: GroupStanding) -> Svg | None:
 def course(one: Shelf, what: str) -> Svg | None:
     """What a directory held on the last days."""
     held = one.directory
+    if held.used is None:
+        return None
     return drawn(one.days, held.used, held.applied, one.at, one.full_at, what)
 
 

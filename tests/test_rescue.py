@@ -13,6 +13,7 @@ from hub_quotas.requests import Request
 from hub_quotas.rescue import LASTS, SIZE, Rescue, fullest_folder, is_full, rescue_of, small
 from hub_quotas.rescues import is_emptied, rescue_for, rescued
 from hub_quotas.storage import Limits, with_rescues
+from hub_quotas.storage_agent.claims import NAME
 from hub_quotas.storage_store import Directory, Mount
 from hub_quotas.windows import DAY
 
@@ -137,6 +138,23 @@ def test_what_the_agent_measures_anew_counts(limited, clock):
     holds(limited, 40 * MIB, rescue.amount)
     assert is_emptied(limited, "pat", ["geo"], rescue) is True
     assert more_room(limited, clock) == {}
+
+
+def test_a_volume_that_can_not_shrink_gets_no_more_room_and_is_full_when_it_is(limited, clock):
+    def claim(used: int | None, size: int) -> None:
+        said = [Directory("user", "pat", used, size)]
+        storage_store.report(limited, Mount("homes", NAME, GIB, GIB), said)
+
+    claim(None, 100 * MIB)
+    assert rescue_for(limited, "pat", ["geo"]) is None, "nobody can tell"
+    claim(100 * MIB, 200 * MIB)
+    assert rescue_for(limited, "pat", ["geo"]) is None, "it is larger than its owner's limit"
+    claim(200 * MIB, 200 * MIB)
+    rescue = rescue_for(limited, "pat", ["geo"])
+    assert rescue.amount == 200 * MIB
+    assert is_emptied(limited, "pat", ["geo"], rescue) is False
+    claim(20 * MIB, 200 * MIB)
+    assert is_emptied(limited, "pat", ["geo"], rescue) is True
 
 
 # -- a hub ------------------------------------------------------------------------------------

@@ -156,6 +156,21 @@ def test_how_backups_are_doing_is_kept_by_mount(hub):
     assert mounts["homes"] == storage_store.Backup()
 
 
+def test_what_nobody_can_tell_is_not_taken_for_nothing(hub):
+    store, state = hub.ledger(), MountState("claims of Kubernetes", 1, 1)
+    service(hub).report(state, [Use("user", "unknown", None, 10 * GIB, "It can't shrink.")], [])
+    [one] = storage_store.directories(store, "user", ["unknown"])
+    assert (one.used, one.share, one.is_over) == (None, 0, False)
+    assert sum(storage_store.days(store, "user", "unknown", 30)) == 0
+    assert "unknown" not in {one.name for one in storage_store.fullest(store, "user", 0)}
+    # An agent that has been started again does not know any more what it has told.
+    service(hub).report(state, [Use("user", "unknown", GIB, 10 * GIB)], [])
+    service(hub).report(state, [Use("user", "unknown", None, 20 * GIB)], [])
+    [one] = storage_store.directories(store, "user", ["unknown"])
+    assert (one.used, one.applied) == (GIB, 20 * GIB)
+    service(hub).report(state, [], ["user/unknown"])
+
+
 def test_a_report_of_many_goes_in_parts(hub):
     many = [Use("user", f"user-{number}", number) for number in range(4500)]
     service(hub).report(MountState("test", 1, 1), many, [])
@@ -212,6 +227,7 @@ def test_a_stolen_token_opens_nothing_else(hub):
             "free": 0,
             "directories": [{"kind": "planet", "name": "x", "used": 0}],
         },
+        {"backend": "x", "size": 0, "free": 0, "directories": [{"kind": "user", "name": "x"}]},
     ],
 )
 def test_nonsense_is_refused(hub, body):

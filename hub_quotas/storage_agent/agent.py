@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
+from .backend import StorageError
 from .keeper import Keeper
 from .looking import Looker, Told
 from .memory import Heard
@@ -100,7 +101,7 @@ class Agent:
     def _take(self, heard: Heard) -> None:
         try:
             self._keeper.take(heard)
-        except OSError as error:  # it is kept, and the next look applies it
+        except (OSError, StorageError) as error:  # it is kept, and the next look applies it
             log.error("Limits can't be set: %s", error)
         self._taken.set()
         if time.monotonic() >= self._may_look:
@@ -112,7 +113,7 @@ class Agent:
         began = time.monotonic()
         try:
             self._keeper.check()
-        except OSError as error:
+        except (OSError, StorageError) as error:
             log.error("Limits can't be looked at: %s", error)
         self._keeper.keep()
         cost = time.monotonic() - began

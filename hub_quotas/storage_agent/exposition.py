@@ -21,6 +21,7 @@ def metrics(state: MountState, uses: Iterable[Use], now: float) -> str:
     """
     some = list(uses)
     limited = [use for use in some if use.applied is not None]
+    known = [use for use in limited if use.used is not None]
     lines = []
     for name, what, value in (
         *_of_backups(state.backups),
@@ -29,14 +30,14 @@ def metrics(state: MountState, uses: Iterable[Use], now: float) -> str:
         (
             "directories_full",
             "Of them, those that hold at least 95 % of it",
-            sum(use.used >= 0.95 * (use.applied or 0) for use in limited),
+            sum((use.used or 0) >= 0.95 * (use.applied or 0) for use in known),
         ),
         (
             "directories_with_problems",
             "Whose limit can't be set",
             sum(bool(u.problem) for u in some),
         ),
-        ("used_bytes", "What directories hold", sum(use.used for use in some)),
+        ("used_bytes", "What directories hold", sum(use.used or 0 for use in some)),
         ("limit_bytes", "What they may hold", sum(use.applied or 0 for use in limited)),
         ("filesystem_size_bytes", "The file system as a whole", state.size),
         ("filesystem_free_bytes", "What is free there", state.free),

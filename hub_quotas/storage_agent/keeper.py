@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .backend import Backend, Escape, Held, StorageError, holds
+from .backend import Backend, Escape, Folder, Held, Place, StorageError, holds
 from .layout import Template
 from .measuring import Measuring
 from .memory import OTHER, USER, Heard, Memory
@@ -58,6 +58,7 @@ class Keeper:
 
     Args:
         owner: of directories that don't exist yet; None where others make them.
+        place: where homes are, if not in the directory that is the root.
     """
 
     def __init__(
@@ -67,11 +68,13 @@ class Keeper:
         layout: Layout,
         memory: Memory,
         owner: Owner | None = None,
+        place: Place | None = None,
     ) -> None:
         self._root, self._backend, self._layout = root, backend, layout
         self._memory, self._owner = memory, owner
         self._measuring = backend if isinstance(backend, Measuring) else None
         self._strangers: Mapping[str, Goal] = {}
+        self._place = place or Folder(root)
         self._known: dict[str, Use] = {}
         self._problems: dict[str, str] = {}
         self._told: dict[tuple[str, str], Use] = {}
@@ -151,6 +154,8 @@ class Keeper:
         known, wrong = {}, {}
         for path, goal in goals.items():
             one = held.get(path, _NOTHING)
+            if is_right := holds(one, goal.limit):
+                self._problems.pop(path, None)
             problem = self._problem(path)
             if one is not _NOTHING or problem:
                 old = self._known.get(path)
@@ -161,7 +166,7 @@ class Keeper:
                 )
                 new = Use(goal.kind, goal.name, one.used, one.limit, problem)
                 known[path] = old if old and same else new
-            if not holds(one, goal.limit) or (self._owner and one is _NOTHING):
+            if not is_right or (self._owner and one is _NOTHING):
                 wrong[path] = goal.limit
         self._known = known
         return wrong
@@ -209,12 +214,10 @@ class Keeper:
             return {}
         parent, found = self._layout.homes.parent, {}
         try:
-            with os.scandir(self._root / parent) as entries:
-                for entry in entries:
-                    path = f"{parent}/{entry.name}".lstrip("/")
-                    theirs = path in self.goals or not self._layout.homes.matches(path)
-                    if not theirs and entry.is_dir(follow_symlinks=False):
-                        found[path] = Goal(OTHER, path, self._otherwise)
+            for name in self._place.listed(parent):
+                path = f"{parent}/{name}".lstrip("/")
+                if path not in self.goals and self._layout.homes.matches(path):
+                    found[path] = Goal(OTHER, path, self._otherwise)
         except OSError as error:
             log.warning("%s can't be listed: %s.", parent or self._root, error.strerror)
         return found
@@ -228,8 +231,7 @@ class Keeper:
 
     def state(self) -> MountState:
         """The file system as a whole."""
-        found = os.statvfs(self._root)
-        size, free = found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize
+        size, free = self._place.room()
         problems = [f"{escape.home}: {escape.what}" for escape in self._escapes]
         return MountState(self._backend.name, size, free, tuple(problems[-_MOST_PROBLEMS:]))
 
@@ -249,13 +251,13 @@ class Keeper:
 
 
 def _differs(told: Use | None, use: Use) -> bool:
-    return (
-        told is None
-        or abs(told.used - use.used) >= _WORTH_TELLING
-        or (told.applied, told.problem, _is_over(told)) != (use.applied, use.problem, _is_over(use))
-    )
+    if told is None or (told.applied, told.problem) != (use.applied, use.problem):
+        return True
+    if told.used is None or use.used is None:
+        return told.used is not use.used
+    return abs(told.used - use.used) >= _WORTH_TELLING or _is_over(told) != _is_over(use)
 
 
 def _is_over(use: Use) -> bool:
     """What is no longer over a soft limit has its hard one again, however little was deleted."""
-    return use.applied is not None and use.used > use.applied
+    return use.applied is not None and (use.used or 0) > use.applied

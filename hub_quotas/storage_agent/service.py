@@ -28,14 +28,14 @@ class Use:
     """What is known of one directory.
 
     Attributes:
-        used: bytes.
+        used: bytes; None where nobody can tell.
         applied: the limit that holds, in bytes; None for none.
         problem: why no limit could be set; empty for no problem.
     """
 
     kind: str
     name: str
-    used: int = 0
+    used: int | None = 0
     applied: int | None = None
     problem: str = ""
 

@@ -23,7 +23,7 @@ def upgrade() -> None:
         sa.Column("kind", sa.Text, primary_key=True),
         sa.Column("name", sa.Text, primary_key=True),
         sa.Column("mount", sa.Text, primary_key=True),
-        sa.Column("used", sa.BigInteger, nullable=False),
+        sa.Column("used", sa.BigInteger),
         sa.Column("applied", sa.BigInteger),
         sa.Column("problem", sa.Text, nullable=False, server_default=""),
         sa.Column("at", sa.BigInteger, nullable=False),
