@@ -6,6 +6,7 @@ import pytest
 from hubs import Hub, Visitor, wait_for
 from hypothesis import given
 from hypothesis import strategies as st
+from ledgers import clock, store, url
 
 from hub_quotas import storage_store
 from hub_quotas.policy import parse_policy
@@ -16,6 +17,8 @@ from hub_quotas.storage import Limits, with_rescues
 from hub_quotas.storage_agent.claims import NAME
 from hub_quotas.storage_store import Directory, Mount
 from hub_quotas.windows import DAY
+
+__all__ = ["clock", "store", "url"]
 
 MIB, GIB = 2**20, 2**30
 sizes = st.integers(0, 2**45)

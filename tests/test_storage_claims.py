@@ -77,7 +77,7 @@ def space(kubernetes: Cluster) -> Iterator[Space]:
 
 
 def grown(backend: Claims, home: str, limit: int) -> None:
-    wait_for(f"{home} to grow", lambda: holds(backend.read([home])[home], limit), 10)
+    wait_for(f"{home} to grow", lambda: holds(backend.read([home])[home], limit))
 
 
 # -- the contract, as far as it is one of claims ------------------------------------------------
@@ -137,7 +137,7 @@ def test_many_claims_are_read_page_by_page(space, monkeypatch):
     homes = [f"claim-user-{number}" for number in range(30)]
     assert len(backend.read(homes)) == 30
     assert set(backend.put(dict.fromkeys(homes, 2 * GIB))) == set(homes)
-    wait_for("all", lambda: all(holds(h, 2 * GIB) for h in backend.read(homes).values()), 10)
+    wait_for("all", lambda: all(holds(h, 2 * GIB) for h in backend.read(homes).values()))
     assert backend.room() == (60 * GIB, 60 * GIB)
 
 
@@ -211,7 +211,7 @@ def test_a_file_system_that_waits_for_a_start_says_so(space):
         backend.read(["claim-pat"])
         return words in backend.put({"claim-pat": 20 * GIB}).get("claim-pat", "")
 
-    wait_for("it to be said", lambda: said("when its owner's server is started again"), 10)
+    wait_for("it to be said", lambda: said("when its owner's server is started again"))
     space.cluster.grow(space.name, "claim-pat")
     grown(backend, "claim-pat", 20 * GIB)
 
@@ -227,7 +227,7 @@ def test_what_its_storage_can_not_do_is_said(space):
         return backend.put({"claim-pat": 20 * GIB})["claim-pat"]
 
     expected = "but can't: its storage has no volume of that size. It keeps 10 GiB."
-    wait_for("it to be said", lambda: said().endswith(expected), 10)
+    wait_for("it to be said", lambda: said().endswith(expected))
 
 
 def test_one_that_does_not_grow_for_long_is_worth_a_look(space, monkeypatch):
@@ -291,7 +291,7 @@ def test_kubelets_know_what_is_used_of_volumes_that_are_mounted(space, monkeypat
     def used(claim: str) -> int | None:
         return backend.read(["claim-pat", "claim-kim"])[claim].used
 
-    wait_for("the pod", lambda: (used("claim-pat") or 0) >= 5 * MIB, 10)
+    wait_for("the pod", lambda: (used("claim-pat") or 0) >= 5 * MIB)
     assert GIB - used("claim-pat") == GIB - GIB // 50 - 5 * MIB, "what is left is what is free"
     assert used("claim-kim") is None
     assert backend.room()[0] - backend.room()[1] >= 5 * MIB
@@ -305,7 +305,7 @@ def test_volumes_that_share_a_file_system_tell_nothing_of_a_claim(space, monkeyp
     space.make("claim-pat", "1Gi")
     mount(space, "claim-pat")
     summary = space.api.get("/api/v1/nodes/node/proxy/stats/summary")
-    wait_for("the pod", lambda: [*volumes(space.api.get(_SUMMARY), space.name)], 10)
+    wait_for("the pod", lambda: [*volumes(space.api.get(_SUMMARY), space.name)])
     assert summary["node"]
     assert space.backend(ask_kubelets=True).read(["claim-pat"])["claim-pat"].used is None
 
@@ -500,16 +500,16 @@ def test_a_claim_grows_with_its_owners_limit_and_the_pages_say_what_is_known(
     assert planned("claim-sam: claim-sam can't shrink: Kubernetes makes no volume smaller.")
     assert size_of(kubernetes, hub, "claim-pat") == 3 * GIB
     agent.start()
-    wait_for("pat's claim", lambda: size_of(kubernetes, hub, "claim-pat") == 6 * GIB, 20)
+    wait_for("pat's claim", lambda: size_of(kubernetes, hub, "claim-pat") == 6 * GIB)
 
     def known(user: str) -> tuple[int | None, int | None, str]:
         kind, name = ("user", "pat") if user == "pat" else ("other", "claim-sam")
         found = storage_store.directories(hub.ledger(), kind, [name])
         return (found[0].used, found[0].applied, found[0].problem) if found else (0, 0, "")
 
-    wait_for("the hub to know", lambda: known("pat") == (None, 6 * GIB, ""), 30)
+    wait_for("the hub to know", lambda: known("pat") == (None, 6 * GIB, ""))
     said = "claim-sam can't shrink: Kubernetes makes no volume smaller. It keeps 2 GiB."
-    wait_for("what can't be", lambda: known("sam") == (None, 2 * GIB, said), 30)
+    wait_for("what can't be", lambda: known("sam") == (None, 2 * GIB, said))
     page = " ".join(hub.login("pat").get("services/quotas/").text.split())
     assert "It has 6 GiB; what is used of it is not known." in page
     group = hub.login("prof-ada").get("services/quotas/groups/geo").text
@@ -519,7 +519,7 @@ def test_a_claim_grows_with_its_owners_limit_and_the_pages_say_what_is_known(
     agent.kill()
     hub.limits("geo: {member.storage: 7G}")
     agent.start()
-    wait_for("pat's claim", lambda: size_of(kubernetes, hub, "claim-pat") == 7 * GIB, 20)
+    wait_for("pat's claim", lambda: size_of(kubernetes, hub, "claim-pat") == 7 * GIB)
     assert "Traceback" not in agent.log
     assert agent.stop() == 0
 
