@@ -150,9 +150,8 @@ group and for everything below it. Kubernetes extended resources have limits by 
 Windows: `7d`, `36h` (rolling); `day`, `week`, `month`, `quarter` (in the hub's time zone, from
 midnight); `2026-09-01..2026-12-20` (a term, both days included). A budget admits a server as long
 as something is left of it; several windows of one budget stand in a list: `[8 per day, 40 per 7d]`.
-
-Storage can have a soft limit below the hard one: `12G soft 10G for 7d` is 10G for good, and up to
-12G for a week (docs/storage.md).
+Storage can have a soft limit below the hard one, and how long more may be there:
+`12G soft 10G for 7d`.
 
 What happens when a budget is used up stands behind it: `40 per 7d then refuse` (new servers; so it
 is when nothing is said), `then stop after 10m` (and those that run, after a grace period;

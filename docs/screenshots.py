@@ -98,6 +98,7 @@ PAGES: dict[str, tuple[str, str, Act | None, int]] = {
     "plans": ("admin", f"{QUOTAS}plans", None, 900),
     "prices": ("admin", f"{QUOTAS}prices", None, 520),
     "import": ("admin", f"{QUOTAS}policy", import_a_policy, 900),
+    "storage": ("admin", f"{QUOTAS}storage", None, 1100),
     "reports": ("admin", f"{QUOTAS}reports", None, 500),
     "report": ("admin", f"{QUOTAS}reports/{GEO}", None, 1000),
     "api": ("admin", f"{QUOTAS}api/", None, 900),
@@ -183,6 +184,7 @@ def main(folder: Path, wanted: list[str]) -> None:
         hub.start()
         try:
             town.live(hub)
+            town.fill(hub)
             town.work(hub, RUNNING)
             for name in [name for name in PAGES if name in (wanted or PAGES)]:
                 picture(browser, hub, name, folder / f"{name}.png", **DESK)

@@ -18,13 +18,12 @@ from .policy import (
     limits_of_key,
     parse_group,
     parse_plan,
-    parse_prices,
     print_group,
     print_plan,
     print_policy,
-    print_prices,
     sorted_limits,
 )
+from .prices import parse_prices, print_prices
 
 Entry = tuple[str, str]
 

@@ -297,13 +297,16 @@ def _report(options: argparse.Namespace) -> int:
         print(month_report(found, "", 0, len(found.members)).model_dump_json())
         return DONE
     titles = {"cpu": "CPU-hours", "memory": "GiB-hours", "gpu": "GPU-hours"}
+    titles |= {"storage": "GiB-months of storage"}
     names = [name for name in found.resources if name in titles]
     rows = [["", *(titles[name] for name in names), "cost", "credit"]]
     parts = {"member": found.members, "group": found.groups, "profile": found.profiles}
     lines = [("total", found.total)] + [(what, line) for what, of in parts.items() for line in of]
+    lines += [("of it", found.storage)] if found.storage.used else []
     for what, line in lines:
         used = [hours(name, line.used.get(name, 0)) for name in names]
-        name = f"{what} {line.name}" if line.name else f"no {what}"
+        nameless = "shared directories" if what == "member" else f"no {what}"
+        name = f"{what} {line.name}" if line.name else nameless
         rows.append([name, *used, money(line.cost), money(line.credited)])
     _table(rows)
     if found.until < found.end:

@@ -102,6 +102,14 @@ class HubQuotas(Configurable):
         """,
     ).tag(config=True)
 
+    size_claims = Bool(
+        True,
+        help="""
+        Whether KubeSpawner's new claims are as large as the `member.storage` of their owner, where
+        there is one. Else, and without such a limit, `storage_capacity` says how large they are.
+        """,
+    ).tag(config=True)
+
     warn_at = List(
         Float(min=0, max=1),
         [0.8, 0.95],

@@ -6,6 +6,8 @@ from .changes import GROUP_ENTRY, renamed, user_renamed
 from .ledger import Segment, credited, late, negative
 from .policies import By
 from .sessions import GONE, find
+from .storage_charges import HOME, SHARED
+from .storage_looks import forget_names_in
 from .store import QuotaStore
 from .transaction import LedgerError
 
@@ -50,6 +52,9 @@ def known_as(store: QuotaStore, number: int, name: str) -> None:
             " ON CONFLICT (hub, number) DO UPDATE SET user_name = excluded.user_name",
             *(store.hub, number, name),
         )
+        for theirs in (before, name):  # whoever has that name next is another person
+            if theirs is not None:
+                forget_names_in(tx, theirs)
     if before is not None:
         rename(store, before, name)
 
@@ -66,8 +71,14 @@ def rename(store: QuotaStore, old: str, new: str, group: bool = False) -> None:
         if tx.one(f"SELECT id FROM subject WHERE {column} = ?", new):  # noqa: S608
             raise LedgerError(f"'{new}' has a history of its own; '{old}' can't take its name.")
         tx.run(f"UPDATE subject SET {column} = ? WHERE {column} = ?", new, old)  # noqa: S608
-        for table in ("session", "ask"):
+        for table in ("session", "ask", "storage_charge"):
             tx.run(f"UPDATE {table} SET {column} = ? WHERE {column} = ?", new, old)  # noqa: S608
+        kind = SHARED if group else HOME
+        tx.run(
+            "UPDATE storage_held SET name = ? WHERE kind = ? AND name = ? AND mount NOT IN"
+            " (SELECT mount FROM storage_held WHERE kind = ? AND name = ?)",
+            *(new, kind, old, kind, new),
+        )
         held = store.policies.held(tx)
         if group:
             managers = {(GROUP_ENTRY, new): held.sources.get((GROUP_ENTRY, old), "")}

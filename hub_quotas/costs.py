@@ -1,5 +1,5 @@
-"""What servers used and cost: cut to a month, added up line by line, and how the month will end.
-Pure, in exact integers.
+"""What servers and storage used and cost: cut to a month, added up line by line, and how the
+month will end. Pure, in exact integers.
 
 A session keeps the amounts that it was charged for, over time, `cost` at the prices of the day on
 which it began among them. So what it cost follows from itself alone, whatever prices and the tree
@@ -18,12 +18,15 @@ from decimal import Decimal
 from hub_groups.words import _
 
 from .ledger import Charge, added
-from .policy import PRICED
+from .prices import HOURS_OF_STORAGE, PRICED, STORAGE
 from .quantities import HOUR
 from .requests import BURST, Amounts
 from .windows import DAY, Calendar, Fixed, WindowError, day_end, period, term
 
 COST = "cost"
+
+STORAGE_COST = "storage+cost"
+"""On curves, what storage is of the cost."""
 
 MONEY = 10**6 * HOUR
 """How many of the smallest unit (micro-currency per hour, times microseconds) one of the hub's
@@ -89,11 +92,15 @@ class Spending:
         rate: now; micro-currency per hour.
         so_far: in this month, credits taken off; micro-currency per hour x microseconds.
         forecast: what that is at the end of the month; likewise.
+        stored: bytes x microseconds in this month, up to the last midnight.
+        storage: what that is of `so_far`.
     """
 
     rate: int = 0
     so_far: int = 0
     forecast: int = 0
+    stored: int = 0
+    storage: int = 0
 
 
 def forecast(so_far: int, recent: int, length: int, left: int) -> int:
@@ -142,7 +149,8 @@ class Use:
     """A stretch of a session in which it was charged for the same.
 
     Attributes:
-        session: its id.
+        session: its id; empty where it is no server, but storage.
+        user: empty for a group's shared directory.
         group: that is charged.
         below: the group directly below the report's, through which that is charged; the report's
             group itself, where nothing is between.
@@ -218,9 +226,11 @@ class Report:
         begin, end: of the month; microseconds since 1970, UTC.
         until: up to when it is known: the end, or the present.
         total: of the whole group, with the credits that were given to the group itself.
+        storage: what homes and shared directories are of it.
         sessions: how many were charged.
         members, groups, profiles: what it consists of, dearest first. Of groups, those directly
-            below, and the group itself for what is charged to it directly.
+            below, and the group itself for what is charged to it directly; of members, one without
+            a name for shared directories. Storage has no profile.
         days: in their order, up to `until`; each named as in `2026-10-31`.
         credits: also those given to members and groups below, which count for them alone.
     """
@@ -231,6 +241,7 @@ class Report:
     end: int
     until: int
     total: Line
+    storage: Line
     sessions: int
     members: tuple[Line, ...]
     groups: tuple[Line, ...]
@@ -247,6 +258,9 @@ class Report:
         shown = [*first, *sorted(others - {*first, COST})]
         return [name for name in shown if self.total.used.get(name) or name in ("cpu", "memory")]
 
+
+_STORED = "\0"
+"""In the place of a profile: what no profile can be called."""
 
 Sums = dict[str, dict[str, int]]
 """Amount x microseconds by name and resource."""
@@ -292,8 +306,9 @@ def report(
     daily: Sums = {str(day): {} for day in days}
     sessions, last = 0, ""
     for use in uses:
-        sessions, last = sessions + (use.session != last), use.session
-        total = together.setdefault((use.user, use.below, use.profile), {})
+        sessions, last = sessions + (use.session not in ("", last)), use.session
+        profile = use.profile if use.session else _STORED
+        total = together.setdefault((use.user, use.below, profile), {})
         for resource, amount in use.used.items():
             total[resource] = total.get(resource, 0) + amount
         at, since = bisect_right(edges, use.begin), use.begin
@@ -307,12 +322,14 @@ def report(
     for names, amounts in together.items():
         for sums, name in zip((members, groups, profiles), names, strict=True):
             _add(sums, name, amounts)
+    stored = profiles.pop(_STORED, {})
     credits = tuple(credits)
     to_members, to_groups = _credited(credits)
     own = to_groups.pop(group, 0)
     return Report(
         *(group, month, begin, end, until),
         total=Line(group, added(together.values()), own),
+        storage=Line(STORAGE, stored),
         sessions=sessions,
         members=_lines(members, to_members),
         # What was given to groups further below counts for them, and has no line here.
@@ -360,8 +377,10 @@ def per_hour(rate: int, currency: str = "") -> str:
 
 
 def hours(name: str, amount: int) -> str:
-    """Amount x microseconds of a resource for people: `12.5` core-, GiB- or other hours."""
-    return about(amount, PRICED.get(name, 1) * HOUR, 1)
+    """Amount x microseconds of a resource for people: `12.5` core-, GiB- or other hours; of
+    storage GiB-months, since its price is for one."""
+    length = HOUR * (HOURS_OF_STORAGE if name == STORAGE else 1)
+    return about(amount, PRICED.get(name, 1) * length, 1)
 
 
 def about(amount: int, unit: int, digits: int) -> str:

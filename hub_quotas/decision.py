@@ -82,16 +82,18 @@ class Decision:
         amounts: what it is charged for.
         checks: of each limit.
         gets: the limits and guarantees that the server gets.
+        always: whether it is allowed whatever the limits say (see `rescue`).
     """
 
     group: str
     amounts: Amounts
     checks: tuple[Check, ...]
     gets: Request = Request({})
+    always: bool = False
 
     @cached_property
     def allowed(self) -> bool:
-        return all(check.passed for check in self.checks)
+        return self.always or all(check.passed for check in self.checks)
 
     @property
     def refusals(self) -> tuple[Check, ...]:

@@ -31,6 +31,7 @@ from .messages import say_group
 from .more import ANSWERED, ASKED
 from .notices import Mail, Notices, Told
 from .policy import Policy
+from .storage_words import STORAGE
 from .store import QuotaStore
 from .transaction import LedgerError
 from .watch import SHARE, STOPPED, STOPS_SOON, USED_UP, Notice
@@ -52,6 +53,7 @@ _SUBJECTS = {
     STOPPED: "A server in {} was stopped",
     ASKED: "A member of {} asks for more",
     ANSWERED: "The answer about more in {}",
+    STORAGE: "Storage of {} fills up",
 }
 _ADDRESS = re.compile(r"[^\s@<>,;:\"()\[\]\\]+@[\w-]+(\.[\w-]+)*")
 _THIS_MACHINE = ("localhost", "127.0.0.1", "::1")

@@ -187,6 +187,7 @@ class QuotaPage(Desk, CheckedPage):
             found += [
                 (f"{prefix}plans", _("Plans")),
                 (f"{prefix}prices", _("Prices")),
+                (f"{prefix}storage", _("Storage")),
                 (f"{prefix}policy", _("Import and export")),
             ]
         return found

@@ -17,6 +17,7 @@ from .asking import Asking
 from .boosts_page import SAYS
 from .burndown import BurnDown, picture
 from .changes import GROUP_ENTRY, documents, put
+from .costs import hours
 from .desk import QuotaPage, no_such_group, say_conflict
 from .history import running, what_if
 from .home_storage import group_storage
@@ -31,9 +32,12 @@ from .overview import Overview, Used
 from .policies import Conflict
 from .policy import WHOLE_HUB, Policy
 from .quantities import whole
+from .spending import spending_of
 from .stopping import stop_in_group
+from .storage_trend import say_full_at
 from .store import QuotaStore
 from .tree import Branch, under
+from .usage_page import course
 from .whatif import WhatIf
 from .windows import Calendar, Fixed, Rolling, span
 
@@ -188,6 +192,8 @@ class GroupPage(QuotaPage):
             manages=self.access.manages(policy, name),
             no_boost=NoBoost(),
             zone=self.store.zone,
+            course=course,
+            say_full_at=say_full_at,
             **SAYS,
             **shown,
         )
@@ -223,6 +229,8 @@ class GroupPage(QuotaPage):
             "changes": store.audit(name, most=10),
             "boosts": boosts_of(store, self.access, name),
             "storage": group_storage(store, name, [*everyone]),
+            "spending": spending_of(store, [name])[name],
+            "hours": hours,
             "asked": [ask for ask in asked_of(store, self.access, policy) if ask.group == name],
         }
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .limits import MEMBER, Limit, Soft
 from .storage import Allowance, allowed_in, grace_end, home_of, shared_of
-from .storage_store import GROUP, USER, Directory, read_directories
+from .storage_store import GROUP, USER, Directory, read_days, read_directories
+from .storage_trend import full_at
 from .store import QuotaStore
+from .transaction import Transaction
 
 WARN_SHARE, FULL_SHARE = 0.8, 0.95
+DAYS = 30
+"""Days of which pages show what was there."""
 _MOST = 5
 """Homes that a group's page names."""
 
@@ -20,24 +24,32 @@ class Shelf:
     """A directory, and the limit that says what it may hold.
 
     Attributes:
-        allowance: as the policy has it; None where nothing limits it.
-        at: the instant of which this is; microseconds since 1970, UTC.
+        allowance: as the policy has it; None where nothing limits it, or nobody asked.
+        days: the most bytes on each of the last days, the present one last.
+        at: when it was looked at; microseconds since 1970, UTC.
     """
 
     directory: Directory
-    allowance: Allowance | None
+    allowance: Allowance | None = None
+    days: tuple[int, ...] = ()
     at: int = 0
 
     @property
     def left(self) -> int:
-        """Bytes that can still be written."""
-        return max(0, (self.directory.applied or 0) - self.directory.used)
+        """Bytes that can still be written, where it is known what is used."""
+        return max(0, (self.directory.applied or 0) - (self.directory.used or 0))
 
     @property
     def to_free(self) -> int:
         """Bytes to delete before anything can be written again; 0 where it can be."""
         applied = self.directory.applied
-        return 0 if applied is None else max(0, self.directory.used - applied)
+        return 0 if applied is None else max(0, (self.directory.used or 0) - applied)
+
+    @property
+    def full_at(self) -> int | None:
+        """When it is full at the pace of the last days, where that can be said."""
+        used = self.directory.used
+        return None if used is None else full_at(self.days, used, self.directory.applied, self.at)
 
     @property
     def soft(self) -> Soft | None:
@@ -84,10 +96,28 @@ def shelves(store: QuotaStore, user: str, groups: Sequence[str]) -> list[Shelf]:
     with store.db.read() as tx:
         policy, at = store.policies.read(tx), store.present(tx)
         home = home_of(policy, user, groups, at, store.zone)
-        found = [Shelf(one, home, at) for one in read_directories(tx, USER, [user])]
-        for one in read_directories(tx, GROUP, groups):
-            found.append(Shelf(one, shared_of(policy, one.name, at, store.zone), at))
-        return found
+        found = _shelved(tx, read_directories(tx, USER, [user]), at, {user: home})
+        shared = {name: shared_of(policy, name, at, store.zone) for name in groups}
+        return found + _shelved(tx, read_directories(tx, GROUP, groups), at, shared)
+
+
+def _shelved(
+    tx: Transaction,
+    some: Sequence[Directory],
+    at: int,
+    allowances: Mapping[str, Allowance | None] = {},
+) -> list[Shelf]:
+    """Args:
+    some: of one kind.
+    allowances: by name.
+    """
+    days: dict[tuple[str, str], list[int]] = {}
+    for kind in {one.kind for one in some}:
+        days = read_days(tx, kind, [one.name for one in some], DAYS, at)
+    return [
+        Shelf(one, allowances.get(one.name), tuple(days.get((one.name, one.mount), ())), at)
+        for one in some
+    ]
 
 
 @dataclass(frozen=True)
@@ -103,7 +133,7 @@ class GroupStorage:
     """
 
     shared: tuple[Shelf, ...] = ()
-    fullest: tuple[Directory, ...] = ()
+    fullest: tuple[Shelf, ...] = ()
     full: int = 0
     measured: int = 0
     mounts: int = 0
@@ -113,10 +143,12 @@ def group_storage(store: QuotaStore, group: str, members: Sequence[str]) -> Grou
     """Of a group and its members, as agents have measured them. Blocks."""
     with store.db.read() as tx:
         policy, at = store.policies.read(tx), store.present(tx)
-        allowance = shared_of(policy, group, at, store.zone)
-        shared = tuple(Shelf(one, allowance, at) for one in read_directories(tx, GROUP, [group]))
+        shared = {group: shared_of(policy, group, at, store.zone)}
+        own = _shelved(tx, read_directories(tx, GROUP, [group]), at, shared)
         homes = read_directories(tx, USER, members)
-    homes.sort(key=lambda one: (-one.share, -one.used, one.name))
+        homes.sort(key=lambda one: (-one.share, -(one.used or 0), one.name))
+        fullest = _shelved(tx, homes[:_MOST], at)
     full = sum(one.share >= WARN_SHARE for one in homes)
     mounts = len({one.mount for one in homes})
-    return GroupStorage(shared, tuple(homes[:_MOST]), full, len(homes), mounts)
+    measured = sum(one.used is not None for one in homes)
+    return GroupStorage(tuple(own), tuple(fullest), full, measured, mounts)

@@ -14,13 +14,16 @@ from traitlets import TraitError
 from hub_groups.words import _
 
 from .decision import Answer, Decision
+from .limits import PolicyError
 from .messages import both, things
 from .off_loop import off_loop
 from .pods import asks_for, label_value
+from .policy_store import now
 from .quantities import QuantityError, resource
 from .readers import as_sent, as_started, read, unshare
 from .requests import MEASURED, Amounts, Request
 from .spawner import QuotaMixin
+from .storage import home_of
 from .transaction import LedgerError
 
 GROUP_KEY = "jupyterhub-group-quotas/group"
@@ -108,11 +111,45 @@ class KubeQuotaMixin(ProfilesQuotaMixin):
     pod_name: str
     namespace: str
 
+    storage_pvc_ensure: bool
+    _pvc_exists: bool
+
     _ended: int | None = None
+    _home_size: int | None = None
 
     async def load_user_options(self) -> None:
         self._ended = None
         await super().load_user_options()
+        self._home_size = await self._wanted_size()
+
+    # -- its home ----------------------------------------------------------------------------
+
+    async def _wanted_size(self) -> int | None:
+        """Bytes that the home's limit is, where it is about to be made; None to leave its size to
+        the hub's configuration."""
+        settings = self.quota_settings
+        is_new = self.storage_pvc_ensure and not getattr(self, "_pvc_exists", False)
+        if not is_new or not settings.size_claims or self.allowed:  # without the ledger
+            return None
+        name, groups = self.user.name, self.groups()
+
+        def limit() -> int | None:
+            store = settings.store()
+            allowance = home_of(store.policy(), name, groups, now(), store.zone)
+            return allowance.amount if allowance else None
+
+        try:
+            return await off_loop(limit) or None
+        except (LedgerError, PolicyError) as error:
+            self.log.warning("%s: a new claim is as large as configured: %s", self._who, error)
+            return None
+
+    def get_pvc_manifest(self) -> Any:
+        """A new claim is as large as its owner's home may be."""
+        claim = super().get_pvc_manifest()  # type: ignore[misc]
+        if self._home_size:
+            claim.spec.resources.requests["storage"] = str(self._home_size)
+        return claim
 
     async def get_pod_manifest(self) -> Any:
         pod = await super().get_pod_manifest()  # type: ignore[misc]

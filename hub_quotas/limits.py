@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from hub_groups.words import _
 
@@ -49,6 +50,31 @@ class PolicyError(ValueError):
         self.place = tuple(place)
         self.why = why
         super().__init__(f"{' · '.join(self.place)}: {why}" if self.place else why)
+
+
+def mapping(value: Any, place: tuple[str, ...], keys: tuple[str, ...] = ()) -> Mapping[Any, Any]:
+    """What stands under a key of a policy, nothing where nothing does. Raises PolicyError.
+
+    Args:
+        keys: those that there are; none where they are names.
+    """
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise PolicyError(
+            place or ("policy",),
+            _("expected 'key: value' lines, found {value!r}.").format(value=value),
+        )
+    for key in value:
+        if keys and key not in keys:
+            hint = did_you_mean(str(key), list(keys))
+            raise PolicyError(
+                (*place, str(key)),
+                _("there is nothing of that name here.{hint} Known: {keys}.").format(
+                    hint=hint, keys=", ".join(keys)
+                ),
+            )
+    return value
 
 
 REFUSE, DOWNSIZE, STOP = "refuse", "downsize", "stop"

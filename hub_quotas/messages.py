@@ -218,12 +218,19 @@ def _whom_to_ask(decision: Decision, managers: Managers) -> str:
     for check in decision.refusals:
         names = managers.get(check.limit.group)
         if names:
-            return ngettext(
-                "To get more, ask {names}, who manages {group}.",
-                "To get more, ask {names}, who manage {group}.",
-                len(names),
-            ).format(names=join(names, _("or")), group=say_group(check.limit.group))
-    return _("To get more, ask an admin of this hub.")
+            return ask_for_more(names, check.limit.group)
+    return ask_for_more((), "")
+
+
+def ask_for_more(managers: Sequence[str], group: str) -> str:
+    """Whom to ask: managers of a group, or an admin where there are none."""
+    if not managers:
+        return _("To get more, ask an admin of this hub.")
+    return ngettext(
+        "To get more, ask {names}, who manages {group}.",
+        "To get more, ask {names}, who manage {group}.",
+        len(managers),
+    ).format(names=join(managers, _("or")), group=say_group(group))
 
 
 def say_instant(at: int, present: int, zone: tzinfo) -> str:

@@ -11,9 +11,11 @@ from collections.abc import Iterable, Mapping
 from hub_groups import exposition
 from hub_groups.exposition import COUNTER, Family, label
 
+from .home_storage import FULL_SHARE
 from .overview import GroupUse, Overview, Used
 from .policy import WHOLE_HUB
 from .requests import BURST
+from .storage_view import StorageVitals
 from .vitals import MemberUse, Vitals
 from .windows import format_window
 
@@ -25,6 +27,7 @@ _STORAGE = "storage"
 
 
 _GROUP, _LIMIT = ("group", "resource"), ("group", "resource", "window")
+_KIND, _SHARED = ("mount", "kind"), ("mount", "group")
 _MEMBER, _MEMBER_LIMIT = ("group", "user", "resource"), ("group", "user", "resource", "window")
 
 IN_USE = Family(
@@ -104,11 +107,46 @@ LEDGER_UP = Family(f"{_PREFIX}_ledger_up", "Whether the ledger's database can be
 COMPUTED = Family(
     f"{_PREFIX}_computed_timestamp_seconds", "The instant that the figures of groups are of."
 )
+STORAGE_SIZE = Family(
+    f"{_PREFIX}_storage_size_bytes", "The size of a file system with homes.", ("mount",)
+)
+STORAGE_FREE = Family(
+    f"{_PREFIX}_storage_free_bytes", "What is free of a file system with homes.", ("mount",)
+)
+STORAGE_USED = Family(
+    f"{_PREFIX}_storage_used_bytes",
+    "What directories hold; kind is user (homes), group (shared directories), or other (of nobody "
+    "whom the hub names).",
+    _KIND,
+)
+STORAGE_LIMIT = Family(
+    f"{_PREFIX}_storage_limit_bytes", "What the limits of directories allow together.", _KIND
+)
+STORAGE_FULL = Family(
+    f"{_PREFIX}_storage_full_directories",
+    f"Directories of which at least {FULL_SHARE:.0%} of the limit is used.",
+    _KIND,
+)
+STORAGE_HEARD = Family(
+    f"{_PREFIX}_storage_agent_heard_timestamp_seconds",
+    "When a file system's agent was heard last.",
+    ("mount",),
+)
+SHARED_USED = Family(
+    f"{_PREFIX}_storage_shared_used_bytes", "What a group's shared directory holds.", _SHARED
+)
+SHARED_LIMIT = Family(
+    f"{_PREFIX}_storage_shared_limit_bytes",
+    "What a group's shared directory may hold; not of one without a limit.",
+    _SHARED,
+)
 
 FAMILIES = (
     *(IN_USE, USED, LIMIT, LIMIT_USED, LIMIT_RATIO, RUNS_OUT, MONTH_COST),
     *(MEMBER_IN_USE, MEMBER_LIMIT, MEMBER_LIMIT_USED, MEMBER_LIMIT_RATIO),
     *(SESSIONS, ASKS, UNSENT, UNDELIVERABLE, ENFORCER_UP, LEDGER_UP, COMPUTED),
+    *(STORAGE_SIZE, STORAGE_FREE, STORAGE_USED, STORAGE_LIMIT, STORAGE_FULL, STORAGE_HEARD),
+    *(SHARED_USED, SHARED_LIMIT),
 )
 
 
@@ -209,6 +247,26 @@ def say_vitals(samples: Samples, found: Vitals) -> None:
         samples.add(UNDELIVERABLE, labels, found.undeliverable.get(channel, 0))
     samples.add(ASKS, "", found.asks)
     samples.add(ENFORCER_UP, "", int(found.enforced))
+
+
+def say_storage(samples: Samples, found: StorageVitals) -> None:
+    """What file systems hold; never whose home."""
+    for mount in found.mounts:
+        on = label("mount", mount.name)
+        samples.add(STORAGE_SIZE, on, mount.size)
+        samples.add(STORAGE_FREE, on, mount.free)
+        samples.add(STORAGE_HEARD, on, mount.at / 10**6)
+        for kind, held in sorted(found.held.get(mount.name, {}).items()):
+            labels = f"{on},{label('kind', kind)}"
+            samples.add(STORAGE_USED, labels, held.used)
+            samples.add(STORAGE_LIMIT, labels, held.promised)
+            samples.add(STORAGE_FULL, labels, held.full)
+    for one in found.shared:
+        labels = f"{label('mount', one.mount)},{label('group', one.name)}"
+        if one.used is not None:
+            samples.add(SHARED_USED, labels, one.used)
+        if one.applied is not None:
+            samples.add(SHARED_LIMIT, labels, one.applied)
 
 
 def _base(curve: str, amount: int, over_time: bool = False) -> float:

@@ -21,9 +21,11 @@ from .metrics import (
     Samples,
     say_groups,
     say_members,
+    say_storage,
     say_vitals,
 )
 from .policy import Policy
+from .storage_view import storage_vitals
 from .store import QuotaStore, open_store
 from .transaction import LedgerError
 from .vitals import member_use, vitals
@@ -72,6 +74,7 @@ class Exposition:
         say_groups(samples, seen, self._growth)
         say_members(samples, member_use(store) if self._per_user else ())
         say_vitals(samples, vitals(store))
+        say_storage(samples, storage_vitals(store))
         self._seen_at = seen.at
         return samples.text()
 

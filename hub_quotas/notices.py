@@ -90,10 +90,19 @@ class Notices:
     # -- notices -----------------------------------------------------------------------------
 
     def open_stems(self) -> set[str]:
-        """What was told and is still true, by `watch.Notice.stem`."""
-        sql = "SELECT stem FROM notice WHERE over_at IS NULL AND kind <> 'stopped'"
+        """What was told and is still true of servers and budgets, by `watch.Notice.stem`."""
+        sql = (
+            "SELECT stem FROM notice WHERE over_at IS NULL AND kind <> 'stopped'"
+            " AND kind <> 'storage'"
+        )
         with self._store.db.read() as tx:
             return {row[0] for row in tx.all(sql)}
+
+    def open_of(self, kind: str) -> set[str]:
+        """The stems of what was told of a kind, and is still true."""
+        sql = "SELECT stem FROM notice WHERE over_at IS NULL AND kind <> 'stopped' AND kind = ?"
+        with self._store.db.read() as tx:
+            return {row[0] for row in tx.all(sql, kind)}
 
     def tell(
         self,
@@ -119,9 +128,17 @@ class Notices:
     def over(self, stems: Iterable[str]) -> None:
         """These are true no more."""
         with self._store.db.write() as tx:
+            _over(tx, stems, self._store.present(tx))
+
+    def tell_all(self, news: Iterable[News], over: Iterable[str]) -> None:
+        """Tell what was not told yet, and that some stems are true no more, at once."""
+        with self._store.db.write() as tx:
             at = self._store.present(tx)
-            for stem in stems:
-                tx.run("UPDATE notice SET over_at = ? WHERE stem = ? AND over_at IS NULL", at, stem)
+            _over(tx, over, at)
+            for one in news:
+                sql = "SELECT id FROM notice WHERE stem = ? AND over_at IS NULL"
+                if not tx.one(sql, one.stem):
+                    add(tx, one, at)
 
     def of(self, user: str, groups: Sequence[str], since: int) -> list[Told]:
         """What a user is told now, newest first: their own notices, and those of whole groups.
@@ -238,6 +255,11 @@ def add(tx: Transaction, news: News, at: int, over_at: int | None = None) -> Non
         )
 
 
+def _over(tx: Transaction, stems: Iterable[str], at: int) -> None:
+    for stem in stems:
+        tx.run("UPDATE notice SET over_at = ? WHERE stem = ? AND over_at IS NULL", at, stem)
+
+
 def _current(tx: Transaction, since: int, where: str, *values: object) -> list[Row]:
     """What is true now or was a stop since an instant, newest first: as much as that is, however
     much there was before."""
@@ -255,12 +277,12 @@ def _orders(tx: Transaction) -> dict[str, Order]:
 
 
 def _shown(rows: Iterable[Row]) -> list[Told]:
-    """Of warnings about one budget only the highest share."""
+    """Of warnings about one budget or directory only the highest share."""
     found: dict[str, Row] = {}
     shares: dict[str, float] = {}
     for row in rows:
         about = row[7]
-        if about.startswith(f"{SHARE} "):
+        if about.startswith((f"{SHARE} ", "storage ")):
             _, share, about = about.split(" ", 2)
             if float(share) < shares.get(about, 0):
                 continue

@@ -30,7 +30,7 @@ class Notice(Model):
 
     id: int
     at: str = Field(description="RFC 3339")
-    kind: str = Field(description="share, soon, used-up or stopped")
+    kind: str = Field(description="share, soon, used-up, stopped or storage")
     group: str
     text: str
     over: bool = Field(description="It only says what has happened, or is true no more")

@@ -11,6 +11,7 @@ from hub_groups.web import Context, Routes
 
 from . import (
     groups_api,
+    looks_api,
     members_api,
     more_api,
     notices_api,
@@ -18,6 +19,7 @@ from . import (
     reports_api,
     reservations_api,
     storage_api,
+    storage_use_api,
     usage_api,
     whatif_api,
 )
@@ -25,6 +27,7 @@ from .desk import QuotaRest
 
 OPERATIONS: tuple[Operation, ...] = (
     *usage_api.OPERATIONS,
+    *looks_api.OPERATIONS,
     *notices_api.OPERATIONS,
     *groups_api.OPERATIONS,
     *members_api.OPERATIONS,
@@ -34,6 +37,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *reports_api.OPERATIONS,
     *reservations_api.OPERATIONS,
     *storage_api.OPERATIONS,
+    *storage_use_api.OPERATIONS,
 )
 
 TAGS = {

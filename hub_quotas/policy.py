@@ -11,8 +11,9 @@ from typing import Any
 from hub_groups.words import _
 
 from .boosts import Boost, boosted, boosts, parse_boosts, print_boosts
-from .limits import Limit, PolicyError, parse_limit
-from .quantities import AMOUNT, HOUR, QuantityError, did_you_mean, parse_money, resource
+from .limits import Limit, PolicyError, mapping, parse_limit
+from .prices import PRICED, Price, parse_prices, price_on, print_prices
+from .quantities import did_you_mean
 from .requests import Amounts
 from .windows import length
 
@@ -21,9 +22,6 @@ DEFAULT_GROUP = "default"
 
 WHOLE_HUB = "*"
 """Above all groups: what holds for the whole hub, or for all hubs that share a ledger."""
-
-PRICED = {"cpu": 1000, "memory": 2**30}
-"""How many of the smallest unit a price is for: a core, a GiB; one of anything else."""
 
 
 @dataclass(frozen=True)
@@ -54,19 +52,6 @@ class Group:
     priority: int = 0
     limits: tuple[Limit, ...] = ()
     boosts: tuple[Boost, ...] = ()
-
-
-@dataclass(frozen=True)
-class Price:
-    """Prices from a day on.
-
-    Attributes:
-        since: the first day, in the hub's time zone.
-        per_hour: micro-currency for an hour of a core, of a GiB, of one of anything else.
-    """
-
-    since: date
-    per_hour: Mapping[str, int]
 
 
 def _remembered() -> Any:
@@ -164,11 +149,8 @@ class Policy:
 
     def cost_rate(self, amounts: Amounts, on: date) -> int:
         """What `amounts` cost on a day, in micro-currency per hour, rounded to the nearest."""
-        book = max((p for p in self.prices if p.since <= on), key=lambda p: p.since, default=None)
-        if book is None:
-            return 0
         total = 0
-        for name, price in book.per_hour.items():
+        for name, price in price_on(self.prices, on).per_hour.items():
             unit = PRICED.get(name, 1)
             total += (2 * price * amounts.get(name, 0) + unit) // (2 * unit)
         return total
@@ -180,16 +162,16 @@ def parse_policy(document: Any) -> Policy:
     Raises:
         PolicyError: for the first thing that is wrong; nothing is half-read.
     """
-    top = _mapping(document, (), ("groups", "plans", "prices"))
+    top = mapping(document, (), ("groups", "plans", "prices"))
     groups = {}
-    for name, spec in _mapping(top.get("groups"), ("groups",)).items():
+    for name, spec in mapping(top.get("groups"), ("groups",)).items():
         group = parse_group(name, spec)
         if group.name in groups:
             raise PolicyError(("groups", str(name)), _("this group stands here twice."))
         groups[group.name] = group
     plans = {
         str(name): parse_plan(str(name), spec)
-        for name, spec in _mapping(top.get("plans"), ("plans",)).items()
+        for name, spec in mapping(top.get("plans"), ("plans",)).items()
     }
     return checked(Policy(groups, plans, parse_prices(top.get("prices"))))
 
@@ -242,7 +224,7 @@ def parse_group(name: object, spec: Any) -> Group:
     group = group_name(name)
     place = ("groups", str(name))
     keys = ("parent", "plan", "managers", "priority", "limits", "boosts")
-    entry = _mapping(spec, place, keys)
+    entry = mapping(spec, place, keys)
     managers = entry.get("managers") or []
     if not isinstance(managers, list) or not all(isinstance(who, str) and who for who in managers):
         raise PolicyError(
@@ -284,7 +266,7 @@ def print_group(group: Group) -> dict[str, Any]:
 
 def parse_plan(name: str, spec: Any) -> Plan:
     """One plan from its entry in a policy. Raises PolicyError."""
-    entry = _mapping(spec, ("plans", name), ("limits",))
+    entry = mapping(spec, ("plans", name), ("limits",))
     if not name.strip() or not _can_be_shown(name):
         raise PolicyError(
             ("plans",), _("{name} is not the name of a plan.").format(name=_short(name))
@@ -294,64 +276,6 @@ def parse_plan(name: str, spec: Any) -> Plan:
 
 def print_plan(plan: Plan) -> dict[str, Any]:
     return {"limits": _print_limits(plan.limits)}
-
-
-def parse_prices(entries: Any) -> tuple[Price, ...]:
-    """The price book: a list of `{since: DAY, RESOURCE: PRICE}`. Raises PolicyError."""
-    if entries is None:
-        return ()
-    if not isinstance(entries, list):
-        raise PolicyError(
-            ("prices",),
-            _("write a list: {example}").format(example="- {since: 2026-01-01, cpu: 0.04}"),
-        )
-    prices: dict[date, Price] = {}
-    for number, entry in enumerate(entries, 1):
-        place = ("prices", str(number))
-        values = dict(_mapping(entry, place))
-        since = _day(values.pop("since", None), (*place, "since"))
-        if since in prices:
-            raise PolicyError(
-                (*place, "since"),
-                _("there are prices from {since} on already.").format(since=since),
-            )
-        per_hour = {str(n): _price(str(n), value, place) for n, value in values.items()}
-        prices[since] = Price(since, per_hour)
-    return tuple(price for _, price in sorted(prices.items()))
-
-
-def print_prices(prices: Iterable[Price]) -> list[dict[str, Any]]:
-    cost = resource("cost")
-    assert cost
-    return [
-        {
-            "since": price.since.isoformat(),
-            **{name: cost.format(amount * HOUR) for name, amount in price.per_hour.items()},
-        }
-        for price in prices
-    ]
-
-
-def _price(name: str, value: object, place: tuple[str, ...]) -> int:
-    known = resource(name)
-    if known is None or known.kind != AMOUNT:
-        hint = did_you_mean(name, ["cpu", "memory", "gpu", "servers", "since"])
-        raise PolicyError((*place, name), _("there is no price for that.{hint}").format(hint=hint))
-    try:
-        return parse_money(str(value)) // HOUR
-    except QuantityError as error:
-        raise PolicyError((*place, name), str(error)) from None
-
-
-def _day(value: object, place: tuple[str, ...]) -> date:
-    if isinstance(value, date):
-        return value
-    try:
-        return date.fromisoformat(str(value))
-    except ValueError:
-        raise PolicyError(
-            place, _("'{value}' is not a day; write 2026-01-01.").format(value=value)
-        ) from None
 
 
 def checked(policy: Policy) -> Policy:
@@ -399,7 +323,7 @@ def _refuse_cycle(policy: Policy, start: str) -> None:
 
 def _limits(group: str, spec: Any, place: tuple[str, ...]) -> tuple[Limit, ...]:
     found: list[Limit] = []
-    for key, value in _mapping(spec, place).items():
+    for key, value in mapping(spec, place).items():
         found += limits_of_key(group, str(key), value, (*place, str(key)))
     return sorted_limits(found)
 
@@ -428,23 +352,3 @@ def _word(value: object, place: tuple[str, ...]) -> str:
     if value is None or isinstance(value, str):
         return value or ""
     raise PolicyError(place, _("'{value}' is not a name.").format(value=value))
-
-
-def _mapping(value: Any, place: tuple[str, ...], keys: tuple[str, ...] = ()) -> Mapping[Any, Any]:
-    if value is None:
-        return {}
-    if not isinstance(value, Mapping):
-        raise PolicyError(
-            place or ("policy",),
-            _("expected 'key: value' lines, found {value!r}.").format(value=value),
-        )
-    for key in value:
-        if keys and key not in keys:
-            hint = did_you_mean(str(key), list(keys))
-            raise PolicyError(
-                (*place, str(key)),
-                _("there is nothing of that name here.{hint} Known: {keys}.").format(
-                    hint=hint, keys=", ".join(keys)
-                ),
-            )
-    return value

@@ -20,7 +20,8 @@ from .history import what_if
 from .limit_fields import merged, read_typed, texts_of, typed_limits
 from .limits import KEYS, PolicyError
 from .policies import Conflict, Held
-from .policy import Policy, print_policy, print_prices
+from .policy import Policy, print_policy
+from .prices import print_prices
 from .quantities import whole
 
 _WRONG = (PolicyError, NotAllowed, FileError)
@@ -105,7 +106,7 @@ class PlansPage(PolicyPage):
 
 
 class PricesPage(PolicyPage):
-    """The price book: what a unit costs for an hour, from which day on."""
+    """The price book: what a unit costs, from which day on."""
 
     async def get(self) -> None:
         held = await self.held()
@@ -129,7 +130,7 @@ class PricesPage(PolicyPage):
             why = say_conflict(error) if isinstance(error, Conflict) else str(error)
             self._show_prices(await self.held(), rows, wrong=why)
         else:
-            self.done(_("Saved. Servers that start from now on cost that."))
+            self.done(_("Saved. Servers that start from now on cost that, and storage."))
 
     def _rows(self) -> list[dict[str, str]]:
         """What was typed, row by row."""
@@ -157,7 +158,7 @@ class PricesPage(PolicyPage):
         )
 
 
-_PRICED = ("since", "cpu", "memory", "gpu", "servers")
+_PRICED = ("since", "cpu", "memory", "gpu", "servers", "storage")
 
 
 def _book(policy: Policy) -> list[dict[str, str]]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from .ledger import droppable
 from .policy import longest_window
+from .storage_looks import forget
 from .store import QuotaStore
 from .transaction import LedgerError
 from .windows import DAY, Calendar, span
@@ -21,7 +22,8 @@ _EVERY_SECONDS = 24 * 3600
 
 
 def prune(store: QuotaStore, keep: int = KEEP) -> tuple[int, int]:
-    """Drop points that no window and no monthly report needs any more.
+    """Drop points that no window and no monthly report needs any more, and what agents of file
+    systems found so long ago that it is to be forgotten.
 
     Args:
         keep: microseconds for which every answer stays exact, if no window is longer.
@@ -33,6 +35,8 @@ def prune(store: QuotaStore, keep: int = KEEP) -> tuple[int, int]:
     with store.db.read() as tx:
         present = store.present(tx)
         first = tx.one("SELECT min(at) FROM point")
+    with store.db.write() as tx:
+        forget(tx, present)
     exact_since = present - max(keep, longest_window(policy) + DAY)
     oldest = first[0] if first and first[0] is not None else exact_since
     boundaries, at = [exact_since], exact_since

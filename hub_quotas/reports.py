@@ -11,9 +11,11 @@ import io
 import json
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timezone
+from itertools import chain
 from typing import IO, Any, TextIO
 
 from .costs import (
@@ -27,10 +29,14 @@ from .costs import (
     print_month,
     report,
 )
+from .ledger import added
 from .lineage import PARENT, RENAMED, ever_below
 from .policy import WHOLE_HUB, Policy
+from .prices import STORAGE
 from .requests import BURST, Amounts
 from .sessions import read_charges
+from .storage_charges import Charged, charged_in
+from .storage_costs import Stretch
 from .store import QuotaStore
 from .transaction import Transaction
 
@@ -61,12 +67,14 @@ def read_report(store: QuotaStore, group: str, month: date) -> Report:
     """
     with store.db.read() as tx:
         scope = _scope(store, tx, group, month)
-        return report(group, month, scope.until, store.zone, _uses(tx, scope), scope.credits)
+        uses = chain(_uses(tx, scope), _storage_uses(tx, scope))
+        return report(group, month, scope.until, store.zone, uses, scope.credits)
 
 
 def write_csv(store: QuotaStore, group: str, month: date, out: TextIO) -> None:
     """The same as CSV: a row for each stretch of a session in which it was charged for the same,
-    and for each credit of the group itself. All rows together are what there is to pay.
+    for each home and shared directory, and for each credit of the group itself. All rows together
+    are what there is to pay.
 
     By stretch and not by member: from these, spreadsheets make sums by member, profile or day
     themselves, and whoever doubts a sum sees what it is made of. `cost_units` is exact, in
@@ -76,6 +84,8 @@ def write_csv(store: QuotaStore, group: str, month: date, out: TextIO) -> None:
         scope = _scope(store, tx, group, month)
         names = [row[0] for row in tx.all("SELECT name FROM resource ORDER BY position")]
         used = [name for name in names if name != COST and not name.endswith(BURST)]
+        with closing(_stored(tx, scope)) as stored:
+            used += [STORAGE] if next(stored, None) else []
         columns = [_COLUMNS.get(name, f"{name}_hours") for name in used]
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow([*_HEAD, *columns, "cost", "cost_units", "note"])
@@ -83,6 +93,12 @@ def write_csv(store: QuotaStore, group: str, month: date, out: TextIO) -> None:
             about = (use.session, use.user, use.server, use.group, use.profile)
             when = (_iso(use.begin), _iso(use.end))
             writer.writerow(["use", *map(_plain, about), *when, *_amounts(use.used, used), ""])
+        for one, _below, stretches in _stored(tx, scope):
+            total = added(stretch.total for stretch in stretches)
+            about = ("", one.user, "", one.group, "")
+            when = (_iso(stretches[0].begin), _iso(stretches[-1].end))
+            note = _plain(one.mount)
+            writer.writerow([STORAGE, *map(_plain, about), *when, *_amounts(total, used), note])
         for credit in scope.credits:
             if (credit.user, credit.group) == ("", group):
                 taken = _amounts({credit.resource: -credit.amount}, used)
@@ -108,7 +124,11 @@ def file_name(group: str, month: date) -> str:
 
 
 _HEAD = ("kind", "session", "user", "server", "group", "profile", "begin", "end")
-_COLUMNS = {"memory": "memory_gib_hours", "servers": "server_hours"}
+_COLUMNS = {
+    "memory": "memory_gib_hours",
+    "servers": "server_hours",
+    STORAGE: "storage_gib_hours",
+}
 
 
 def _amounts(used: Amounts, names: Iterable[str]) -> list[str]:
@@ -152,6 +172,7 @@ class _Scope:
     """
 
     group: str
+    month: date
     subject: int | None
     names: Sequence[str]
     groups: dict[int, str]
@@ -171,6 +192,7 @@ def _scope(store: QuotaStore, tx: Transaction, group: str, month: date) -> _Scop
     names = ever_below(group, ids.keys(), _history(tx))
     return _Scope(
         group=group,
+        month=month,
         # Sessions from before the whole hub had a curve count for it too.
         subject=None if group == WHOLE_HUB else ids.get(group, 0),
         names=sorted(names & ids.keys()),
@@ -217,6 +239,33 @@ def _uses(tx: Transaction, scope: _Scope) -> Iterator[Use]:
                     yield Use(
                         *(id, user, server, group, profile, below, begin, end, charge.amounts)
                     )
+
+
+def _stored(
+    tx: Transaction, scope: _Scope
+) -> Generator[tuple[Charged, str, list[Stretch]], None, None]:
+    """Directory by directory: the group directly below the report's, and stretches within it."""
+    for first in range(0, len(scope.names), _GROUPS_AT_ONCE):
+        names = scope.names[first : first + _GROUPS_AT_ONCE]
+        for one in charged_in(tx, names, scope.month):
+            below = _below(scope, one.group, one.subjects)
+            within = [_cut(stretch, scope) for stretch in one.stretches]
+            stretches = [stretch for stretch in within if stretch.begin < stretch.end]
+            if below is not None and stretches:
+                yield one, below, stretches
+
+
+def _cut(stretch: Stretch, scope: _Scope) -> Stretch:
+    """They end with months already, but for those from when the hub's time zone was another."""
+    begin, end = max(stretch.begin, scope.begin), min(stretch.end, scope.until)
+    return replace(stretch, begin=begin, end=end)
+
+
+def _storage_uses(tx: Transaction, scope: _Scope) -> Iterator[Use]:
+    for one, below, stretches in _stored(tx, scope):
+        for stretch in stretches:
+            about = ("", one.user, "", one.group, "", below)
+            yield Use(*about, stretch.begin, stretch.end, stretch.amounts)
 
 
 def _below(scope: _Scope, group: str, subjects: Sequence[int]) -> str | None:

@@ -34,6 +34,7 @@ class Costs(Model):
 
     per_hour: str = Field(description="Now, in the hub's currency")
     so_far: Money = Field(description="In this month, credits taken off")
+    storage: Money = Field(description="What storage is of that; known up to the last midnight")
     forecast: Money = Field(
         description="For the whole month: so far, and for the rest as much a day as in the last 7"
     )
@@ -88,8 +89,10 @@ class MyCosts(Model):
 class ReportLine(Model):
     """What somebody or something used in the month."""
 
-    name: str
-    hours: dict[str, str] = Field(description="By resource, rounded to six decimals")
+    name: str = Field(description="Empty for shared directories among members, and for no profile")
+    hours: dict[str, str] = Field(
+        description="By resource, rounded to six decimals; of storage GiB-hours"
+    )
     cost: Money = Field(description="Without credits")
     credited: Money
 
@@ -119,8 +122,9 @@ class MonthReport(Model):
     sessions: int
     total: ReportLine = Field(description="With the credits that the group itself was given")
     net: Money = Field(description="What there is to pay")
+    storage: ReportLine = Field(description="What homes and shared directories are of the total")
     groups: list[ReportLine] = Field(description="Directly below it, and itself")
-    profiles: list[ReportLine]
+    profiles: list[ReportLine] = Field(description="Of servers: storage has none")
     days: list[ReportLine]
     credits: list[CreditLine]
     members: list[ReportLine] = Field(description="As many as asked for, dearest first")
@@ -150,6 +154,7 @@ def _costs(spending: Spending) -> dict[str, Any]:
     return {
         "per_hour": rate_of(spending.rate),
         "so_far": money_of(spending.so_far),
+        "storage": money_of(spending.storage),
         "forecast": money_of(spending.forecast),
     }
 
@@ -191,6 +196,7 @@ def month_report(report: Report, currency: str, offset: int, limit: int) -> Mont
         sessions=report.sessions,
         total=_line(report.total),
         net=money_of(report.total.net),
+        storage=_line(report.storage),
         groups=_lines(report.groups),
         profiles=_lines(report.profiles),
         days=_lines(report.days),
@@ -301,7 +307,12 @@ OPERATIONS = (
         **_OF_GROUP,
     ),
     Operation(
-        *("GET", "/reports/{group}/csv", Who.SEES, "The same by stretch of a session, as CSV"),
+        *(
+            "GET",
+            "/reports/{group}/csv",
+            Who.SEES,
+            "The same by stretch and directory, as CSV",
+        ),
         run=_csv,
         answer="text/csv",
         query=Month,

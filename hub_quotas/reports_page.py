@@ -80,6 +80,7 @@ class ReportsPage(QuotaPage):
         self.show(
             "reports.html",
             spending=spending,
+            stored=any(cost.stored for cost in spending.values()),
             known=known,
             group=group,
             month=month,
@@ -210,6 +211,7 @@ def hour_titles(resources: Sequence[str]) -> dict[str, str]:
         "memory": _("GiB-hours"),
         "gpu": _("GPU-hours"),
         "servers": _("Server-hours"),
+        "storage": _("GiB-months of storage"),
     }
     return {name: known.get(name, f"{name}-hours") for name in resources}
 

@@ -115,7 +115,7 @@ notice = sa.Table(
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
     sa.Column("stem", sa.Text, nullable=False),
     sa.Column("at", sa.BigInteger, nullable=False),
-    sa.Column("kind", sa.Text, nullable=False),  # share, soon, used-up, stopped, asked, answered
+    sa.Column("kind", sa.Text, nullable=False),  # storage, and those of watch and more
     sa.Column("user_name", sa.Text, nullable=False),  # '' for all of the group
     sa.Column("group_name", sa.Text, nullable=False),
     sa.Column("text", sa.Text, nullable=False),
@@ -203,7 +203,8 @@ storage_mount = sa.Table(
     sa.Column("backend", sa.Text, nullable=False),
     sa.Column("size", sa.BigInteger, nullable=False),  # bytes
     sa.Column("free", sa.BigInteger, nullable=False),
-    sa.Column("problems", sa.Text, nullable=False, server_default="[]"),  # JSON: sentences
+    sa.Column("backup", sa.Text),  # JSON, see storage_store.Backup; NULL where nothing is known
+    sa.Column("problems", sa.Text, nullable=False, server_default="[]"),  # JSON: [at, sentence]
 )
 
 # A home, or the shared directory of a group, on a mount.
@@ -213,7 +214,7 @@ storage_use = sa.Table(
     sa.Column("kind", sa.Text, primary_key=True),  # user, group
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("mount", sa.Text, primary_key=True),
-    sa.Column("used", sa.BigInteger, nullable=False),  # bytes
+    sa.Column("used", sa.BigInteger),  # bytes; NULL where nobody can tell
     sa.Column("applied", sa.BigInteger),  # the limit that holds there; NULL for none
     sa.Column("problem", sa.Text, nullable=False, server_default=""),
     sa.Column("at", sa.BigInteger, nullable=False),
@@ -228,7 +229,19 @@ sa.Index(
     postgresql_where=storage_use.c.above.is_not(None),
 )
 
-# The most that a directory held on a day (UTC), on days on which that changed.
+# Whose home had more room for a while since it was full; the last one of each.
+storage_rescue = sa.Table(
+    "storage_rescue",
+    metadata,
+    sa.Column("user_name", sa.Text, primary_key=True),
+    sa.Column("amount", sa.BigInteger, nullable=False),  # bytes that it might hold meanwhile
+    sa.Column("since", sa.BigInteger, nullable=False),
+    sa.Column("until", sa.BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+sa.Index("storage_rescue_by_end", storage_rescue.c.until)
+
+# What a directory held on a day (UTC), on days on which that changed.
 storage_day = sa.Table(
     "storage_day",
     metadata,
@@ -236,6 +249,58 @@ storage_day = sa.Table(
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("mount", sa.Text, primary_key=True),
     sa.Column("day", sa.Integer, primary_key=True, autoincrement=False),  # since 1970
-    sa.Column("used", sa.BigInteger, nullable=False),
+    sa.Column("used", sa.BigInteger, nullable=False),  # the most, of what was said that day
+    sa.Column("last", sa.BigInteger, nullable=False),  # at the end of the day
+    sqlite_with_rowid=False,
+)
+
+# What takes up the room in a home, which its owner has asked for: the last time on each mount.
+storage_look = sa.Table(
+    "storage_look",
+    metadata,
+    sa.Column("kind", sa.Text, primary_key=True),  # user
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("mount", sa.Text, primary_key=True),
+    sa.Column("asked_at", sa.BigInteger, nullable=False),
+    sa.Column("seen", sa.BigInteger, nullable=False, server_default="0"),  # files, so far
+    sa.Column("answered_at", sa.BigInteger),
+    sa.Column("answer", sa.Text),  # JSON, see storage_looks.Largest
+    sqlite_with_rowid=False,
+)
+_unanswered = storage_look.c.answered_at.is_(None)
+sa.Index(
+    "storage_look_open",
+    storage_look.c.asked_at,
+    sqlite_where=_unanswered,
+    postgresql_where=_unanswered,
+)
+
+# What a directory has held since it was charged last; see storage_costs.Held.
+storage_held = sa.Table(
+    "storage_held",
+    metadata,
+    sa.Column("kind", sa.Text, primary_key=True),  # user, group
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("mount", sa.Text, primary_key=True),
+    sa.Column("hub", sa.Text, nullable=False),  # whose agent it is
+    sa.Column("used", sa.BigInteger, nullable=False),  # bytes
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("since", sa.BigInteger, nullable=False),
+    sa.Column("held", sa.Text, nullable=False),  # bytes x microseconds; outgrows 64 bits
+    sa.Column("owed", sa.Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+sa.Index("storage_held_due", storage_held.c.hub, storage_held.c.since)
+
+# What a directory was charged in a month; from it, reports are made.
+storage_charge = sa.Table(
+    "storage_charge",
+    metadata,
+    sa.Column("group_name", sa.Text, primary_key=True),
+    sa.Column("month", sa.Text, primary_key=True),  # in the hub's time zone: 2026-10
+    sa.Column("user_name", sa.Text, primary_key=True),  # '' for the group's shared directory
+    sa.Column("mount", sa.Text, primary_key=True),
+    sa.Column("subjects", sa.Text, primary_key=True),  # JSON: as of a session
+    sa.Column("pieces", sa.Text, nullable=False),  # JSON: [begin, end, bytes, cost an hour]
     sqlite_with_rowid=False,
 )

@@ -29,6 +29,8 @@ from .policy_pages import ExchangePage, PlansPage, PricesPage
 from .pruning import keep_pruning
 from .reports_page import ReportPage, ReportsPage
 from .reservations_api import keep_expiring
+from .storage_billing import keep_charging
+from .storage_page import StoragePage
 from .transaction import LedgerError
 from .usage_page import UsagePage
 
@@ -56,6 +58,7 @@ def routes(context: Context) -> Routes:
         (f"{context.prefix}policy", ExchangePage, shared),
         (f"{context.prefix}reports", ReportsPage, shared),
         (f"{context.prefix}reports/(?P<group>.+)", ReportPage, shared),
+        (f"{context.prefix}storage", StoragePage, shared),
         (f"{context.prefix}ask", AskPage, shared),
         (f"{context.prefix}asks", AsksPage, shared),
         (f"{context.prefix}boosts", BoostsPage, shared),
@@ -101,6 +104,7 @@ async def _keep_working(context: Context) -> None:
     await asyncio.gather(
         _warm_up(context),
         keep_pruning(store),
+        keep_charging(store, open_group_store(context.settings["group_db_url"])),
         keep_enforcing(enforcer, store),
         keep_expiring(store, context.settings["reservation_lasts"]),
         keep_stopping(Executor(store, stop, last_used, send_to)),

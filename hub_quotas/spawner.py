@@ -9,34 +9,34 @@ from typing import Any
 from jupyterhub.spawner import Spawner
 from jupyterhub.utils import maybe_future
 
-from hub_groups.attach import HUB_MAJOR
 from hub_groups.config import HubGroups
 from hub_groups.store import StoreError
 from hub_groups.store import open_store as open_group_store
 from hub_groups.words import _, choose, speak
 
+from .charged_group import ChargedGroupMixin
 from .config import ALLOW, HubQuotas
 from .corrections import correct_end, known_as, name_of
 from .decision import Answer, Decision
 from .limits import CHARGED_GROUP, PolicyError
 from .messages import told, tried
 from .off_loop import off_loop, outbox
-from .policy import DEFAULT_GROUP, group_name
 from .policy_store import now
 from .quantities import QuantityError
 from .readers import Found, as_started, hold, read
 from .reconcile import adopt, servers
 from .refusal import REFUSALS, Refused, uncount
 from .requests import Request
+from .rescue import small
+from .rescue_server import RescueMixin
 from .sessions import ALLOWED, SESSION, new_id
-from .spawn_page import start_again, what_is_left
 from .store import SEEN
 from .transaction import LedgerError
 
 _polling: ContextVar[bool] = ContextVar("polling", default=False)
 
 
-class QuotaMixin:
+class QuotaMixin(ChargedGroupMixin, RescueMixin):
     """Put around whatever spawner class the hub is configured with.
 
     The hook traits (`pre_spawn_hook`, `options_form` and so on) stay the admin's: this overrides
@@ -45,11 +45,8 @@ class QuotaMixin:
 
     quota_settings: HubQuotas  # these three are set by `with_quotas`
     group_settings: HubGroups
-    base_query: bool
 
     # What this uses of the class below.
-    user: Any
-    handler: Any
     orm_spawner: Any
     user_options: dict[str, Any]
     name: str
@@ -64,8 +61,6 @@ class QuotaMixin:
     allowed: dict[str, Any] | None = None  # started while the ledger could not be reached
     charged_group = ""  # that of the session; hub_groups asks, of who has left one
     _named: str | None = None  # the session of a start, in the hub's database already
-    _explicit = False
-    _refused = False
     _is_up = False
     _told_to_stop = False
     alive_at: int | None = None  # by the last poll that found it running
@@ -106,7 +101,10 @@ class QuotaMixin:
         groups = self.groups_to_try()
         self._is_up = self._told_to_stop = False
         self.alive_at = None
+        await self.look_for_room()
         found, request = await self.request()
+        if self.rescue:
+            request = small(request)
         named, self._named = self._named, None
         session = named or new_id(now())
         self.session_id = session
@@ -197,7 +195,9 @@ class QuotaMixin:
             self.log.warning("%s starts without the history of an earlier name: %s", user, error)
         policy = store.policy()
         order = policy.in_order(groups)
-        answer = store.reserve(id, user, self.name, order, request, profile=profile)
+        answer = store.reserve(
+            *(id, user, self.name, order, request), profile=profile, always=self.first_rescue
+        )
         if answer.granted:
             return answer.granted, "", ""
         return None, *self.words(user, answer)
@@ -352,74 +352,6 @@ class QuotaMixin:
         self._is_up = bool(self.session_id)
         if self.session_id:
             servers.add(self.session_id, self)
-
-    # -- the charged group -------------------------------------------------------------------
-
-    def groups(self) -> list[str]:
-        """The groups that this user can charge, in the order in which they are tried."""
-        return sorted(group_name(group.name) for group in self.user.groups) or [DEFAULT_GROUP]
-
-    def groups_to_try(self) -> list[str]:
-        groups = self.groups()
-        chosen = (self.user_options or {}).get(CHARGED_GROUP)
-        if not chosen:
-            return groups
-        if chosen in groups:
-            return [chosen]
-        asked_now = self._explicit or (
-            self.handler is not None and CHARGED_GROUP.encode() in self.handler.request.body
-        )
-        if not asked_now:  # stored by an earlier start, before the user left that group
-            return groups
-        raise self.refuse(
-            _("You are not a member of the group '{chosen}'. Choose one of: {groups}.").format(
-                chosen=chosen, groups=", ".join(groups)
-            ),
-            reason="quota-choice",
-        )
-
-    async def get_options_form(self) -> str:
-        """The admin's own form, after what is left and the choice of a group where there is one.
-
-        After a refusal there is always a form: a hub without one would start the server at once
-        with default options when a link's options were refused, and charge another group.
-        """
-        form: str = await maybe_future(super().get_options_form())  # type: ignore[misc]
-        groups = self.groups()
-        if not form and len(groups) < 2:
-            return start_again() if self._refused else form
-        chosen = (self.user_options or {}).get(CHARGED_GROUP)
-        return await what_is_left(self, groups, chosen) + (form or "")
-
-    def run_options_from_form(self, form_data: dict[str, Any]) -> Any:
-        data, group = self._split(form_data)
-        return _join(super().run_options_from_form(data), group)  # type: ignore[misc]
-
-    def options_from_query(self, query_data: dict[str, Any]) -> Any:
-        if HUB_MAJOR < 6 and any(key.startswith("opt-") for key in query_data):
-            # One form of link for 5.5 and 6, which takes the prefix off itself.
-            query_data = {k[4:]: v for k, v in query_data.items() if k.startswith("opt-")}
-        data, group = self._split(query_data)
-        if self.base_query:  # which fails for a two-argument options_from_form
-            return _join(super().run_options_from_form(data), group)  # type: ignore[misc]
-        return _join(super().options_from_query(data), group)  # type: ignore[misc]
-
-    def _split(self, data: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
-        """The admin's own options and ours; values come as lists of strings."""
-        self._explicit = True
-        rest = dict(data)
-        group = rest.pop(CHARGED_GROUP, None)
-        return rest, group[0] if isinstance(group, list) and group else group
-
-    async def _run_apply_user_options(self, user_options: dict[str, Any]) -> None:
-        """An admin's strict apply_user_options need not know our option."""
-        theirs = {key: value for key, value in user_options.items() if key != CHARGED_GROUP}
-        await maybe_future(super()._run_apply_user_options(theirs))  # type: ignore[misc]
-
-
-async def _join(options: Any, group: str | None) -> dict[str, Any]:
-    found = await maybe_future(options)
-    return {**(found or {}), CHARGED_GROUP: group} if group else found
 
 
 def with_quotas(spawner: type, quotas: HubQuotas, groups: HubGroups) -> type:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from .costs import COST, WEEK, Spending, forecast
+from .costs import COST, STORAGE_COST, WEEK, Spending, forecast
 from .history import AT_ONCE, names_below
 from .points import View
+from .prices import STORAGE
 from .sessions import Session, find
 from .store import QuotaStore
 from .transaction import Transaction
@@ -71,13 +72,20 @@ def _below(store: QuotaStore, tx: Transaction, group: str) -> Iterator[tuple[lis
 def _spending(
     store: QuotaStore, tx: Transaction, view: View, ids: Iterable[int], credits: Credits
 ) -> Spending:
-    """Three look-ups for each subject: now, a week ago, at the month's begin."""
+    """A few look-ups for each subject: now, a week ago, at the month's begin. Storage is known up
+    to the last midnight, and looked ahead from there."""
     begin, end = period(Calendar("month"), view.at, store.zone)
-    week = view.at - WEEK
-    rate = so_far = recent = 0
-    first = view.at
+    today, _ = period(Calendar("day"), view.at, store.zone)
+    week, stored_week = view.at - WEEK, today - WEEK
+    rate = so_far = recent = stored = storage = recent_storage = 0
+    first, first_stored = view.at, today
     for id in ids:
-        late = view.late(id, min(begin, week))  # once for both spans
+        late = view.late(id, min(begin, stored_week))  # once for all spans
+        stored += view.between(id, STORAGE, begin, view.at)
+        storage += view.between(id, STORAGE_COST, begin, view.at)
+        recent -= view.between(id, STORAGE_COST, week, view.at)
+        recent_storage += view.between(id, STORAGE_COST, stored_week, today)
+        first_stored = min([first_stored, *(s.since for s in late if STORAGE in s.rates)])
         rate += view.last(id).rate.get(COST, 0)
         so_far += view.between(id, COST, begin, view.at)
         recent += view.between(id, COST, week, view.at)
@@ -85,9 +93,21 @@ def _spending(
         if view.last(id, week).at:
             first = min(first, week)
         elif row := tx.one("SELECT min(at) FROM point WHERE subject = ?", id):
-            first = min([first, row[0] or first, *(segment.since for segment in late)])
-    total = forecast(so_far, recent, view.at - max(first, week), end - view.at)
-    return Spending(rate, so_far, total)
+            first = min(
+                [first, row[0] or first, *(s.since for s in late if STORAGE not in s.rates)]
+            )
+    total = forecast(so_far - storage, recent, view.at - max(first, week), end - view.at)
+    length = today - max(first_stored, stored_week)
+    total += forecast(storage, recent_storage, length, end - today)
+    return Spending(rate, so_far, total, stored, storage)
+
+
+def spending_of_user(store: QuotaStore, user: str) -> Spending:
+    """What a user costs, in all groups."""
+    with store.db.read() as tx:
+        view = View(store.points, store.zone, tx, store.present(tx))
+        ids = [row[0] for row in tx.all("SELECT id FROM subject WHERE user_name = ?", user)]
+        return _spending(store, tx, view, ids, _credits(tx, view.at - WEEK))
 
 
 def _credits(tx: Transaction, since: int) -> dict[int, list[tuple[int, int]]]:

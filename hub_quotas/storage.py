@@ -203,6 +203,20 @@ def all_allowed(
     return Allowed(users, shared, _limit(home_of(policy, "", (), at, zone)))
 
 
+def with_rescues(limits: Limits, rescues: Mapping[str, int]) -> Limits:
+    """The same, with more room for whose home is full (see `rescue`).
+
+    Args:
+        rescues: bytes that their homes may hold, by user.
+    """
+    more = {}
+    for user, amount in rescues.items():
+        limit = limits.users.get(user, limits.otherwise)
+        if limit is not None:
+            more[user] = max(limit, amount)
+    return replace(limits, users={**limits.users, **more})
+
+
 def _limit(allowance: Allowance | None) -> Limit | None:
     return allowance.limit if allowance else None
 

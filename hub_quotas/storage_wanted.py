@@ -13,7 +13,9 @@ from hub_groups.store import GroupStore
 
 from .limits import PolicyError
 from .policy import group_name
-from .storage import Allowed, Changes, Key, Limits, all_allowed, by_groups
+from .rescues import rescued
+from .storage import Allowed, Changes, Key, Limits, all_allowed, by_groups, with_rescues
+from .storage_looks import OpenLook, open_looks
 from .storage_store import Directory, Mount, read_above, report, weigh
 from .store import QuotaStore
 
@@ -31,12 +33,14 @@ class Wanted:
         epoch: of which the number is; another one begins anew.
         number: of the last change that is in it.
         whole: whether it is all there is, else what has changed since the agent heard last.
+        asks: all that its mount is asked.
     """
 
     epoch: str
     number: int
     whole: bool
     limits: Limits
+    asks: Sequence[OpenLook] = ()
 
 
 @dataclass
@@ -68,30 +72,35 @@ class WantedLimits:
         self._allowed = Allowed()
         self._told: dict[str, _Told] = {}
         self._members: Mapping[tuple[str, ...], Sequence[str]] = {}
+        self._asks: Mapping[str, Sequence[OpenLook]] = {}
         self._members_of = -1
         self._policy_of = -1
+        self._rescues: Mapping[str, int] = {}
         self._read_at = float("-inf")
         self._looked = float("-inf")
         self._look: asyncio.Task[None] | None = None
         # A report is weighed by soft limits that do not change meanwhile.
         self._weighing = threading.Lock()
 
-    async def get(self, mount: str, epoch: str, number: int, wait: float) -> Wanted:
+    async def get(self, mount: str, epoch: str, number: int, asked: int, wait: float) -> Wanted:
         """What has changed for a mount after a number, as soon as anything has.
 
         Args:
             epoch: as it was told before; empty for never.
+            asked: the number of the last ask that the mount knows.
             wait: seconds after which nothing has.
         """
         end = time.monotonic() + wait
         changes, whole = self._told_to(mount).changes, epoch != self._epoch
         while True:
             await self._fresh()
+            asks = self._asks.get(mount, ())
             last = changes.number  # before the limits: they may be newer, but never older
+            has_news = whole or last > number or any(ask.number > asked for ask in asks)
             # Before the first look there are no limits, which is not to say that none hold.
-            if last and (whole or last > number or time.monotonic() >= end):
+            if last and (has_news or time.monotonic() >= end):
                 limits = changes.limits if whole else changes.since(number)
-                return Wanted(self._epoch, last, whole, limits)
+                return Wanted(self._epoch, last, whole, limits, asks)
             await asyncio.sleep(_LOOK_SECONDS)
 
     def _told_to(self, mount: str) -> _Told:
@@ -122,18 +131,21 @@ class WantedLimits:
         """Read what has changed, if anything has. Blocks."""
         with self._store.db.read() as tx:
             held, at = self._store.policies.held(tx), self._store.present(tx)
+            rescues = rescued(tx, at)
+            self._asks = open_looks(tx)
         change, present = self._groups.last_change(), time.monotonic()
         is_old = present > self._read_at + _AGAIN_SECONDS
         if change != self._members_of or is_old:
             everybody = self._groups.everybody().items()
-            self._members = by_groups({user: _names(some) for user, some in everybody})
+            self._members = by_groups({user: names_of(some) for user, some in everybody})
         is_new = (change, held.version) != (self._members_of, self._policy_of) or is_old
+        has_rescues, self._rescues = rescues != self._rescues, rescues
         if is_new:
             allowed = all_allowed(held.policy, self._members, at, self._store.zone)
             with self._weighing:
                 self._allowed = allowed
         for mount, told in list(self._told.items()):
-            self._tell(mount, told, at, is_new)
+            self._tell(mount, told, at, is_new or has_rescues)
         self._members_of, self._policy_of = change, held.version
         if is_old:
             self._read_at = present
@@ -148,7 +160,7 @@ class WantedLimits:
         if is_first or is_new or is_heard:
             told.held = self._held(mount, told, at)
         if is_first or is_new or told.held != before:
-            told.changes.update(allowed.limits(told.held))
+            told.changes.update(with_rescues(allowed.limits(told.held), self._rescues))
 
     def _held(self, mount: str, told: _Told, at: int) -> Mapping[Key, int]:
         """Which directories of a mount are held to their soft limit."""
@@ -169,7 +181,7 @@ class WantedLimits:
         return self._allowed.held(above, at)
 
 
-def _names(groups: tuple[str, ...]) -> tuple[str, ...]:
+def names_of(groups: tuple[str, ...]) -> tuple[str, ...]:
     """As policies have them; a name that no policy can have has no limits."""
     found = []
     for name in groups:

@@ -7,6 +7,7 @@ hubs that share a ledger. Points are only ever appended.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone, tzinfo
 from functools import lru_cache
 
@@ -86,6 +87,7 @@ class QuotaStore(PolicyStore):
         request: Request | Amounts,
         hub: str = "",
         profile: str = "",
+        always: bool = False,
     ) -> Answer:
         """Charge the first of `groups` that admits `request`, and open a session for it.
 
@@ -96,6 +98,7 @@ class QuotaStore(PolicyStore):
             groups: at least one, in the order in which to try them.
             hub: who tells how it goes on, if that is not this hub.
             profile: what the user chose it by, for reports.
+            always: whether it starts, charged to the first group, also where none admits it.
         """
         if self.db.postgres:
             self._make_subjects(user, groups)
@@ -109,14 +112,15 @@ class QuotaStore(PolicyStore):
                 return Answer((Decision(known[0], amounts, (), as_request(request)),))
             decisions = []
             for group in groups:
-                decision = self._decide(view, policy, user, group, request)
-                decisions.append(decision)
-                if decision.allowed:
-                    self._open(
-                        tx, view, policy, id, user, server, decision, hub or self.hub, profile
-                    )
+                decisions.append(self._decide(view, policy, user, group, request))
+                if decisions[-1].allowed:
                     break
-            return Answer(tuple(decisions))
+            if always and not decisions[-1].allowed:
+                decisions.append(replace(decisions[0], always=True))
+            answer = Answer(tuple(decisions))
+            if granted := answer.granted:
+                self._open(tx, view, policy, id, user, server, granted, hub or self.hub, profile)
+            return answer
 
     def _make_subjects(self, user: str, groups: Sequence[str]) -> None:
         """Before a reservation, within which it would be a second order of locks. On SQLite a

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import datetime, timezone
 from functools import partial
+from urllib.parse import quote
 
 from tornado import web
 from tornado.httputil import url_concat
@@ -13,15 +14,20 @@ from hub_groups.rest import Refusal
 from hub_groups.words import _
 
 from . import usage_words
+from .costs import hours
 from .desk import QuotaPage
-from .home_storage import FULL_SHARE, WARN_SHARE, shelves
+from .home_storage import FULL_SHARE, WARN_SHARE, Shelf, shelves
 from .limits import MEMBER
+from .looks_api import look_into_home
 from .messages import short_reason
 from .notices import Told
 from .notices_api import told_to
 from .quantities import resource, whole
+from .spending import spending_of_user
 from .standing import DAYS, PAGE, standing
 from .stopping import stop_server
+from .storage_looks import looks
+from .storage_trend import drawn, say_full_at
 from .svg import Svg, sparkline
 from .usage import GroupStanding, Standing
 
@@ -35,8 +41,12 @@ class UsagePage(QuotaPage):
         await self._show()
 
     async def post(self) -> None:
-        """Stop a server."""
-        if self.get_body_argument("action", "") != "stop":
+        """Stop a server, or ask what takes up the room in my home."""
+        action = self.get_body_argument("action", "")
+        if action == "look":
+            await self._look()
+            return
+        if action != "stop":
             raise web.HTTPError(400, _("There is nothing of that name to do here."))
         server = self.get_body_argument("server", "", strip=False)
         try:
@@ -47,11 +57,24 @@ class UsagePage(QuotaPage):
             return
         self.redirect(url_concat(self.request.path, {"stopping": session}), status=303)
 
+    async def _look(self) -> None:
+        try:
+            await look_into_home(self)
+        except Refusal as refusal:
+            self.set_status(refusal.status)
+            await self._show(refusal.detail)
+            return
+        self.redirect(f"{self.request.path}#storage", status=303)
+
     async def _show(self, wrong: str = "") -> None:
         mine = list(self.access.groups)
         page = _number(self.get_query_argument("page", "1"))
         found, told = await asyncio.to_thread(self._standing, mine, PAGE * (page - 1))
         shelved = await asyncio.to_thread(shelves, self.store, self.user, mine)
+        looked = await asyncio.to_thread(looks, self.store, self.user)
+        server = next(
+            (one.server for one in found.running if one.up and one.hub == self.store.hub), None
+        )
         stopping = self.get_query_argument("stopping", "")
         stopped = next((one for one in found.history.items if one.id == stopping), None)
         self.show(
@@ -59,7 +82,13 @@ class UsagePage(QuotaPage):
             standing=found,
             told=told,
             shelves=shelved,
+            looks={look.mount: look for look in looked},
+            folder=partial(lab_folder, self.context.hub.removesuffix("hub/"), self.user, server),
             storage=resource("storage"),
+            course=course,
+            say_full_at=partial(say_full_at, at=found.at, zone=self.store.zone),
+            spending=await asyncio.to_thread(spending_of_user, self.store, self.user),
+            hours=hours,
             WARN_SHARE=WARN_SHARE,
             FULL_SHARE=FULL_SHARE,
             wrong=wrong,
@@ -98,12 +127,38 @@ class UsagePage(QuotaPage):
         return managers
 
 
+def lab_folder(base: str, user: str, server: str | None, path: str, is_file: bool) -> str:
+    """Where JupyterLab shows a folder, or the one that a file is in; empty where it can't: it does
+    not open hidden ones.
+
+    Args:
+        base: of the hub's and its users' addresses: `/`.
+        server: of the user; empty for the default one, None where none runs.
+        path: below their home.
+    """
+    folder = path.rpartition("/")[0] if is_file else path
+    unknown = "\N{REPLACEMENT CHARACTER}" in folder
+    if server is None or unknown or any(name.startswith(".") for name in folder.split("/")):
+        return ""
+    parts = ["user", user, *([server] if server else []), "lab", "tree"]
+    address = base + "/".join(quote(part, safe="") for part in parts)
+    return f"{address}/{quote(folder)}" if folder else address
+
+
 def plot(group: GroupStanding) -> Svg | None:
     """What I used on each of the last days; None where that is next to nothing."""
     if usage_words.hours(sum(group.days), group.days_of) == "0":
         return None
     title = usage_words.say_days(group.days, group.days_of)
     return sparkline([float(day) for day in group.days], 240, 32, title)
+
+
+def course(one: Shelf, what: str) -> Svg | None:
+    """What a directory held on the last days."""
+    held = one.directory
+    if held.used is None:
+        return None
+    return drawn(one.days, held.used, held.applied, one.at, one.full_at, what)
 
 
 def _number(text: str) -> int:

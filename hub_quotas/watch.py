@@ -22,7 +22,8 @@ SOON = 10 * MINUTE
 HORIZON = 60 * MINUTE
 """Microseconds for which courses are known ahead, exactly."""
 LOOK_AGAIN = HORIZON // 2
-_FALLEN = 0.95  # of a share: so much lower, a warning is over, and may come again
+FALLEN = 0.95
+"""Of a share: so much lower, a warning is over, and may come again."""
 
 SHARE, USED_UP, STOPS_SOON, STOPPED = "share", "used-up", "stops-soon", "stopped"
 
@@ -260,7 +261,7 @@ def _of_course(name: str, course: Course, open_stems: set[str]) -> tuple[list[No
     kept = {
         stem
         for share, stem in stems.items()
-        if stem in open_stems and (not amount or course.used >= share * amount * _FALLEN)
+        if stem in open_stems and (not amount or course.used >= share * amount * FALLEN)
     }
     reached = course.reached
     if not reached or any(stems[share] in kept for share in stems if share >= reached):

@@ -16,14 +16,21 @@ PROGRAM = str(Path(sys.executable).parent / "hub-storage-agent")
 class StorageAgent:
     """One, of the mount `homes` of a hub."""
 
-    def __init__(self, folder: Path, hub: Hub, root: Path, *options: str) -> None:
+    def __init__(self, folder: Path, hub: Hub, root: Path | None, *options: str) -> None:
+        """Args:
+        root: None where `options` say where homes are.
+        """
         token = folder / "token"
         token.write_text(TOKEN + "homes")
         self.log_file = folder / "agent.log"
         self.state = folder / "state"
         place = ["--root", str(root), "--homes", "homes/{username}", "--shared", "shared/{group}"]
+        if root is None:
+            place = []
         service = ["--url", f"{hub.base}services/quotas/api", "--token-file", str(token)]
         self.where = [*place, "--state", str(self.state), *service]
+        if root is None:
+            self.where, options = [*self.where, *options], ()
         self.options = options
         self.process: subprocess.Popen[bytes] | None = None
 

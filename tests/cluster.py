@@ -93,6 +93,10 @@ class Cluster:
         found = self.get("test/rejected").json()
         return [one for one in found if one["namespace"] == namespace_of(hub)]
 
+    def asked(self, program: str) -> set[tuple[str, str, str]]:
+        """What a program has asked, in the words of roles: verb, group and resource."""
+        return {tuple(rule) for rule in self.get("test/asked").json().get(program, [])}
+
     # -- to disturb ---------------------------------------------------------------------------
 
     def set(self, **settings: Any) -> None:
@@ -102,6 +106,12 @@ class Cluster:
         seconds until a pod's image is there, and again until it starts; `restarts`: seconds after
         which a container that failed is restarted; `limit_range`: `{"default": {...},
         "defaultRequest": {...}}`; `memory_limit`: what the memory limit of every pod is changed to.
+
+        Of volumes (`volumes.py`): `unbound`: new claims stay without one; `resize`: how they grow,
+        `online`, `offline` (see `grow`), `stuck` or `infeasible`; `storage_quota`: bytes of all
+        claims of a namespace; `rounds_to`: bytes of which volumes are multiples; `shared_volume`:
+        kubelets tell of the file system of all; `snapshot_delay`, `snapshot_error`;
+        `no_snapshots`: there is no such kind.
         """
         self.post("test/settings", **settings)
 
@@ -116,6 +126,10 @@ class Cluster:
         itself, every ten seconds.
         """
         return self.post("test/watches", gone=gone).get(namespace_of(hub), 0)
+
+    def grow(self, namespace: str, claim: str) -> None:
+        """A volume that waits for it gets a larger file system."""
+        self.post(f"test/volumes/{namespace}/{claim}")
 
     def kill(self, hub: Hub, pod: str) -> None:
         """SIGKILL to the pod's process."""

@@ -30,6 +30,7 @@ import podchecks
 from aiohttp import web
 from kubelet import Kubelet, rfc3339
 from kubestore import ApiError, Key, Object, Store, field_selector, label_selector, merge
+from volumes import CLAIMS, SNAPSHOTS, Volumes, check_snapshot
 
 KINDS = {
     "pods": "Pod",
@@ -38,6 +39,13 @@ KINDS = {
     "services": "Service",
     "events": "Event",
     "namespaces": "Namespace",
+    "nodes": "Node",
+    "storageclasses": "StorageClass",
+    "volumesnapshots": "VolumeSnapshot",
+}
+GROUPS = {
+    "storageclasses": "storage.k8s.io/v1",
+    "volumesnapshots": "snapshot.storage.k8s.io/v1",
 }
 PATIENCE = 300
 """Seconds that a watch lasts if it doesn't say."""
@@ -57,6 +65,8 @@ class Server:
         self.store = Store()
         self.kubelet = Kubelet(self, folder, first_address)
         self.settings: dict[str, Any] = {}
+        self.volumes = Volumes(self, folder)
+        self.asked: dict[str, set[tuple[str, str, str]]] = {}
         self.failures: list[dict[str, Any]] = []
         self.rejected: list[dict[str, Any]] = []
         self.created: dict[str, dict[str, Any]] = {}
@@ -65,19 +75,27 @@ class Server:
     def app(self) -> web.Application:
         app = web.Application(middlewares=[self.answer], client_max_size=16 * 2**20)
         one = "/api/v1/namespaces/{namespace}/{plural}"
-        for path in ("/api/v1/{plural}", one):
+        snapshots = (
+            "/apis/snapshot.storage.k8s.io/v1/namespaces/{namespace}/{plural:volumesnapshots}"
+        )
+        classes = "/apis/storage.k8s.io/v1/{plural:storageclasses}"
+        for path in ("/api/v1/{plural}", one, snapshots, classes):
             app.router.add_get(path, self.list)
             app.router.add_post(path, self.create)
-        for path in ("/api/v1/{plural:namespaces}/{name}", one + "/{name}"):
+        app.router.add_get("/api/v1/{plural:nodes}/{name}/proxy/stats/summary", self.summary)
+        singles = [f"{path}/{{name}}" for path in ("/api/v1/{plural:namespaces}", one)]
+        for path in (*singles, f"{snapshots}/{{name}}", f"{classes}/{{name}}"):
             app.router.add_get(path, self.read)
             app.router.add_patch(path, self.patch)
             app.router.add_delete(path, self.delete)
         app.router.add_get("/test/pods", self.test_pods)
         app.router.add_get("/test/rejected", self.test_rejected)
+        app.router.add_get("/test/asked", self.test_asked)
         app.router.add_post("/test/settings", self.test_settings)
         app.router.add_post("/test/failures", self.test_failures)
         app.router.add_post("/test/watches", self.test_watches)
         app.router.add_post("/test/pods/{namespace}/{name}/{what}", self.test_pod)
+        app.router.add_post("/test/volumes/{namespace}/{name}", self.test_volume)
         app.on_shutdown.append(self.kubelet.shut_down)
         return app
 
@@ -90,15 +108,32 @@ class Server:
         except ApiError as error:
             return web.json_response(error.status, status=error.code)
 
+    async def summary(self, request: web.Request) -> web.Response:
+        return web.json_response(self.volumes.summary())
+
     async def _disturb(self, request: web.Request) -> None:
+        self._note(request)
         if delay := self.settings.get("delay"):
             await asyncio.sleep(delay)
         plural, verb = request.match_info.get("plural"), verb_of(request)
+        if plural == SNAPSHOTS and self.settings.get("no_snapshots"):
+            raise ApiError(404, "NotFound", "the server could not find the requested resource")
         for failure in self.failures:
             if failure["times"] > 0 and failure["kind"] == plural and failure["verb"] == verb:
                 failure["times"] -= 1
-                reason = {403: "Forbidden"}.get(failure["status"], "InternalError")
+                reason = {403: "Forbidden", 409: "Conflict"}.get(failure["status"], "InternalError")
                 raise ApiError(failure["status"], reason, "Failed for a test.")
+
+    def _note(self, request: web.Request) -> None:
+        """What each program asks, in the words of roles: verb, group and resource."""
+        plural = request.match_info.get("plural")
+        if plural is None:
+            return
+        if request.path.endswith("/proxy/stats/summary"):
+            plural += "/proxy"
+        agent = request.headers.get("User-Agent", "").split("/")[0]
+        rule = (verb_of(request), GROUPS.get(plural, "v1").rpartition("/")[0], plural)
+        self.asked.setdefault(agent, set()).add(rule)
 
     # -- Kubernetes ---------------------------------------------------------------------------
 
@@ -134,17 +169,22 @@ class Server:
                 "created": now,
             }
         elif key[0] == "persistentvolumeclaims":
-            item["status"] = {"phase": "Bound", "accessModes": item["spec"]["accessModes"]}
+            item = self.volumes.bind(key, item)
         item = self.store.put(key, item)
+        if key[0] == SNAPSHOTS:
+            self.volumes.snapshot(key, item)
         if key[0] == "pods":
             self.kubelet.run(key, item)
         return web.json_response(item, status=201)
 
     def admit(self, key: Key, sent: Object) -> Object:
         """What is stored of what was sent; 422 where something is wrong with it."""
-        wrong = []
+        wrong: list[podchecks.Problem] = []
+        if key[0] == SNAPSHOTS:  # of which there is no published schema
+            wrong = [*check_snapshot(sent)]
         try:
-            kubernetes_validate.validate(sent, SCHEMAS, strict=True)
+            if key[0] != SNAPSHOTS:
+                kubernetes_validate.validate(sent, SCHEMAS, strict=True)
         except (kubernetes_validate.ValidationError, kubernetes_validate.SchemaNotFoundError) as e:
             path = ".".join(str(part) for part in getattr(e, "path", ()))
             wrong.append(podchecks.Problem(path, e.message))
@@ -183,13 +223,29 @@ class Server:
         before = self.store.get(key)
         if not isinstance(change, dict):
             raise ApiError(415, "UnsupportedMediaType", "Only merge patches are supported.")
+        version = (change.get("metadata") or {}).get("resourceVersion")
+        if version and version != before["metadata"]["resourceVersion"]:
+            text = (
+                f'Operation cannot be fulfilled on {key[0]} "{key[2]}": the object has been'
+                " modified; please apply your changes to the latest version and try again"
+            )
+            raise ApiError(409, "Conflict", text, name=key[2], kind=key[0])
         item = merge(before, change)
+        if "status" in before:  # which has an address of its own
+            item["status"] = before["status"]
         wrong = podchecks.check(item)
+        if key[0] == CLAIMS and not wrong:
+            wrong += self.volumes.check_change(before, item)
         if key[0] == "pods" and item["spec"] != before["spec"]:
             wrong.append(podchecks.Problem("spec", "pod updates may not change fields"))
         if wrong:
             raise self._invalid(key, change, wrong)
-        return web.json_response(self.store.put(key, item))
+        if key[0] == CLAIMS:
+            self.volumes.admit_change(key, before, item)
+        item = self.store.put(key, item)
+        if key[0] == CLAIMS:
+            self.volumes.changed(key, before, item)
+        return web.json_response(item)
 
     async def delete(self, request: web.Request) -> web.Response:
         key = self.key(request)
@@ -201,6 +257,8 @@ class Server:
                 grace = item["spec"].get("terminationGracePeriodSeconds", 30)
             return web.json_response(self.kubelet.delete(key, item, int(grace)))
         item = self.store.delete(key)
+        if key[0] == CLAIMS:
+            self.volumes.deleted(key)
         if key[0] == "secrets":  # the one kind of these whose delete says no more than that
             return web.json_response({"kind": "Status", "apiVersion": "v1", "status": "Success"})
         return web.json_response(item)
@@ -222,12 +280,19 @@ class Server:
         found = [item for key, item in self.store.objects.items() if matches(key, item)]
         if request.query.get("watch", "").lower() in ("true", "1"):
             return await self.watch(request, matches, found)
+        start, limit = request.query.get("continue", ""), int(request.query.get("limit") or 0)
+        found.sort(key=_full_name)
+        after = [item for item in found if not start or _full_name(item) > start]
+        page = after[:limit] if limit else after
+        meta = {"resourceVersion": str(self.store.version)}
+        if len(page) < len(after):
+            meta["continue"] = _full_name(page[-1])
         return web.json_response(
             {
                 "kind": f"{KINDS[plural]}List",
-                "apiVersion": "v1",
-                "metadata": {"resourceVersion": str(self.store.version)},
-                "items": found,
+                "apiVersion": GROUPS.get(plural, "v1"),
+                "metadata": meta,
+                "items": page,
             }
         )
 
@@ -318,6 +383,13 @@ class Server:
     async def test_rejected(self, request: web.Request) -> web.Response:
         return web.json_response(self.rejected)
 
+    async def test_asked(self, request: web.Request) -> web.Response:
+        return web.json_response({agent: sorted(rules) for agent, rules in self.asked.items()})
+
+    async def test_volume(self, request: web.Request) -> web.Response:
+        self.volumes.grown((CLAIMS, request.match_info["namespace"], request.match_info["name"]))
+        return web.json_response({})
+
     async def test_settings(self, request: web.Request) -> web.Response:
         self.settings = await request.json()
         return web.json_response(self.settings)
@@ -335,6 +407,10 @@ class Server:
         what = {"kill": self.kubelet.kill, "evict": self.kubelet.evict}[request.match_info["what"]]
         what(("pods", request.match_info["namespace"], request.match_info["name"]))
         return web.json_response({})
+
+
+def _full_name(item: Object) -> str:
+    return f"{item['metadata'].get('namespace', '')}/{item['metadata']['name']}"
 
 
 def verb_of(request: web.Request) -> str:

@@ -30,6 +30,7 @@ PAGES = {
     "audit of a group": f"{QUOTAS}audit?group={GEO}",
     "plans": f"{QUOTAS}plans",
     "prices": f"{QUOTAS}prices",
+    "storage": f"{QUOTAS}storage",
     "policy": f"{QUOTAS}policy",
     "reports": f"{QUOTAS}reports",
     "report": f"{QUOTAS}reports/{GEO}",
@@ -67,6 +68,7 @@ pytestmark = pytest.mark.slow  # the journeys of test_browser.py ask axe too
 def hub(start_hub) -> Hub:
     hub = start_hub("town")
     town.live(hub)
+    town.fill(hub)
     town.work(hub, {"sam": "small", "ana": "gpu", "kim": "large"})
     return hub
 

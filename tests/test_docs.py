@@ -292,6 +292,8 @@ def test_every_command_works(command, tmp_path, monkeypatch, sandbox):
             assert share_links(words[1:]) == 0
     elif words[0] == "jupyter-book":  # what they make: test_jupyter_books.py
         assert words[1:] in (["build", "--html"], ["build", "."])
+    elif words[0] == "hub-storage-agent":  # test_storage_backup.py runs all of that page
+        assert f"\n{command}\n" in (ROOT / "docs/storage.md").read_text()
     else:
         assert words[0] == "pip", f"nothing runs this command yet: {command}"
         python = make_venv(tmp_path / "venv", "pip", "--no-deps", str(ROOT))

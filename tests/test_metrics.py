@@ -25,6 +25,7 @@ from hub_quotas.notices import MOST_ATTEMPTS, Notices
 from hub_quotas.overview import Overview, overview
 from hub_quotas.policy import Policy, parse_policy
 from hub_quotas.sessions import new_id
+from hub_quotas.storage_store import Directory, Mount, report
 from hub_quotas.store import QuotaStore
 from hub_quotas.transaction import LedgerError
 
@@ -228,6 +229,7 @@ def test_names_are_escaped():
 def test_each_family_says_what_it_is_about_and_only_its_labels(store, clock, exposition):
     exposition._per_user = True
     open_session(store)
+    report(store, Mount("homes", "xfs", 9, 9), [Directory("group", "geo", 1, 2)])
     clock.now += HOUR
     by_name = {family.name: family for family in FAMILIES}
     seen = set()

@@ -18,10 +18,11 @@ from hub_quotas.corrections import adjust
 from hub_quotas.costs import MONEY, month_span, parse_month
 from hub_quotas.policy import parse_policy
 from hub_quotas.quantities import HOUR
+from hub_quotas.storage_charges import charge_some, note
 from hub_quotas.store import QuotaStore
 
 POLICY = """
-prices: [{since: 2026-01-01, cpu: 0.04, memory: 0.005}]
+prices: [{since: 2026-01-01, cpu: 0.04, memory: 0.005, storage: 0.05}]
 groups: {course: {managers: [prof-bo]}}
 """
 MONTH = "2026-09"
@@ -42,6 +43,10 @@ def hub(start_hub):
         since = begin - 5 * HOUR + number * 25 * HOUR
         store.adopt(f"s{number}", user, "", group, amounts, since)
         store.close_session(f"s{number}", "stopped", since + (number + 1) * HOUR + number)
+    uses = [("user", "sam", 200 * 2**30), ("group", "course", 70 * 2**30)]
+    with store.db.write() as tx:
+        note(tx, "elsewhere", "homes", uses, begin + 3 * HOUR)
+    charge_some(store, lambda kind, _name: "course/lab" if kind == "user" else "course", end, end)
     running = {"servers": 1, "cpu": 4000, "cost": 160_000}
     store.adopt("now", "sam", "lab", "course", running, time.time_ns() // 1000 - 2 * HOUR)
     yield hub
@@ -57,7 +62,7 @@ def costs_of(page: str, section: str) -> list[int]:
     """The cost of each line of a table of the report."""
     table = page.partition(f'<section aria-labelledby="{section}">')[2].partition("</section>")[0]
     assert "Cost</th>" in table
-    hours = table.count("-hours</th>")
+    hours = table.count("-hours</th>") + table.count("GiB-months")
     return [exact(row)[hours] for row in table.split("<tr>")[2:]]
 
 
@@ -88,6 +93,7 @@ def test_page_csv_api_and_command_line_say_what_a_query_by_hand_says(hub, capsys
     api = f"{hub.base}services/quotas/api/reports/course"
     found = httpx.get(api, params={"month": MONTH}, headers=headers(ada)).json()
     assert int(found["total"]["cost"]["units"]) == int(found["net"]["units"]) == cost
+    found["profiles"].append(found["storage"])
     for part in ("groups", "profiles", "days", "members"):
         assert sum(int(line["cost"]["units"]) for line in found[part]) == cost, part
     assert found["complete"] and found["currency"] == "€"
@@ -104,10 +110,27 @@ def test_page_csv_api_and_command_line_say_what_a_query_by_hand_says(hub, capsys
     assert f"{cost / MONEY:.2f}" in capsys.readouterr().out
 
 
+def test_storage_has_lines_of_its_own(hub):
+    page = hub.login("prof-ada").get(f"services/quotas/reports/course?month={MONTH}").text
+    months = 270 * (month_span(MONTHS_AGO, hub.ledger().zone)[1] - _begin(hub) - 3 * HOUR)
+    assert f">{months / 730 / HOUR:.1f}</data>" in page, "GiB-months"
+    assert "GiB-months of storage</th>" in page and "Of it storage</dt>" in page
+    assert ">shared directories</th>" in page and ">storage</th>" in page
+    rows = hub.login("admin").get(f"services/quotas/reports/*?month={MONTH}&format=csv").text
+    stored = [row for row in csv.DictReader(io.StringIO(rows)) if row["kind"] == "storage"]
+    about = [(row["user"], row["group"], row["note"]) for row in stored]
+    assert about == [("", "course", "homes"), ("sam", "course/lab", "homes")]
+    assert sum(float(row["storage_gib_hours"]) for row in stored) == months / HOUR
+
+
+def _begin(hub) -> int:
+    return month_span(MONTHS_AGO, hub.ledger().zone)[0]
+
+
 def test_no_cell_of_the_csv_is_a_formula(hub):
     rows = hub.login("admin").get(f"services/quotas/reports/*?month={MONTH}&format=csv").text
     users = {row["user"] for row in csv.DictReader(io.StringIO(rows))}
-    assert users == {"sam", "'=kim"}
+    assert users == {"sam", "'=kim", ""}
 
 
 def test_members_of_a_report_come_page_by_page(hub):

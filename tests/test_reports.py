@@ -17,6 +17,7 @@ from hub_quotas.costs import MONEY, month_after, month_span
 from hub_quotas.policy import WHOLE_HUB, parse_policy
 from hub_quotas.reports import read_report, write_csv
 from hub_quotas.sessions import GONE
+from hub_quotas.storage_charges import charge_some, note
 
 G = 2**30
 MONTHS = [date(2026, 3, 1), date(2026, 10, 1), date(2026, 12, 1)]
@@ -91,6 +92,17 @@ class Months:
         for resource in ("cost", "cpu"):
             adjust(self.store, group, user, resource, amount, "root", "@hub was down")
 
+    def _storage(self) -> None:
+        """What homes and shared directories hold, and now and then they are charged."""
+        with self.store.db.write() as tx:
+            for kind, names in (("user", self.users), ("group", self.groups)):
+                uses = [(kind, name, self.random.choice([0, 7, G, 9 * G])) for name in names]
+                note(tx, "hub", "homes", uses, self.clock.now)
+        if self.random.random() < 0.5:
+            group = self.random.choice(self.groups)
+            payer = lambda kind, name: name if kind == "group" else group  # noqa: E731
+            self.happened["charged"] += charge_some(self.store, payer, 2**62, self.clock.now)
+
     def _policy(self) -> None:
         """Groups move in the tree, and prices change."""
         tree = self.random.sample(self.groups, len(self.groups))
@@ -103,6 +115,7 @@ class Months:
         days = {date(2026, 1, 1), today, today + timedelta(days=1)}
         prices = [
             {"since": day, "cpu": f"0.{self.random.randrange(10**6):06}", "memory": "0.005"}
+            | {"storage": f"{self.random.randrange(10)}.5"}
             for day in days
         ]
         self.store.apply(parse_policy({"groups": groups, "prices": prices}), "root", "cli")
@@ -125,7 +138,7 @@ class Months:
 
 
 STEPS = {"reserve": 20, "adopt": 2, "resize": 6, "close": 7, "late": 5, "gone": 3, "void": 2}
-STEPS |= {"credit": 4, "policy": 4, "rename": 3, "forwards": 30}
+STEPS |= {"credit": 4, "policy": 4, "rename": 3, "storage": 6, "forwards": 30}
 
 BY_HAND = {
     "sqlite": """
@@ -148,6 +161,19 @@ BY_HAND = {
             - greatest(since, ?))), 0)
         FROM charge WHERE subjects @> to_jsonb(?::int)""",
 }
+STORAGE_BY_HAND = {
+    "sqlite": """
+        SELECT coalesce(sum(json_extract(p.value, '$[3]') * max(0,
+            min(json_extract(p.value, '$[1]'),
+            ?) - max(json_extract(p.value, '$[0]'), ?))), 0)
+        FROM storage_charge c, json_each(c.pieces) p
+        WHERE EXISTS (SELECT 1 FROM json_each(c.subjects) j WHERE j.value = ?)""",
+    "postgresql": """
+        SELECT coalesce(sum((p ->> 3)::numeric * greatest(0, least((p ->> 1)::numeric, ?)
+            - greatest((p ->> 0)::numeric, ?))), 0)
+        FROM storage_charge c, jsonb_array_elements(c.pieces::jsonb) p
+        WHERE c.subjects::jsonb @> to_jsonb(?::int)""",
+}
 """What a month cost, to whom wants no report: `until`, `begin` and the subject's id go in."""
 
 
@@ -156,7 +182,8 @@ def by_hand(store, subject: int, begin: int, until: int) -> int:
     untils = [until] * 3 if kind == "sqlite" else [until]
     with store.db.read() as tx:
         (cost,) = tx.one(BY_HAND[kind], *untils, begin, subject)
-    return int(cost)
+        (storage,) = tx.one(STORAGE_BY_HAND[kind], until, begin, subject)
+    return int(cost) + int(storage)
 
 
 def by_curve(store, subject: int, user: str, group: str, begin: int, until: int) -> int:
@@ -191,21 +218,28 @@ def compare(store, month: date) -> Counter[str]:
         begin, until = report.begin, report.until
         cost = by_hand(store, subject, begin, until)
         assert report.total.cost == cost == by_curve(store, subject, "", group, begin, until), group
-        for lines in (report.members, report.groups, report.profiles, report.days):
+        with_storage = (*report.profiles, report.storage)
+        for lines in (report.members, report.groups, with_storage, report.days):
             assert sum(line.cost for line in lines) == cost, group
         rows = rows_of(store, group, month)
-        use = [row for row in rows if row["kind"] == "use"]
+        use = [row for row in rows if row["kind"] in ("use", "storage")]
         assert sum(int(row["cost_units"]) for row in use) == cost, group
         assert sum(int(row["cost_units"]) for row in rows) == report.total.net
         assert report.total.net == store.used(group, "", "cost", begin, until)
         assert abs(sum(float(row["cost"]) for row in use) - cost / MONEY) <= 1e-6 * (len(use) + 1)
-        assert len({row["session"] for row in use}) == report.sessions
+        assert len({row["session"] for row in rows} - {""}) == report.sessions
+        stored = report.storage.used.get("storage", 0)
+        assert stored == store.used(group, "", "storage", begin, until)
+        assert report.storage.cost == store.used(group, "", "storage+cost", begin, until)
+        hours = sum(float(row.get("storage_gib_hours", 0)) for row in rows)
+        assert hours == pytest.approx(stored / (G * HOUR), abs=1e-5 * (len(rows) + 1))
+        found["storage"] += report.storage.cost > 0
         assert sum(float(row["cpu_hours"]) for row in use) == pytest.approx(
             report.total.used.get("cpu", 0) / (1000 * HOUR), abs=1e-5 * (len(use) + 1)
         )
         alone = group != WHOLE_HUB and all(line.name == group for line in report.groups)
         for line in report.members if alone else ():
-            if not line.cost:  # credits alone, perhaps further below
+            if not line.cost or not line.name:  # credits alone, perhaps further below; shared
                 continue
             mine = known[line.name, group]
             curve = by_curve(store, mine, line.name, group, begin, until)
@@ -246,9 +280,10 @@ def test_a_random_month_agrees_to_the_smallest_unit(ledger, seeds):
             happened += compare(store, month)
         happened["second month"] += now >= month_after(first)
         with store.db.write() as tx:  # of one history after the other
-            for table in ("overlay", "correction", "point", "session"):
+            tables = ("overlay", "correction", "point", "session", "storage_held", "storage_charge")
+            for table in tables:
                 tx.run(f"DELETE FROM {table}")  # noqa: S608
             tx.run("DELETE FROM subject")
         store.points.forget_ids()
-    compared = ("groups", "members", "days", "credits", "second month")
+    compared = ("groups", "members", "days", "credits", "second month", "charged", "storage")
     assert all(happened[kind] >= 2 for kind in (*STEPS, *compared)), happened

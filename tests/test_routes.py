@@ -29,6 +29,7 @@ PAGES = {
     "reports/GROUP": ("sees", ""),
     "plans": ("reads", "admin"),
     "prices": ("reads", "admin"),
+    "storage": ("reads", ""),
     "policy": ("reads", "admin"),
     "api/": ("user", ""),
 }
@@ -42,6 +43,9 @@ API = {
     "DELETE /me/server": "acts",
     "DELETE /me/servers/{server}": "acts",
     "GET /me/history": "user",
+    "POST /me/storage/look": "acts",
+    "GET /me/storage/largest": "users",
+    "GET /users/{user}/storage/largest": "admin",
     "GET /groups": "manages-any",
     "GET /groups/{group}": "sees",
     "PUT /groups/{group}": "manages",
@@ -71,6 +75,10 @@ API = {
     "DELETE /reservations/{id}": "reserves",
     "GET /storage/limits": "stores",
     "POST /storage/use": "stores",
+    "POST /storage/largest": "stores",
+    "GET /storage/mounts": "reads",
+    "GET /me/storage": "users",
+    "GET /groups/{group}/storage": "sees",
     "GET /plans": "reads",
     "GET /plans/{plan}": "reads",
     "PUT /plans/{plan}": "admin",
@@ -111,6 +119,7 @@ PARTS = {
     "version": "999999",
     "id": "999999",
     "number": "9",
+    "user": "member",
 }
 
 POLICY = """

@@ -25,6 +25,7 @@ from hub_quotas.storage_agent.cli import _parser
 from hub_quotas.storage_agent.keeper import Keeper, Layout, Owner
 from hub_quotas.storage_agent.layout import Template
 from hub_quotas.storage_agent.memory import Heard, Memory
+from hub_quotas.storage_agent.record import BACKUP, RESTORE_TEST, write_record
 
 MIB, GIB = 2**20, 2**30
 
@@ -156,10 +157,24 @@ def test_what_can_not_be_limited_is_said(hub, agent, filesystem):
     wait_for("the hub to forget it", forgotten, 60)
 
 
-def test_metrics_are_for_a_collector(agent):
-    text = Path(agent.options[-1]).read_text()
-    assert "hub_storage_directories_limited " in text
-    assert "# TYPE hub_storage_used_bytes gauge" in text
+def test_metrics_are_for_a_collector(hub, agent):
+    file = Path(agent.options[-1])
+    wait_for("the file", file.exists)
+    assert "hub_storage_directories_limited " in file.read_text()
+    assert "# TYPE hub_storage_used_bytes gauge" in file.read_text()
+    assert "backup" not in file.read_text()
+    good = {"good": "2026-11-29T03:00:00+00:00", "id": "0", "bytes": 1, "remark": ""}
+    write_record(agent.state / BACKUP, {"homes": {"homes/pat": good}})
+    tested = {"when": "2026-11-29T04:00:00+00:00", "ok": True, "problems": [], "homes": {}}
+    write_record(agent.state / RESTORE_TEST, tested)
+    wait_for("them", lambda: "hub_storage_restore_test_ok 1\n" in file.read_text(), 40)
+    assert f"hub_storage_backup_last_ok_seconds {1795921200}\n" in file.read_text()
+
+    def known() -> bool:
+        [mount] = storage_store.mounts(hub.ledger())
+        return mount.backup is not None and mount.backup.last_ok == 1795921200 * 10**6
+
+    wait_for("the hub to know", known, 40)
 
 
 def test_a_plan_changes_nothing(hub, agent, filesystem):

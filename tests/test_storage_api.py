@@ -12,6 +12,7 @@ import pytest
 from hubs import TOKEN, Hub, wait_for
 
 from hub_quotas import storage_store
+from hub_quotas.storage_agent import record
 from hub_quotas.storage_agent.memory import Heard
 from hub_quotas.storage_agent.service import MountState, Service, ServiceError, Use
 
@@ -138,6 +139,38 @@ def test_what_it_says_is_known_of_its_own_mount_alone(hub):
     assert storage_store.directories(store, "other", ["homes/old"]) == []
 
 
+def test_how_backups_are_doing_is_kept_by_mount(hub):
+    test = record.RestoreTest(1_790_000_300, False, ("pat: not what it was.",))
+    backups = record.Backups(1_790_000_000, 40, 1, ("homes/kim: no room.",), test)
+    service(hub).report(MountState("test", 1, 1, backups=backups), [], [])
+    service(hub, "scratch").report(MountState("test", 1, 1), [], [])
+    mounts = {mount.name: mount.backup for mount in storage_store.mounts(hub.ledger())}
+    assert mounts["scratch"] is None
+    tested = storage_store.RestoreTest(1_790_000_300 * 10**6, False, ("pat: not what it was.",))
+    assert mounts["homes"] == storage_store.Backup(
+        1_790_000_000 * 10**6, 40, 1, ("homes/kim: no room.",), tested
+    )
+    never = MountState("test", 1, 1, backups=record.Backups())
+    service(hub).report(never, [], [])
+    mounts = {mount.name: mount.backup for mount in storage_store.mounts(hub.ledger())}
+    assert mounts["homes"] == storage_store.Backup()
+
+
+def test_what_nobody_can_tell_is_not_taken_for_nothing(hub):
+    store, state = hub.ledger(), MountState("claims of Kubernetes", 1, 1)
+    service(hub).report(state, [Use("user", "unknown", None, 10 * GIB, "It can't shrink.")], [])
+    [one] = storage_store.directories(store, "user", ["unknown"])
+    assert (one.used, one.share, one.is_over) == (None, 0, False)
+    assert sum(storage_store.days(store, "user", "unknown", 30)) == 0
+    assert "unknown" not in {one.name for one in storage_store.fullest(store, "user", 0)}
+    # An agent that has been started again does not know any more what it has told.
+    service(hub).report(state, [Use("user", "unknown", GIB, 10 * GIB)], [])
+    service(hub).report(state, [Use("user", "unknown", None, 20 * GIB)], [])
+    [one] = storage_store.directories(store, "user", ["unknown"])
+    assert (one.used, one.applied) == (GIB, 20 * GIB)
+    service(hub).report(state, [], ["user/unknown"])
+
+
 def test_a_report_of_many_goes_in_parts(hub):
     many = [Use("user", f"user-{number}", number) for number in range(4500)]
     service(hub).report(MountState("test", 1, 1), many, [])
@@ -187,12 +220,14 @@ def test_a_stolen_token_opens_nothing_else(hub):
         {"backend": "x", "size": -1, "free": 0},
         {"backend": "x", "size": 0, "free": 0, "directories": [{"kind": "user", "name": ""}]},
         {"backend": "x", "size": 2**63, "free": 0},
+        {"backend": "x", "size": 0, "free": 0, "backups": {"last_ok": 10**16}},
         {
             "backend": "x",
             "size": 0,
             "free": 0,
             "directories": [{"kind": "planet", "name": "x", "used": 0}],
         },
+        {"backend": "x", "size": 0, "free": 0, "directories": [{"kind": "user", "name": "x"}]},
     ],
 )
 def test_nonsense_is_refused(hub, body):

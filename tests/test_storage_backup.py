@@ -28,7 +28,7 @@ from hubs import ROOT
 
 from hub_quotas.storage_agent import backup
 from hub_quotas.storage_agent.backend import find_backend
-from hub_quotas.storage_agent.record import write_record
+from hub_quotas.storage_agent.record import BackupRecords, write_record
 from hub_quotas.storage_agent.restic import Restic
 
 MIB = 2**20
@@ -265,6 +265,29 @@ def test_a_failure_does_not_forget_the_last_good_backup(place, home, state):
     assert record(state)["homes"][home].items() > good.items()
 
 
+def test_what_is_told_of_backups(place, home, state):
+    """Of the homes that are still there."""
+    records = BackupRecords(state, place.path)
+    other, gone = f"{home}-other", f"{home}-gone"
+    for name in (other, gone):
+        place.new(name)
+    before = int(time.time())
+    save(place, state, home, other, gone)
+    found = records.read()
+    assert (found.homes, found.failures, found.failed) == (3, 0, ())
+    assert before <= found.last_ok <= time.time()
+    for name in (other, gone):
+        (place.path / name).rename(place.path / f"{name}-moved")
+    (place.path / other).write_text("a file")
+    assert save(place, state, other, gone) == 1
+    later = records.read()
+    assert (later.homes, later.failures, later.last_ok) == (3, 1, found.last_ok)
+    assert re.fullmatch(f"{other}: {other} is a link or a file, .*", later.failed[0])
+    assert later.restore_test is None
+    (state / "backup.json").write_text('{"homes": 3}')
+    assert records.read() is None
+
+
 def test_a_backup_that_is_killed_is_followed_by_a_good_one(place, home, state):
     (place.path / home / "large").write_bytes(os.urandom(30 * MIB))
     write(place.path / home / "small", "x")
@@ -460,6 +483,8 @@ def test_without_a_backup_the_test_fails(place, state, of_its_own, monkeypatch, 
     assert place.command("restore-test", "--state", str(state)) == 1
     assert "There is no backup to test." in capsys.readouterr().err
     assert record(state, "restore-test.json")["ok"] is False
+    told = BackupRecords(state, place.path).read().restore_test
+    assert (told.ok, told.problems) == (False, ("There is no backup to test.",))
 
 
 # -- the examples ---------------------------------------------------------------------------------
@@ -500,7 +525,9 @@ def test_the_units_can_be_read_by_systemd(tmp_path):
 
 def test_the_documentation_is_what_runs(place, tmp_path):
     """The blocks on snapshots and backups, in order, and a home that was deleted between."""
-    blocks = re.findall(r"```shell\n(.*?)```", (ROOT / "docs/storage.md").read_text(), re.DOTALL)
+    text = (ROOT / "docs/storage.md").read_text()
+    blocks = re.findall(r"```shell\n(.*?)```", text, re.DOTALL)
+    blocks = [block for block in blocks if "--claims" not in block]  # test_storage_claim_snapshots
     assert len(blocks) == 2
     home = place.new("homes/pat")
     (home / "thesis").write_text("a year")

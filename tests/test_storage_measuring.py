@@ -13,14 +13,18 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from agents import StorageAgent
+from hubs import wait_for
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hub_quotas import storage_store
 from hub_quotas.storage_agent import backend as backends
 from hub_quotas.storage_agent import pace as paces
 from hub_quotas.storage_agent import walking
-from hub_quotas.storage_agent.backend import StorageError, find_backend
-from hub_quotas.storage_agent.measuring import Largest, Measuring, largest
+from hub_quotas.storage_agent.backend import find_backend
+from hub_quotas.storage_agent.measuring import Measuring
+from hub_quotas.storage_agent.memory import Memory
 from hub_quotas.storage_agent.pace import Pace, after_everybody_else, is_idle
 from hub_quotas.storage_agent.walking import Walk, walk
 
@@ -467,6 +471,53 @@ def test_names_that_are_not_unicode_are_kept(tmp_path):
     assert backend.read(["alice"])["alice"].used == du(tmp_path / "alice")
 
 
+def test_an_agent_goes_on_after_a_kill(start_hub, tmp_path):
+    """Where no limits can be set, the hub knows what is used, and hears of changes meanwhile."""
+    hub = start_hub("storage")
+    hub.limits("geo: {member.storage: 10M}")
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        home = Path(folder) / "homes" / "pat"
+        for part in range(140):
+            home_with(home, f"part-{part}", files=100, size=10)
+        (tmp_path / "agent").mkdir()
+        agent = StorageAgent(tmp_path / "agent", hub, Path(folder))
+        file = agent.state / "measured.json"
+
+        def turn() -> dict:
+            found = json.loads(file.read_text()) if file.exists() else {"turn": None}
+            return found["turn"] or {"home": "", "walk": {"used": 0}}
+
+        agent.start()
+        wait_for("a part of it", lambda: turn()["home"] == "homes/pat" and turn()["walk"]["used"])
+        hub.limits("geo: {member.storage: 12M}")
+        changed = time.monotonic()
+        wait_for("the change", lambda: limit_heard(agent) == 12 * 2**20)
+        assert time.monotonic() - changed < 3
+        agent.kill()
+        broken_off = turn()
+        assert 0 < broken_off["walk"]["used"] < du(home)
+        agent.start()
+
+        def known() -> list[tuple[int, int | None]]:
+            found = storage_store.directories(hub.ledger(), "user", ["pat"])
+            return [(one.used, one.applied) for one in found]
+
+        wait_for("the hub to know", lambda: known() == [(du(home), 12 * 2**20)], 40)
+        assert agent.stop() == 0
+        [mount] = storage_store.mounts(hub.ledger())
+        assert mount.backend == "tmpfs, measured only"
+        used, began = json.loads(file.read_text())["figures"]["homes/pat"]
+        assert (used, began) == (du(home), broken_off["began"]), "not begun anew"
+
+
+def limit_heard(agent: StorageAgent) -> int | None:
+    memory = Memory(agent.state)
+    try:
+        return memory.read().limits.get(("user", "pat"))
+    finally:
+        memory.close()
+
+
 # -- as a backend -----------------------------------------------------------------------------
 
 
@@ -490,53 +541,3 @@ def test_it_is_for_all_that_has_no_backend_of_its_own(tmp_path, monkeypatch, kin
     monkeypatch.setattr(backends, "find_mount", lambda _path: (tmp_path, kind, "x"))
     backend = find_backend(tmp_path)
     assert isinstance(backend, Measuring) and backend.name == f"{kind}, measured only"
-
-
-# -- what takes up the room in a home ---------------------------------------------------------
-
-
-def test_the_largest_directories(tmp_path):
-    home_with(tmp_path, "data/raw", files=5, size=100_000)
-    home_with(tmp_path, "data/clean", files=1, size=50_000)
-    home_with(tmp_path, ".cache/shell/inner", files=1, size=20_000)
-    home_with(tmp_path, "small")
-    found = largest(tmp_path, most=4)
-    assert [name for name, _size in found.directories] == [
-        *("data", "data/raw", "data/clean", "small")
-    ]
-    assert found.complete and found.used == du(tmp_path)
-    assert dict(found.directories)["data"] == du(tmp_path / "data")
-    names = [name for name, _size in largest(tmp_path).directories]
-    assert ".cache/shell/inner" in names and ".cache" not in names and ".cache/shell" not in names
-
-
-def test_when_time_is_up_it_says_what_it_has_seen(many):
-    began = time.monotonic()
-    found = largest(many, seconds=0.2, budget=20_000)
-    assert time.monotonic() - began < 1
-    assert not found.complete and 0 < found.used < du(many) and found.directories
-
-
-def test_of_directories_deep_in_one_another_the_upper_ones_are_named(tmp_path):
-    home_with(tmp_path, "/".join("abcdefghijklmnopqrstuvwxyz"), size=100_000)
-    found = largest(tmp_path)
-    assert found.complete
-    assert [name for name, _size in found.directories] == ["a/b/c/d/e/f/g/h/i/j/k/l"]
-
-
-def test_names_of_others_are_not_shown_through_links(tmp_path):
-    home_with(tmp_path, "secret/plans", size=1_000_000)
-    home_with(tmp_path, "alice")
-    (tmp_path / "alice" / "link").symlink_to(tmp_path / "secret")
-    assert largest(tmp_path / "alice") == Largest([], du(tmp_path / "alice"), True)
-    (tmp_path / "link").symlink_to(tmp_path / "secret")
-    with pytest.raises(StorageError, match="can't be read"):
-        largest(tmp_path / "link")
-    with pytest.raises(StorageError, match="can't be read: No such file"):
-        largest(tmp_path / "nobody")
-
-
-def test_what_is_not_unicode_can_be_said(tmp_path):
-    os.makedirs(os.fsencode(tmp_path) + b"/bad-\xff")
-    ((name, _size),) = largest(tmp_path).directories
-    assert name.encode() and name.startswith("bad-")

@@ -16,6 +16,7 @@ from hub_quotas.more import Wanted
 from hub_quotas.policies import By
 from hub_quotas.policy import parse_policy
 from hub_quotas.policy_store import now
+from hub_quotas.storage_store import Directory, Mount, report
 from hub_quotas.store import QuotaStore
 
 HOUR = 3_600_000_000
@@ -102,6 +103,32 @@ def starts(dice: random.Random, present: int) -> Iterator[tuple[int, str, int, s
                 end = begin + int(dice.uniform(0.5, 5) * HOUR)
                 yield begin, "start", number, user, group, profile
                 yield end, "stop", number, user, group, profile
+
+
+def fill(hub: Hub) -> None:
+    """Give a hub file systems with homes, as agents report them, with 30 days of their past."""
+    present = now()
+    clock = Clock(present)
+    store = QuotaStore(f"sqlite:///{hub.folder / 'hub_quotas.sqlite'}", clock=clock)
+    people = [user for users in STUDENTS.values() for user in users]
+    trouble = "shared/optics-2 is an ordinary directory, which btrfs can't limit."
+    for day in range(30, -1, -1):
+        clock.at = present - day * DAY
+        homes = [
+            Directory("user", user, round((1 + n % 9 + (30 - day) * (n % 5) / 60) * GIB), 10 * GIB)
+            for n, user in enumerate(people)
+        ]
+        shared = [
+            Directory("group", GEO, (185 - 2 * day) * GIB, 200 * GIB),
+            Directory("group", OPTICS, 40 * GIB, None, trouble),
+        ]
+        left = [Directory("other", "homes/old-pat", 21 * GIB), Directory("other", "homes/x", GIB)]
+        found = () if day else ("homes/vic: It made a subvolume of its own; it counts again.",)
+        state = Mount("homes", "btrfs, simple quotas", 480 * GIB, (60 + 2 * day) * GIB, found)
+        report(store, state, [*homes, *shared, *left])
+    clock.at = present - 3 * HOUR
+    report(store, Mount("scratch", "xfs, project quotas", 1000 * GIB, 700 * GIB), [])
+    store.close()
 
 
 def live(hub: Hub) -> None:

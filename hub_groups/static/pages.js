@@ -2,7 +2,7 @@
 // answers while somebody types, and questions before what can't be taken back.
 "use strict";
 
-const LIVE_MS = 10_000;
+const LIVE_MS = 10_000, SOON_MS = 2_000;
 const TYPING_MS = 300;
 
 const isBusy = (element) => element.contains(document.activeElement) || element.querySelector("[open], :checked");
@@ -52,6 +52,7 @@ function checkWhileTyping(form) {
 }
 
 setInterval(refresh, LIVE_MS);
+setInterval(() => document.querySelector("[data-soon]") && refresh(), SOON_MS);
 document.addEventListener("visibilitychange", refresh);
 for (const form of document.querySelectorAll("form[data-check]")) checkWhileTyping(form);
 // Of the whole page, since forms come and go with what is live.

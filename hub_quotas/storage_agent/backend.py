@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -17,12 +18,15 @@ class Held:
     """What the file system says of one home. Bytes.
 
     Attributes:
-        used: as the file system counts it, which may be some seconds ago.
+        used: as the file system counts it, which may be some seconds ago; None where nobody can
+            tell.
         limit: beyond which it refuses to write; None for none.
+        asked: what a volume of its own was asked to be. It may be larger, and always has a limit.
     """
 
-    used: int
+    used: int | None
     limit: int | None = None
+    asked: int | None = None
 
 
 _BLOCK = 4096
@@ -31,9 +35,21 @@ _BLOCK = 4096
 
 def holds(held: Held, limit: int | None) -> bool:
     """Whether what a file system says is the limit that was set."""
+    if held.asked is not None and held.limit is not None:
+        return limit is None or held.asked - _BLOCK < limit <= held.limit
     if held.limit is None or limit is None:
         return held.limit is limit
     return abs(limit - held.limit) < _BLOCK
+
+
+def said(amount: int | None) -> str:
+    """Bytes as `10 GiB`; the largest unit of which it is at least one."""
+    if amount is None:
+        return "no limit"
+    size, units = float(amount), ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB"]
+    while size >= 1024 and len(units) > 1:
+        size, units = size / 1024, units[1:]
+    return f"{size:.4g} {units[0]}"
 
 
 @dataclass(frozen=True)
@@ -87,6 +103,35 @@ class Backend(Protocol):
 
     def repair(self, homes: Collection[str]) -> list[Escape]:
         """Find what owners have put beyond their limits, and count it again."""
+
+
+class Place(Protocol):
+    """What homes are below."""
+
+    def listed(self, parent: str) -> Iterable[str]:
+        """The names of the directories in one of them, by its path; empty for the place itself.
+
+        Raises:
+            OSError
+        """
+
+    def room(self) -> tuple[int, int]:
+        """Bytes, of all of it and free."""
+
+
+class Folder:
+    """A directory as a place."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def listed(self, parent: str) -> Iterable[str]:
+        with os.scandir(self._path / parent) as entries:
+            return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+
+    def room(self) -> tuple[int, int]:
+        found = os.statvfs(self._path)
+        return found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize
 
 
 def find_mount(path: Path, mounts: str | None = None) -> tuple[Path, str, str]:

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from .backend import Backend, StorageError, find_backend
 from .backup import KEEP, Done, back_up, restore_backup
+from .claim_commands import (
+    add_cluster,
+    list_of_claim,
+    refuse_cluster,
+    restore_claim,
+    snapshot_claims,
+)
 from .putting import Put
 from .reach import find_homes, home_name, path_parts
 from .restore_test import run_restore_test
+from .saying import complain, say
 from .snapshots import (
     Snapshot,
     find_snapshot,
@@ -22,33 +29,42 @@ from .snapshots import (
     restore_snapshot,
 )
 
+_Run = Callable[[argparse.Namespace], int]
+
 
 def add_commands(subparsers: Any) -> None:
     """Add them to what `ArgumentParser.add_subparsers` returns; each sets `run`, which takes the
     arguments and returns the exit code."""
 
-    def command(name: str, run: Callable[[argparse.Namespace], int], text: str) -> Any:
+    def command(name: str, run: _Run, text: str, with_claims: _Run | None = None) -> Any:
         parser = subparsers.add_parser(name, help=text, description=text.capitalize() + ".")
-        parser.add_argument("--root", type=Path, required=True, help="what homes are below")
-        parser.set_defaults(run=lambda args: _answered(run, args))
+        if with_claims:
+            where = parser.add_mutually_exclusive_group(required=True)
+            where.add_argument("--root", type=Path, help="what homes are below")
+            add_cluster(parser, where)
+        else:
+            parser.add_argument("--root", type=Path, required=True, help="what homes are below")
+        parser.set_defaults(run=lambda args: _answered(run, with_claims, args))
         return parser
 
-    parser = command("snapshot", _snapshot, "keep homes as they are now, on the same disk")
+    text = "keep homes as they are now, on the same disk"
+    parser = command("snapshot", _snapshot, text, snapshot_claims)
     _add_homes(parser)
     parser.add_argument("--label", default="", help="why: end-of-term")
     parser.add_argument(
         "--keep", type=int, metavar="N", help="then delete older ones of the same label but for N"
     )
 
-    parser = command("snapshots", _snapshots, "list the snapshots of a home")
+    parser = command("snapshots", _snapshots, "list the snapshots of a home", list_of_claim)
     parser.add_argument("home", metavar="HOME")
 
     parser = command(
         "restore",
         _restore,
         "put a home back as it was, from its backup; what is there stays beside",
+        restore_claim,
     )
-    parser.add_argument("home", metavar="HOME", help="its path below the root")
+    parser.add_argument("home", metavar="HOME", help="its path below the root, or its claim")
     parser.add_argument("--path", help="only this file or folder in it")
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
@@ -85,7 +101,9 @@ _UNITS = {"daily": "days", "weekly": "weeks", "monthly": "months"}
 
 
 def _add_homes(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("home", nargs="*", metavar="HOME", help="its path below the root")
+    parser.add_argument(
+        "home", nargs="*", metavar="HOME", help="its path below the root, or its claim"
+    )
     parser.add_argument("--all", action="store_true", help="every home (--homes)")
     parser.add_argument(
         "--homes",
@@ -104,25 +122,15 @@ def _add_state(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _answered(run: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
+def _answered(run: _Run, with_claims: _Run | None, args: argparse.Namespace) -> int:
     try:
+        if with_claims and args.claims:
+            return with_claims(args)
+        refuse_cluster(args)
         return run(args)
     except (StorageError, OSError) as error:
-        _complain(str(error))
+        complain(str(error))
         return 1
-
-
-def _complain(text: str) -> None:
-    print(f"hub-storage-agent: {_shown(text)}", file=sys.stderr)
-
-
-def _say(text: str) -> None:
-    print(_shown(text))
-
-
-def _shown(text: str) -> str:
-    """On one line. Names may have signs that end one, or that no terminal can show."""
-    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
 
 
 def _homes(args: argparse.Namespace, otherwise_all: bool = False) -> list[str]:
@@ -143,25 +151,25 @@ def _snapshot(args: argparse.Namespace) -> int:
     for home in _homes(args):
         try:
             made = make_snapshot(args.root, home, args.label)
-            _say(f"{home}: {made.name}")
+            say(f"{home}: {made.name}")
             _say_lacks(made)
             if args.keep is not None:
                 for old in prune(args.root, home, args.label, args.keep):
-                    _say(f"{home}: {old.name} is deleted.")
+                    say(f"{home}: {old.name} is deleted.")
         except (StorageError, OSError) as error:
             failed += 1
-            _complain(str(error))
+            complain(str(error))
     return 1 if failed else 0
 
 
 def _say_lacks(made: Snapshot) -> None:
     if made.lacks:
-        _complain(f"{made.home}: the snapshot lacks the subvolumes inside: {', '.join(made.lacks)}")
+        complain(f"{made.home}: the snapshot lacks the subvolumes inside: {', '.join(made.lacks)}")
 
 
 def _snapshots(args: argparse.Namespace) -> int:
     for one in list_snapshots(args.root, home_name(args.home)):
-        _say(one.name)
+        say(one.name)
     return 0
 
 
@@ -186,11 +194,11 @@ def _backend(root: Path) -> Backend | None:
 
 
 def _say_put(put: Put, source: str) -> int:
-    _say(f"{put.path} is restored from {source}.")
+    say(f"{put.path} is restored from {source}.")
     if put.aside:
-        _say(f"What was there is {put.aside}.")
+        say(f"What was there is {put.aside}.")
     if put.problem:
-        _complain(f"It has no limit yet: {put.problem}")
+        complain(f"It has no limit yet: {put.problem}")
     return 1 if put.problem else 0
 
 
@@ -201,15 +209,15 @@ def _backup(args: argparse.Namespace) -> int:
     done = back_up(args.root, _homes(args, otherwise_all=True), args.state, keep, _say_done)
     failed = [one.home for one in done if one.problem]
     if failed:
-        _complain(f"{len(failed)} of {len(done)} homes have no new backup: {', '.join(failed)}")
+        complain(f"{len(failed)} of {len(done)} homes have no new backup: {', '.join(failed)}")
     return 1 if failed else 0
 
 
 def _say_done(done: Done) -> None:
     if done.problem:
-        _complain(f"{done.home}: {done.problem}")
+        complain(f"{done.home}: {done.problem}")
     else:
-        _say(f"{done.home}: {done.bytes} bytes" + (f", {done.remark}" if done.remark else ""))
+        say(f"{done.home}: {done.bytes} bytes" + (f", {done.remark}" if done.remark else ""))
 
 
 def _restore_test(args: argparse.Namespace) -> int:
@@ -218,7 +226,7 @@ def _restore_test(args: argparse.Namespace) -> int:
     record = run_restore_test(args.root, args.state, args.count, args.read)
     for home, found in sorted(record["homes"].items()):
         same = f"{found['compared']} of {found['files']} files compared with the home"
-        _say(f"{home}: {found['bytes']} bytes restored, {same}")
+        say(f"{home}: {found['bytes']} bytes restored, {same}")
     for problem in record["problems"]:
-        _complain(problem)
+        complain(problem)
     return 0 if record["ok"] else 1

@@ -10,52 +10,21 @@ The structures are those of the kernel's `btrfs.h` and `btrfs_tree.h`.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import stat
 import struct
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeAlias
 
+from . import btrfs_calls as calls
 from .backend import Escape, Held, StorageError
 
-_FIRST_INODE = 256
-"""Of each subvolume: by this a directory is known as one."""
-_ROOT_TREE, _QUOTA_TREE = 1, 8
-_ROOT_REF = 156
-_STATUS, _INFO, _LIMIT, _RELATION = 240, 242, 244, 246
-_ON, _SIMPLE = 1, 8
 _LEVEL_1 = 1 << 48
 _NONE = 2**64 - 1
-_LAST = 2**64 - 1
 _LIMITS_REFERENCED = 1
-_BUFFER = 1 << 18
-_HEADER = struct.Struct("QQQII")
-_Key: TypeAlias = tuple[int, int, int]
-"""Of an item in a tree: object, type, offset, by which they are in order."""
-
-
-def _code(direction: int, number: int, size: int) -> int:
-    """An ioctl of btrfs, as the kernel's `_IOC` makes it."""
-    return direction << 30 | size << 16 | 0x94 << 8 | number
-
-
-_WRITE, _READ, _BOTH = 1, 2, 3
-_SUBVOL_CREATE = _code(_WRITE, 14, 4096)
-_TREE_SEARCH = _code(_BOTH, 17, 112)
-_INO_LOOKUP = _code(_BOTH, 18, 4096)
-_QUOTA_CTL = _code(_BOTH, 40, 16)
-_QGROUP_ASSIGN = _code(_WRITE, 41, 24)
-_QGROUP_CREATE = _code(_WRITE, 42, 16)
-_QGROUP_LIMIT = _code(_READ, 43, 48)
 _ENABLE, _ENABLE_SIMPLE = 1, 4
-
-
-def _ioctl(fd: int, code: int, argument: bytearray) -> None:
-    """One step; what tests break off between."""
-    fcntl.ioctl(fd, code, argument)
+_FEW = 3
 
 
 class Btrfs:
@@ -68,21 +37,21 @@ class Btrfs:
     @property
     def name(self) -> str:
         flags = self._flags()
-        if not flags & _ON:
+        if not flags & calls.ON:
             return "btrfs, without quotas"
-        return "btrfs, simple quotas" if flags & _SIMPLE else "btrfs, full quotas"
+        return "btrfs, simple quotas" if flags & calls.SIMPLE else "btrfs, full quotas"
 
     def prepare(self) -> None:
-        if self._flags() & _ON:
+        if self._flags() & calls.ON:
             return
         with self._open() as fd:
             try:
-                _ioctl(fd, _QUOTA_CTL, bytearray(struct.pack("QQ", _ENABLE_SIMPLE, 0)))
+                calls.ioctl(fd, calls.QUOTA_CTL, bytearray(struct.pack("QQ", _ENABLE_SIMPLE, 0)))
             except OSError as error:
                 if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTTY):
                     raise _explained(self._path, error) from None
                 # A kernel before 6.7.
-                _ioctl(fd, _QUOTA_CTL, bytearray(struct.pack("QQ", _ENABLE, 0)))
+                calls.ioctl(fd, calls.QUOTA_CTL, bytearray(struct.pack("QQ", _ENABLE, 0)))
 
     def create(self, home: str, owner: tuple[int, int], mode: int) -> None:
         path = self._path / home
@@ -90,7 +59,7 @@ class Btrfs:
         with self._open(str(Path(home).parent)) as fd:
             try:
                 name = os.fsencode(path.name)
-                _ioctl(fd, _SUBVOL_CREATE, bytearray(struct.pack("q4088s", 0, name)))
+                calls.ioctl(fd, calls.SUBVOL_CREATE, bytearray(struct.pack("q4088s", 0, name)))
             except FileExistsError:
                 return
             except OSError as error:
@@ -113,12 +82,14 @@ class Btrfs:
                     problems[home] = str(error)
                 except OSError as error:
                     problems[home] = f"{home}: {error.strerror or error}."
+            if len(limits) <= _FEW:  # or what is read next is of up to half a minute ago
+                calls.ioctl(top, calls.SYNC, bytearray())
         return problems
 
     def read(self, homes: Collection[str]) -> dict[str, Held]:
-        used = {id: _number(item, 8) for id, item in self._level_1(_INFO)}
+        used = {id: _number(item, 8) for id, item in self._level_1(calls.INFO)}
         limits = {}
-        for id, item in self._level_1(_LIMIT):
+        for id, item in self._level_1(calls.LIMIT):
             if _number(item, 0) & _LIMITS_REFERENCED and _number(item, 8) != _NONE:
                 limits[id] = _number(item, 8)
         found = {}
@@ -134,10 +105,10 @@ class Btrfs:
     def repair(self, homes: Collection[str]) -> list[Escape]:
         """With simple quotas there is nothing to find: the kernel makes all that is made inside a
         member of the groups above."""
-        if self._flags() & _SIMPLE:
+        if self._flags() & calls.SIMPLE:
             return []
         counted, within = self._members(), self._subvolumes()
-        limited = {id for id, _item in self._level_1(_LIMIT)}
+        limited = {id for id, _item in self._level_1(calls.LIMIT)}
         ids = {}
         for home in homes:
             try:
@@ -152,7 +123,7 @@ class Btrfs:
                 if outer is None or id in ids or (id, _LEVEL_1 | outer) in counted:
                     continue
                 if outer in limited:
-                    _new(top, _QGROUP_ASSIGN, struct.pack("QQQ", 1, id, _LEVEL_1 | outer))
+                    _new(top, calls.QGROUP_ASSIGN, struct.pack("QQQ", 1, id, _LEVEL_1 | outer))
                     what = f"the subvolume {id} inside was not counted, and is now."
                     found.append(Escape(ids[outer], what))
         return found
@@ -175,7 +146,7 @@ class Btrfs:
             now = os.lstat(f"{self._path}/{home}")
         except FileNotFoundError:
             return None
-        if now.st_ino != _FIRST_INODE or not stat.S_ISDIR(now.st_mode):
+        if now.st_ino != calls.FIRST_INODE or not stat.S_ISDIR(now.st_mode):
             raise StorageError(
                 f"{home} is an ordinary directory, which btrfs can't limit. While its owner has "
                 "no server, move it aside, let the agent make it, and copy what was in it."
@@ -183,12 +154,12 @@ class Btrfs:
         same = now.st_dev, now.st_ctime_ns
         known = self._ids.get(home)
         if known is None or known[0] != same:
-            known = self._ids[home] = same, _look_up(self._path / home)
+            known = self._ids[home] = same, _id_of(self._path / home)
         return known[1]
 
     def _flags(self) -> int:
         """Of the status; 0 where quotas are off."""
-        for _key, item in self._quotas((0, _STATUS, 0), (0, _STATUS, 0)):
+        for _key, item in self._quotas((0, calls.STATUS, 0), (0, calls.STATUS, 0)):
             return _number(item, 16)
         return 0
 
@@ -201,13 +172,13 @@ class Btrfs:
 
     def _members(self) -> set[tuple[int, int]]:
         """Which group is a member of which."""
-        keys = self._quotas((1, _RELATION, 0), (_LAST, _RELATION, _LAST))
-        return {(low, high) for (low, kind, high), _item in keys if kind == _RELATION}
+        keys = self._quotas((1, calls.RELATION, 0), (calls.LAST, calls.RELATION, calls.LAST))
+        return {(low, high) for (low, kind, high), _item in keys if kind == calls.RELATION}
 
-    def _quotas(self, first: _Key, last: _Key) -> Iterator[tuple[_Key, bytes]]:
+    def _quotas(self, first: calls.Key, last: calls.Key) -> Iterator[tuple[calls.Key, bytes]]:
         with self._open() as fd:
             try:
-                yield from _search(fd, _QUOTA_TREE, first, last)
+                yield from calls.search(fd, calls.QUOTA_TREE, first, last)
             except OSError as error:
                 if error.errno != errno.ENOENT:  # no quotas, no tree
                     raise _explained(self._path, error) from None
@@ -215,17 +186,19 @@ class Btrfs:
     def _subvolumes(self) -> dict[int, int]:
         """For each subvolume, the one that it is in."""
         with self._open() as fd:
-            keys = _search(fd, _ROOT_TREE, (1, _ROOT_REF, 0), (_LAST, _ROOT_REF, _LAST))
-            return {inner: outer for (outer, kind, inner), _item in keys if kind == _ROOT_REF}
+            keys = calls.search(
+                fd,
+                calls.ROOT_TREE,
+                (1, calls.ROOT_REF, 0),
+                (calls.LAST, calls.ROOT_REF, calls.LAST),
+            )
+            return {inner: outer for (outer, kind, inner), _item in keys if kind == calls.ROOT_REF}
 
 
-def _look_up(home: Path) -> int:
+def _id_of(home: Path) -> int:
     fd = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
-        answer = bytearray(4096)
-        struct.pack_into("QQ", answer, 0, 0, _FIRST_INODE)
-        _ioctl(fd, _INO_LOOKUP, answer)
-        return _number(answer, 0)
+        return _number(calls.look_up(fd, 0, calls.FIRST_INODE), 0)
     finally:
         os.close(fd)
 
@@ -246,43 +219,17 @@ def _limit(top: int, id: int, limit: int | None) -> None:
         top: through the subvolume itself, a limit can't be raised once it is reached.
     """
     above = _LEVEL_1 | id
-    _new(top, _QGROUP_CREATE, struct.pack("QQ", 1, above))
-    _new(top, _QGROUP_ASSIGN, struct.pack("QQQ", 1, id, above))
+    _new(top, calls.QGROUP_CREATE, struct.pack("QQ", 1, above))
+    _new(top, calls.QGROUP_ASSIGN, struct.pack("QQQ", 1, id, above))
     amount = _NONE if limit is None else limit
     wanted = struct.pack("QQQQQQ", above, _LIMITS_REFERENCED, amount, 0, 0, 0)
-    _ioctl(top, _QGROUP_LIMIT, bytearray(wanted))
+    calls.ioctl(top, calls.QGROUP_LIMIT, bytearray(wanted))
 
 
 def _new(top: int, code: int, argument: bytes) -> None:
     """Make something that may be there already."""
     with suppress(FileExistsError):
-        _ioctl(top, code, bytearray(argument))
-
-
-def _search(fd: int, tree: int, first: _Key, last: _Key) -> Iterator[tuple[_Key, bytes]]:
-    """All items of a tree from one key to another, both included."""
-    while first <= last:
-        answer = bytearray(112 + _BUFFER)
-        span = (tree, first[0], last[0], first[2], last[2], 0, _LAST, first[1], last[1])
-        struct.pack_into("QQQQQQQIIII4QQ", answer, 0, *span, 2**32 - 1, *[0] * 5, _BUFFER)
-        _ioctl(fd, _TREE_SEARCH, answer)
-        (count,) = struct.unpack_from("I", answer, 64)
-        if not count:
-            return
-        place, key = 112, first
-        for _ in range(count):
-            _transaction, object, offset, kind, length = _HEADER.unpack_from(answer, place)
-            place += _HEADER.size
-            key = object, kind, offset
-            yield key, bytes(answer[place : place + length])
-            place += length
-        first = _after(*key)
-
-
-def _after(object: int, kind: int, offset: int) -> _Key:
-    if offset < _LAST:
-        return object, kind, offset + 1
-    return (object, kind + 1, 0) if kind < 255 else (object + 1, 0, 0)
+        calls.ioctl(top, code, bytearray(argument))
 
 
 def _explained(path: Path, error: OSError) -> StorageError:

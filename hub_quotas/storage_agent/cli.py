@@ -11,12 +11,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .agent import Agent
-from .backend import Backend, StorageError, find_backend
+from .backend import Backend, Place, StorageError, find_backend, said
 from .backup_commands import add_commands
+from .claim_commands import add_cluster, cluster, refuse_cluster
+from .claims import HOMES, Claims, names
 from .exposition import write_metrics
 from .keeper import Keeper, Layout, Owner
 from .layout import Template
 from .memory import Memory
+from .record import BackupRecords
 from .service import Service, ServiceError
 
 _ABOUT = """
@@ -67,12 +70,19 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_place(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--root", type=Path, required=True, help="what homes are below")
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--root", type=Path, help="what homes are below")
+    add_cluster(parser, where)
+    parser.add_argument(
+        "--kubelet-stats",
+        action="store_true",
+        help="with --claims: ask the kubelet of each node what is used, which takes the right to",
+    )
     parser.add_argument(
         "--homes",
-        default="{username}",
         metavar="TEMPLATE",
-        help="where homes are below the root: homes/{username} (default: %(default)s)",
+        help="where homes are below the root: homes/{username} (default: {username}); with"
+        f" --claims, how claims are called (default: {HOMES})",
     )
     parser.add_argument(
         "--shared",
@@ -103,38 +113,56 @@ def _add_service(parser: argparse.ArgumentParser) -> None:
 def _run(args: argparse.Namespace) -> int:
     if args.verbose:
         logging.getLogger().setLevel(logging.DEBUG)
-    backend = find_backend(args.root)
+    if args.claims and args.create:
+        raise StorageError("--create is for directories; KubeSpawner makes claims.")
+    backend = _backend(args)
     backend.prepare()
     keeper = _keeper(args, backend, Memory(args.state), args.create)
     metrics = args.metrics
     watch = (lambda state, uses: write_metrics(metrics, state, uses)) if metrics else None
-    agent = Agent(keeper, _service(args), watch)
+    records = BackupRecords(args.state, args.root)
+    agent = Agent(keeper, _service(args), watch, records.read)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: agent.stop())
-    logging.info("%s: %s", args.root, backend.name)
+    logging.info("%s: %s", args.root or "Homes", backend.name)
     agent.run()
     return 0
 
 
 def _plan(args: argparse.Namespace) -> int:
     """Exit code 1 where something would be changed, as `diff` has it."""
-    backend = find_backend(args.root)
+    backend = _backend(args)
     heard = _service(args).limits("", 0, 0)
     keeper = _keeper(args, backend, Memory(None))
     keeper.learn(heard)
     wrong = keeper.differences()
+    if isinstance(backend, Claims):
+        for path, why in sorted(backend.foresee(wrong).items()):
+            print(f"{path}: {why}")
+            del wrong[path]
     for path, limit in sorted(wrong.items()):
-        print(f"{path}: {_bytes(limit)}, now {_bytes(keeper.holds(path))}")
-    print(f"{args.root} ({backend.name}): {len(wrong)} of {len(keeper.goals)} limits would change.")
+        print(f"{path}: {said(limit)}, now {said(keeper.holds(path))}")
+    where = args.root or "Homes"
+    print(f"{where} ({backend.name}): {len(wrong)} of {len(keeper.goals)} limits would change.")
     return 1 if wrong else 0
+
+
+def _backend(args: argparse.Namespace) -> Backend:
+    if args.claims:
+        return Claims(cluster(args), names(args.homes or HOMES), args.kubelet_stats)
+    refuse_cluster(args)
+    return find_backend(args.root)
 
 
 def _keeper(
     args: argparse.Namespace, backend: Backend, memory: Memory, owner: Owner | None = None
 ) -> Keeper:
-    shared = Template.parse(args.shared) if args.shared else None
-    layout = Layout(Template.parse(args.homes), shared)
-    return Keeper(args.root, backend, layout, memory, owner)
+    place: Place | None = backend if isinstance(backend, Claims) else None
+    parse, otherwise = (names, HOMES) if args.claims else (Template.parse, "{username}")
+    homes = parse(args.homes or otherwise)
+    shared = parse(args.shared) if args.shared else None
+    root = args.root or Path()
+    return Keeper(root, backend, Layout(homes, shared), memory, owner, place)
 
 
 def _service(args: argparse.Namespace) -> Service:
@@ -156,13 +184,3 @@ def _owner(text: str) -> Owner:
     if not (user.isdecimal() and group.isdecimal()):
         raise argparse.ArgumentTypeError(f"'{text}' is not an owner by number; write 1000:100")
     return Owner(int(user), int(group))
-
-
-def _bytes(amount: int | None) -> str:
-    """`10 GiB`; the largest unit of which it is at least one."""
-    if amount is None:
-        return "no limit"
-    size, units = float(amount), ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB"]
-    while size >= 1024 and len(units) > 1:
-        size, units = size / 1024, units[1:]
-    return f"{size:.4g} {units[0]}"

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .backend import Backend, Escape, Held, StorageError, holds
+from .backend import Backend, Escape, Folder, Held, Place, StorageError, holds
 from .layout import Template
+from .measuring import Measuring
 from .memory import OTHER, USER, Heard, Memory
 from .service import MountState, Use
 
@@ -57,6 +58,7 @@ class Keeper:
 
     Args:
         owner: of directories that don't exist yet; None where others make them.
+        place: where homes are, if not in the directory that is the root.
     """
 
     def __init__(
@@ -66,9 +68,13 @@ class Keeper:
         layout: Layout,
         memory: Memory,
         owner: Owner | None = None,
+        place: Place | None = None,
     ) -> None:
         self._root, self._backend, self._layout = root, backend, layout
         self._memory, self._owner = memory, owner
+        self._measuring = backend if isinstance(backend, Measuring) else None
+        self._strangers: Mapping[str, Goal] = {}
+        self._place = place or Folder(root)
         self._known: dict[str, Use] = {}
         self._problems: dict[str, str] = {}
         self._told: dict[tuple[str, str], Use] = {}
@@ -76,6 +82,9 @@ class Keeper:
         heard = memory.read()
         self.epoch, self.number, self._otherwise = heard.epoch, heard.number, heard.otherwise
         self.goals = self._goals(heard.limits)
+        self._unsaved = False
+        if self._measuring and memory.measured:
+            self._measuring.load(memory.measured)
 
     def _goals(self, limits: Mapping[tuple[str, str], int | None]) -> dict[str, Goal]:
         found = {}
@@ -139,12 +148,15 @@ class Keeper:
 
     def differences(self) -> dict[str, int | None]:
         """Limits that do not hold, or of directories that do not exist yet."""
-        goals = {**self._others(), **self.goals}
+        self._strangers = self._others()
+        goals = {**self._strangers, **self.goals}
         held = self._backend.read(goals)
         known, wrong = {}, {}
         for path, goal in goals.items():
             one = held.get(path, _NOTHING)
-            problem = self._problems.get(path, "")
+            if is_right := holds(one, goal.limit):
+                self._problems.pop(path, None)
+            problem = self._problem(path)
             if one is not _NOTHING or problem:
                 old = self._known.get(path)
                 same = old and (old.used, old.applied, old.problem) == (
@@ -154,10 +166,41 @@ class Keeper:
                 )
                 new = Use(goal.kind, goal.name, one.used, one.limit, problem)
                 known[path] = old if old and same else new
-            if not holds(one, goal.limit) or (self._owner and one is _NOTHING):
+            if not is_right or (self._owner and one is _NOTHING):
                 wrong[path] = goal.limit
         self._known = known
         return wrong
+
+    def _problem(self, path: str) -> str:
+        unread = self._measuring.problems.get(path, "") if self._measuring else ""
+        return self._problems.get(path, "") or unread
+
+    def measure(self, seconds: float) -> bool:
+        """Go on measuring, where that is how use is known; whether there is more to do.
+
+        Args:
+            seconds: after which it has to stop; sooner back where there is nothing to do.
+        """
+        if not self._measuring:
+            return False
+        self._unsaved = True
+        return self._measuring.step(seconds, self._strangers.keys() | self.goals.keys())
+
+    def keep(self) -> None:
+        """Write down how far measuring has come, so that the next start goes on from there."""
+        if self._measuring and self._memory.measured and self._unsaved:
+            try:
+                self._measuring.save(self._memory.measured)
+                self._unsaved = False
+            except OSError as error:
+                log.error("What was measured can't be kept on disk: %s", error)
+
+    def find(self, kind: str, name: str) -> Path:
+        """Where a home is; raises StorageError: there is none of that name."""
+        path = self._layout.path(kind, name) if kind == USER else None
+        if path is None:
+            raise StorageError(f"There is no home of {name} here.")
+        return self._root / path
 
     def holds(self, path: str) -> int | None:
         """The limit that held at the last look."""
@@ -171,12 +214,10 @@ class Keeper:
             return {}
         parent, found = self._layout.homes.parent, {}
         try:
-            with os.scandir(self._root / parent) as entries:
-                for entry in entries:
-                    path = f"{parent}/{entry.name}".lstrip("/")
-                    theirs = path in self.goals or not self._layout.homes.matches(path)
-                    if not theirs and entry.is_dir(follow_symlinks=False):
-                        found[path] = Goal(OTHER, path, self._otherwise)
+            for name in self._place.listed(parent):
+                path = f"{parent}/{name}".lstrip("/")
+                if path not in self.goals and self._layout.homes.matches(path):
+                    found[path] = Goal(OTHER, path, self._otherwise)
         except OSError as error:
             log.warning("%s can't be listed: %s.", parent or self._root, error.strerror)
         return found
@@ -190,8 +231,7 @@ class Keeper:
 
     def state(self) -> MountState:
         """The file system as a whole."""
-        found = os.statvfs(self._root)
-        size, free = found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize
+        size, free = self._place.room()
         problems = [f"{escape.home}: {escape.what}" for escape in self._escapes]
         return MountState(self._backend.name, size, free, tuple(problems[-_MOST_PROBLEMS:]))
 
@@ -211,13 +251,13 @@ class Keeper:
 
 
 def _differs(told: Use | None, use: Use) -> bool:
-    return (
-        told is None
-        or abs(told.used - use.used) >= _WORTH_TELLING
-        or (told.applied, told.problem, _is_over(told)) != (use.applied, use.problem, _is_over(use))
-    )
+    if told is None or (told.applied, told.problem) != (use.applied, use.problem):
+        return True
+    if told.used is None or use.used is None:
+        return told.used is not use.used
+    return abs(told.used - use.used) >= _WORTH_TELLING or _is_over(told) != _is_over(use)
 
 
 def _is_over(use: Use) -> bool:
     """What is no longer over a soft limit has its hard one again, however little was deleted."""
-    return use.applied is not None and use.used > use.applied
+    return use.applied is not None and (use.used or 0) > use.applied

@@ -8,7 +8,6 @@ system does not.
 from __future__ import annotations
 
 import errno
-import heapq
 import json
 import os
 import time
@@ -17,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .backend import Escape, Held, StorageError
+from .backend import Escape, Held
 from .directories import make_directory
 from .pace import Pace, after_everybody_else
 from .walking import Walk, walk
@@ -26,9 +25,6 @@ BUDGET = 2000
 """Looks at files and directories a second."""
 _REST_SECONDS = 300.0
 """No home is measured again sooner."""
-_DEEPEST = 12
-"""Directories further down count as part of the one that deep."""
-_MOST_DIRECTORIES = 200_000
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
@@ -112,12 +108,15 @@ class Measuring:
         """All is counted, whatever owners do."""
         return []
 
-    def step(self, seconds: float, homes: Collection[str], busy: Collection[str] = ()) -> None:
+    def step(self, seconds: float, homes: Collection[str], busy: Collection[str] = ()) -> bool:
         """Go on measuring for a while; sooner back when there is nothing to be done.
 
         Args:
             homes: all there are.
             busy: those that are being used: every other turn is one of theirs.
+
+        Returns:
+            Whether there is more to be done.
         """
         new = [home for home in homes if home not in self._homes]
         self._queue[:0] = new
@@ -129,8 +128,9 @@ class Measuring:
                     next(self._work)
                 except StopIteration:
                     self._work = self._looks()
-                    return
+                    return False
                 going = self._pace.look()
+        return True
 
     def save(self, file: Path) -> None:
         """Write how far it has come, so that another can go on from there."""
@@ -245,58 +245,3 @@ def _turn(found: Any) -> _Turn:
     pending = [str(path) for path in walked["pending"]]
     state = Walk(pending, int(walked["used"]), links, str(walked["unread"]))
     return _Turn(str(found["home"]), float(found["began"]), int(found["inode"]), state)
-
-
-@dataclass(frozen=True)
-class Largest:
-    """What takes up the room in a home.
-
-    Attributes:
-        directories: the largest first: the path below the home, and the bytes of all in it. One
-            that has nothing but another directory is left out for that.
-        used: bytes of all that was seen.
-        complete: whether all was seen before time was up.
-    """
-
-    directories: list[tuple[str, int]]
-    used: int
-    complete: bool
-
-
-def largest(path: Path, most: int = 20, seconds: float = 10.0, budget: float = 20_000) -> Largest:
-    """The largest directories of a home, on any file system.
-
-    Args:
-        seconds: after which what was seen until then is said.
-        budget: looks a second.
-
-    Raises:
-        StorageError: there is no such directory.
-    """
-    sums: dict[str, int] = {}
-    shells: set[str] = set()
-    state, pace = Walk(), Pace(budget)
-    with after_everybody_else():
-        going = pace.start(seconds)
-        try:
-            for counted in walk(path, state):
-                if counted:
-                    names = counted.path.split("/")[:_DEEPEST] if counted.path else []
-                    for depth in range(1, len(names) + 1):
-                        above = "/".join(names[:depth])
-                        sums[above] = sums.get(above, 0) + counted.own
-                    if (counted.files, counted.directories) == (0, 1) and len(names) < _DEEPEST:
-                        shells.add(counted.path)
-                going = pace.look() and len(sums) < _MOST_DIRECTORIES
-                if not going:
-                    break
-        except OSError as error:
-            raise StorageError(f"{path} can't be read: {error.strerror}.") from None
-    found = ((size, name) for name, size in sums.items() if name not in shells)
-    directories = [(_readable(name), size) for size, name in heapq.nlargest(most, found)]
-    return Largest(directories, state.used, not state.pending and not state.unread)
-
-
-def _readable(name: str) -> str:
-    """What is not Unicode can't be said everywhere."""
-    return os.fsencode(name).decode(errors="replace")

@@ -21,6 +21,19 @@ CREATE TABLE IF NOT EXISTS state (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWI
 
 
 @dataclass(frozen=True)
+class Ask:
+    """Somebody wants to know what takes up the room in a home.
+
+    Attributes:
+        number: goes up; where the same is asked for again, it is another one.
+    """
+
+    kind: str
+    name: str
+    number: int
+
+
+@dataclass(frozen=True)
 class Heard:
     """What the quotas service says. Amounts are bytes; None for no limit.
 
@@ -29,6 +42,7 @@ class Heard:
         whole: whether it is all there is, else what has changed.
         limits: by kind (USER or GROUP) and name.
         otherwise: of the home of anybody else.
+        asks: all that stand.
     """
 
     epoch: str
@@ -36,6 +50,7 @@ class Heard:
     whole: bool
     limits: Mapping[tuple[str, str], int | None] = field(default_factory=dict)
     otherwise: int | None = None
+    asks: tuple[Ask, ...] = ()
 
 
 class Memory:
@@ -52,6 +67,7 @@ class Memory:
             if folder:
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             file = folder / "limits.sqlite" if folder else ":memory:"
+            self.measured = folder / "measured.json" if folder else None
             self._db = sqlite3.connect(file, isolation_level=None)
             self._db.executescript(_TABLES)
         except (OSError, sqlite3.Error) as error:

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .memory import GROUP, USER, Heard
+from .largest import Largest
+from .memory import GROUP, USER, Ask, Heard
+from .record import Backups
 
 _PATIENCE_SECONDS = 15
 _MOST_AT_ONCE = 2000
@@ -26,26 +28,32 @@ class Use:
     """What is known of one directory.
 
     Attributes:
-        used: bytes.
+        used: bytes; None where nobody can tell.
         applied: the limit that holds, in bytes; None for none.
         problem: why no limit could be set; empty for no problem.
     """
 
     kind: str
     name: str
-    used: int = 0
+    used: int | None = 0
     applied: int | None = None
     problem: str = ""
 
 
 @dataclass(frozen=True)
 class MountState:
-    """The file system as a whole. Bytes."""
+    """The file system as a whole.
+
+    Attributes:
+        size, free: bytes.
+        backups: None where nothing is known of any.
+    """
 
     backend: str
     size: int
     free: int
     problems: tuple[str, ...] = ()
+    backups: Backups | None = None
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
@@ -69,13 +77,17 @@ class Service:
         self._url, self._token = url.rstrip("/"), token
         self._opener = urllib.request.build_opener(_NoRedirects)
 
-    def limits(self, epoch: str, number: int, wait: float) -> Heard:
+    def limits(self, epoch: str, number: int, wait: float, asked: int = 0) -> Heard:
         """What has changed since, as soon as something has; after `wait` seconds at the latest.
+
+        Args:
+            asked: the number of the last ask that is known: a later one is something too.
 
         Raises:
             ServiceError
         """
-        query = urllib.parse.urlencode({"epoch": epoch, "number": number, "wait": wait})
+        known = {"epoch": epoch, "number": number, "asked": asked, "wait": wait}
+        query = urllib.parse.urlencode(known)
         found = self._ask(f"/storage/limits?{query}", None, wait + _PATIENCE_SECONDS)
         try:
             limits = {
@@ -83,9 +95,10 @@ class Service:
                 **{(GROUP, name): _amount(value) for name, value in found["groups"].items()},
             }
             otherwise = _amount(found["otherwise"])
+            asks = (Ask(one["kind"], one["name"], int(one["number"])) for one in found["asks"])
             return Heard(
                 *(str(found["epoch"]), int(found["number"]), bool(found["whole"])),
-                *(limits, otherwise),
+                *(limits, otherwise, tuple(asks)),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ServiceError(
@@ -107,7 +120,8 @@ class Service:
                 "backend": state.backend,
                 "size": state.size,
                 "free": state.free,
-                "problems": [text[:1000] for text in state.problems[:100]],
+                "problems": _sentences(state.problems),
+                "backups": _backups(state.backups),
                 "directories": [
                     {
                         "kind": one.kind,
@@ -121,6 +135,34 @@ class Service:
                 "gone": list(gone[start:end]),
             }
             self._ask("/storage/use", json.dumps(body).encode(), _PATIENCE_SECONDS)
+
+    def seen(self, ask: Ask, seen: int) -> None:
+        """Say how many files and directories were looked at so far.
+
+        Raises:
+            ServiceError
+        """
+        body = {"kind": ask.kind, "name": ask.name, "number": ask.number, "seen": seen}
+        self._ask("/storage/largest", json.dumps(body).encode(), _PATIENCE_SECONDS)
+
+    def answer(self, ask: Ask, found: Largest | None, problem: str = "") -> None:
+        """Say what takes up the room in a home.
+
+        Args:
+            found: None where it can't be said.
+            problem: why.
+
+        Raises:
+            ServiceError
+        """
+        answer: dict[str, Any] = {"problem": problem[:1000]}
+        if found:
+            answer |= {"used": found.used, "complete": found.complete}
+            answer["largest"] = [
+                {"path": one.path, "size": one.size, "is_file": one.is_file} for one in found.found
+            ]
+        body = {"kind": ask.kind, "name": ask.name, "number": ask.number, "answer": answer}
+        self._ask("/storage/largest", json.dumps(body).encode(), _PATIENCE_SECONDS)
 
     def _ask(self, path: str, body: bytes | None, patience: float) -> Any:
         headers = {"Authorization": f"token {self._token}", "Content-Type": "application/json"}
@@ -139,6 +181,25 @@ class Service:
             raise ServiceError(
                 f"{self._url} answers something else than JSON: is it the address of the API?"
             ) from None
+
+
+def _sentences(texts: Sequence[str]) -> list[str]:
+    """As many and as long as the service takes."""
+    return [text[:1000] for text in texts[:100]]
+
+
+def _backups(found: Backups | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    test = found.restore_test
+    return {
+        "last_ok": found.last_ok,
+        "homes": found.homes,
+        "failures": found.failures,
+        "failed": _sentences(found.failed),
+        "restore_test": test
+        and {"at": test.at, "ok": test.ok, "problems": _sentences(test.problems)},
+    }
 
 
 def _amount(value: Any) -> int | None:

@@ -1,38 +1,16 @@
-"""Subvolumes of btrfs: made, copied, removed, and found inside of one.
-
-The structures are those of the kernel's `btrfs.h` and `btrfs_tree.h`.
-"""
+"""Subvolumes of btrfs: made, copied, removed, and found inside of one."""
 
 from __future__ import annotations
 
-import fcntl
 import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
 
+from . import btrfs_calls as calls
 from .backend import find_mount
 
-_FIRST_INODE = 256
-"""Of each subvolume: by this a directory is known as one."""
-_ROOT_TREE, _ROOT_REF = 1, 156
-_QUOTA_TREE, _STATUS = 8, 240
-_ON, _SIMPLE = 1, 8
-_LAST = 2**64 - 1
 _READ_ONLY = 2
-
-
-def _code(direction: int, number: int, size: int) -> int:
-    return direction << 30 | size << 16 | 0x94 << 8 | number
-
-
-_WRITE, _READ, _BOTH = 1, 2, 3
-_CREATE = _code(_WRITE, 14, 4096)
-_DESTROY = _code(_WRITE, 15, 4096)
-_SEARCH = _code(_BOTH, 17, 4096)
-_LOOKUP = _code(_BOTH, 18, 4096)
-_SNAPSHOT = _code(_WRITE, 23, 4096)
-_FLAGS = _code(_READ, 25, 8)
 
 
 def on_btrfs(path: Path) -> bool:
@@ -50,9 +28,9 @@ def quotas(path: Path) -> str:
         return ""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        for _offset, item in _search(fd, _QUOTA_TREE, 0, _STATUS):
+        for _key, item in calls.search(fd, calls.QUOTA_TREE, *_all_of(0, calls.STATUS)):
             (flags,) = struct.unpack_from("<Q", item, 16)
-            return "" if not flags & _ON else "simple" if flags & _SIMPLE else "full"
+            return "" if not flags & calls.ON else "simple" if flags & calls.SIMPLE else "full"
     except FileNotFoundError:  # no quotas, no tree
         pass
     finally:
@@ -67,11 +45,11 @@ def can_be_snapshot(path: Path, folder: int) -> bool:
 
 def is_subvolume(folder: int) -> bool:
     """Of a folder that is on btrfs."""
-    return os.fstat(folder).st_ino == _FIRST_INODE
+    return os.fstat(folder).st_ino == calls.FIRST_INODE
 
 
 def create(name: str, within: int) -> None:
-    fcntl.ioctl(within, _CREATE, bytearray(struct.pack("q4088s", 0, os.fsencode(name))))
+    calls.ioctl(within, calls.SUBVOL_CREATE, bytearray(struct.pack("q4088s", 0, os.fsencode(name))))
 
 
 def snapshot(subvolume: int, name: str, within: int, writable: bool = False) -> None:
@@ -82,23 +60,23 @@ def snapshot(subvolume: int, name: str, within: int, writable: bool = False) -> 
     """
     flags = 0 if writable else _READ_ONLY
     fields = struct.pack("qQQ32x4040s", subvolume, 0, flags, os.fsencode(name))
-    fcntl.ioctl(within, _SNAPSHOT, bytearray(fields))
+    calls.ioctl(within, calls.SNAP_CREATE, bytearray(fields))
 
 
 def destroy(name: str, within: int) -> None:
     """One with all that is in it."""
-    fcntl.ioctl(within, _DESTROY, bytearray(struct.pack("q4088s", 0, os.fsencode(name))))
+    calls.ioctl(within, calls.SNAP_DESTROY, bytearray(struct.pack("q4088s", 0, os.fsencode(name))))
 
 
 def is_read_only(subvolume: int) -> bool:
     answer = bytearray(8)
-    fcntl.ioctl(subvolume, _FLAGS, answer)
+    calls.ioctl(subvolume, calls.SUBVOL_GETFLAGS, answer)
     return bool(struct.unpack("Q", answer)[0] & _READ_ONLY)
 
 
 def inside(subvolume: int) -> list[str]:
     """The paths of the subvolumes in one, at any depth."""
-    id, _path = _look_up(subvolume, 0, _FIRST_INODE)
+    id, _path = _look_up(subvolume, 0, calls.FIRST_INODE)
     return sorted(_below(subvolume, id, ""))
 
 
@@ -112,36 +90,20 @@ def _below(fd: int, id: int, prefix: str) -> Iterator[str]:
 def _look_up(fd: int, tree: int, folder: int) -> tuple[int, str]:
     """The id of a tree, 0 for that of the file, and the path of a folder in it with a slash after
     it; empty for the tree's own."""
-    answer = bytearray(4096)
-    struct.pack_into("QQ", answer, 0, tree, folder)
-    fcntl.ioctl(fd, _LOOKUP, answer)
+    answer = calls.look_up(fd, tree, folder)
     (id,) = struct.unpack_from("Q", answer)
     return id, os.fsdecode(bytes(answer[16:]).partition(b"\0")[0])
 
 
 def _references(fd: int, id: int) -> Iterator[tuple[int, int, str]]:
     """Those directly in a subvolume: its id, the folder that it is in, its name there."""
-    for inner, item in _search(fd, _ROOT_TREE, id, _ROOT_REF):
+    for (_id, _kind, inner), item in calls.search(
+        fd, calls.ROOT_TREE, *_all_of(id, calls.ROOT_REF)
+    ):
         folder, _sequence, size = struct.unpack_from("<QQH", item)
         yield inner, folder, os.fsdecode(item[18 : 18 + size])
 
 
-def _search(fd: int, tree: int, object: int, kind: int) -> Iterator[tuple[int, bytes]]:
-    """The items of one object that are of one type: offset, item."""
-    first = 0
-    while True:
-        answer = bytearray(4096)
-        span = (tree, object, object, first, _LAST, 0, _LAST, kind, kind, 2**32 - 1, 0)
-        struct.pack_into("QQQQQQQIIII", answer, 0, *span)
-        fcntl.ioctl(fd, _SEARCH, answer)
-        (count,) = struct.unpack_from("I", answer, 64)
-        if not count:
-            return
-        place = 104
-        for _ in range(count):
-            _transaction, _object, offset, _kind, length = struct.unpack_from(
-                "QQQII", answer, place
-            )
-            yield offset, bytes(answer[place + 32 : place + 32 + length])
-            place += 32 + length
-            first = offset + 1
+def _all_of(object: int, kind: int) -> tuple[calls.Key, calls.Key]:
+    """From the first to the last item of one object that is of one type."""
+    return (object, kind, 0), (object, kind, calls.LAST)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import heapq
 import os
 import stat
 from collections.abc import Generator, Iterator
@@ -49,17 +50,22 @@ class Counted:
         own: bytes of itself, and of the files in it.
         files: how many files are in it.
         directories: how many directories are.
+        largest: bytes and names of the largest files in it, as many as were asked for.
     """
 
     path: str
     own: int
     files: int
     directories: int
+    largest: tuple[tuple[int, str], ...] = ()
 
 
-def walk(top: Path, state: Walk) -> Iterator[Counted | None]:
+def walk(top: Path, state: Walk, most: int = 0) -> Iterator[Counted | None]:
     """Go on from where the state is. Symbolic links and mounts are not gone into, also where they
     take the place of a directory meanwhile.
+
+    Args:
+        most: how many files of each directory to name.
 
     Yields:
         After each look at something None, and after each directory what it has.
@@ -90,7 +96,7 @@ def walk(top: Path, state: Walk) -> Iterator[Counted | None]:
                 if path in mounted or found.st_dev != device and found.st_ino != _SUBVOLUME:
                     state.pending.pop()
                     continue
-                yield (yield from _count(fd, path, found, state))
+                yield (yield from _count(fd, path, found, state, most))
         finally:
             os.close(root)
     finally:
@@ -117,11 +123,12 @@ def _open(root: int, path: str, here: str, last: int) -> tuple[int, int]:
 
 
 def _count(
-    fd: int, path: str, found: os.stat_result, state: Walk
+    fd: int, path: str, found: os.stat_result, state: Walk, most: int
 ) -> Generator[None, None, Counted]:
     own, files = found.st_blocks * _BLOCK, 0
     inner: list[str] = []
     links: set[Link] = set()
+    largest: list[tuple[int, str]] = []  # a heap, the smallest first
     with os.scandir(fd) as entries:
         for entry in entries:
             try:
@@ -141,11 +148,15 @@ def _count(
                     continue
                 links.add(link)
             own += one.st_blocks * _BLOCK
+            if most:
+                heapq.heappush(largest, (one.st_blocks * _BLOCK, entry.name))
+                if len(largest) > most:
+                    heapq.heappop(largest)
     state.pending.pop()
     state.pending += inner
     state.used += own
     state.links |= links
-    return Counted(path, own, files, len(inner))
+    return Counted(path, own, files, len(inner), tuple(largest))
 
 
 def _joined(path: str, name: str) -> str:

@@ -75,7 +75,9 @@ class Zfs:
                 problems[home] = _ordinary(home)
         for limit in {limits[home] for home in wrong}:
             homes = [home for home in wrong if limits[home] == limit]
-            some = {h: wrong[h] for h in homes if limit is None or held[wrong[h]].used <= limit}
+            some = {
+                h: wrong[h] for h in homes if limit is None or (held[wrong[h]].used or 0) <= limit
+            }
             done = some if self._set_all(list(some.values()), limit) else {}
             for home in homes:
                 if home not in done and (
@@ -140,7 +142,7 @@ class Zfs:
     def _set(self, home: str, dataset: str, limit: int | None, held: Held) -> str:
         """Returns why not; empty where it is as it should be."""
         for _attempt in range(_ATTEMPTS):
-            amount = None if limit is None else max(limit, held.used)
+            amount = None if limit is None else max(limit, held.used or 0)
             if amount != held.limit:
                 _out, error = self._run("set", _refquota(amount), dataset)
                 if error.endswith(_TOO_SMALL):  # more has been written in the meantime
