@@ -13,12 +13,15 @@ import pytest
 import yaml
 from test_reports import by_hand, subjects
 
+from hub_quotas import storage_store
 from hub_quotas.cli import main as hub_quotas
 from hub_quotas.corrections import adjust
-from hub_quotas.costs import MONEY, month_span, parse_month
+from hub_quotas.costs import MONEY, hours, money, month_span, parse_month
 from hub_quotas.policy import parse_policy
 from hub_quotas.quantities import HOUR
+from hub_quotas.spending import spending_of_user
 from hub_quotas.storage_charges import charge_some, note
+from hub_quotas.storage_store import Directory, Mount
 from hub_quotas.store import QuotaStore
 
 POLICY = """
@@ -121,6 +124,24 @@ def test_storage_has_lines_of_its_own(hub):
     about = [(row["user"], row["group"], row["note"]) for row in stored]
     assert about == [("", "course", "homes"), ("sam", "course/lab", "homes")]
     assert sum(float(row["storage_gib_hours"]) for row in stored) == months / HOUR
+
+
+def test_what_my_home_and_my_group_come_to_in_this_month(hub):
+    store = QuotaStore(f"sqlite:///{hub.folder}/hub_quotas.sqlite", hub="elsewhere")
+    present = time.time_ns() // 1000
+    with store.db.write() as tx:
+        note(tx, "elsewhere", "homes", [("user", "admin", 2**40)], present - 2 * 24 * HOUR)
+    mount = Mount("homes", "tests", 2**41, 2**40)
+    storage_store.report(store, mount, [Directory("user", "admin", 2**40)])
+    charge_some(store, lambda _kind, _name: "other", present, present)
+    spent = spending_of_user(store, "admin")
+    store.close()
+    assert 0 < spent.storage == spent.so_far
+    said = f"{hours('storage', spent.stored)} GiB-months, {money(spent.storage, '€')}."
+    admin = hub.login("admin")
+    assert f"My homes this month, up to midnight: {said}" in admin.get("services/quotas/").text
+    assert said in admin.get("services/quotas/groups/other").text
+    assert "Of it storage" in admin.get("services/quotas/reports").text
 
 
 def _begin(hub) -> int:
