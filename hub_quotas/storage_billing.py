@@ -11,6 +11,7 @@ from .storage_charges import AT_ONCE, HOME, Payer, charge_some, is_due
 from .storage_costs import payers
 from .storage_wanted import names_of
 from .store import QuotaStore
+from .transaction import LedgerError
 from .windows import Calendar, period
 
 log = logging.getLogger("group-quotas")
@@ -28,6 +29,8 @@ async def keep_charging(store: QuotaStore, groups: GroupStore) -> None:
             charged = await charge_due(store, groups)
             if charged:
                 log.info("Charged the storage of %d directories", charged)
+        except LedgerError as error:
+            log.warning("Storage can't be charged now, trying again: %s", error)
         except Exception:
             log.exception("Storage can't be charged now, trying again")
         await asyncio.sleep(_EVERY_SECONDS)

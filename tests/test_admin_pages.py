@@ -258,9 +258,10 @@ def test_plans_and_prices(hub):
     assert wrong.status_code == 400
     assert "is not an amount of money" in wrong.text
     assert 'value="cheap"' in wrong.text
-    right = send(admin, "prices", since="2026-01-01", cpu="0.04", other="x/tpu", other_price="2")
+    prices = {"cpu": "0.04", "storage": "0.02"}
+    right = send(admin, "prices", since="2026-01-01", **prices, other="x/tpu", other_price="2")
     assert right.status_code == 200
-    assert held(hub)["prices"] == [{"since": "2026-01-01", "cpu": "0.04", "x/tpu": "2"}]
+    assert held(hub)["prices"] == [{"since": "2026-01-01", **prices, "x/tpu": "2"}]
     assert " this month" in admin.get("services/quotas/groups").text
 
 

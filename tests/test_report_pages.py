@@ -13,12 +13,15 @@ import pytest
 import yaml
 from test_reports import by_hand, subjects
 
+from hub_quotas import storage_store
 from hub_quotas.cli import main as hub_quotas
 from hub_quotas.corrections import adjust
-from hub_quotas.costs import MONEY, month_span, parse_month
+from hub_quotas.costs import MONEY, hours, money, month_span, parse_month
 from hub_quotas.policy import parse_policy
 from hub_quotas.quantities import HOUR
+from hub_quotas.spending import spending_of_user
 from hub_quotas.storage_charges import charge_some, note
+from hub_quotas.storage_store import Directory, Mount
 from hub_quotas.store import QuotaStore
 
 POLICY = """
@@ -46,6 +49,7 @@ def hub(start_hub):
     uses = [("user", "sam", 200 * 2**30), ("group", "course", 70 * 2**30)]
     with store.db.write() as tx:
         note(tx, "elsewhere", "homes", uses, begin + 3 * HOUR)
+        note(tx, "elsewhere", "homes", [(*who, 0) for *who, _used in uses], end)
     charge_some(store, lambda kind, _name: "course/lab" if kind == "user" else "course", end, end)
     running = {"servers": 1, "cpu": 4000, "cost": 160_000}
     store.adopt("now", "sam", "lab", "course", running, time.time_ns() // 1000 - 2 * HOUR)
@@ -123,6 +127,24 @@ def test_storage_has_lines_of_its_own(hub):
     assert sum(float(row["storage_gib_hours"]) for row in stored) == months / HOUR
 
 
+def test_what_my_home_and_my_group_come_to_in_this_month(hub):
+    store = QuotaStore(f"sqlite:///{hub.folder}/hub_quotas.sqlite", hub="elsewhere")
+    present = time.time_ns() // 1000
+    with store.db.write() as tx:
+        note(tx, "elsewhere", "homes", [("user", "admin", 2**40)], present - 2 * 24 * HOUR)
+    mount = Mount("homes", "tests", 2**41, 2**40)
+    storage_store.report(store, mount, [Directory("user", "admin", 2**40)])
+    charge_some(store, lambda _kind, _name: "other", present, present)
+    spent = spending_of_user(store, "admin")
+    store.close()
+    assert 0 < spent.storage == spent.so_far
+    said = f"{hours('storage', spent.stored)} GiB-months, {money(spent.storage, '€')}."
+    admin = hub.login("admin")
+    assert f"My homes this month, up to midnight: {said}" in admin.get("services/quotas/").text
+    assert said in admin.get("services/quotas/groups/other").text
+    assert "Of it storage" in admin.get("services/quotas/reports").text
+
+
 def _begin(hub) -> int:
     return month_span(MONTHS_AGO, hub.ledger().zone)[0]
 
@@ -141,7 +163,7 @@ def test_members_of_a_report_come_page_by_page(hub):
         found = httpx.get(api, params=query, headers=token).json()
         names += [line["name"] for line in found["members"]]
         offset = found["next"]
-    assert sorted(names) == ["=kim", "sam"]
+    assert sorted(names) == ["", "=kim", "sam"]
 
 
 def test_what_a_running_server_and_its_member_cost(hub):
