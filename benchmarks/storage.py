@@ -61,7 +61,7 @@ class Wire:
 
     def limits(self, epoch: str, number: int) -> Heard:
         self._wanted.look()
-        found = asyncio.run(self._wanted.get("homes", epoch, number, 0))
+        found = asyncio.run(self._wanted.get("homes", epoch, number, 0, 0))
         text = json.dumps([found.limits.users, found.limits.groups])
         users, groups = json.loads(text)
         limits = {(USER, name): amount for name, amount in users.items()}

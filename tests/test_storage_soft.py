@@ -51,7 +51,7 @@ class Service:
     def told(self, mount: str = "homes") -> dict[str, int | None]:
         """As an agent hears it that asks for all."""
         self.wanted.look()
-        found = finish(self.wanted.get(mount, "", 0, 0))
+        found = finish(self.wanted.get(mount, "", 0, 0, 0))
         return {**found.limits.users, **found.limits.groups}
 
     def above(self, name: str, kind: str = "user") -> dict[str, int | None]:
