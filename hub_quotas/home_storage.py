@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .limits import MEMBER, Limit, Soft
-from .storage import Allowance, allowed_in, grace_end, home_of, shared_of
-from .storage_store import GROUP, USER, Directory, read_days, read_directories
+from .rescue import Rescue
+from .rescues import read_rescue
+from .storage import Allowance, allowed_in, enforced, grace_end, home_of, shared_of
+from .storage_store import GROUP, USER, Directory, only_grows, read_days, read_directories
 from .storage_trend import full_at
 from .store import QuotaStore
 from .transaction import Transaction
@@ -27,12 +29,14 @@ class Shelf:
         allowance: as the policy has it; None where nothing limits it, or nobody asked.
         days: the most bytes on each of the last days, the present one last.
         at: when it was looked at; microseconds since 1970, UTC.
+        rescue: more room than its limit for a while, since it is full; `directory` has the limit.
     """
 
     directory: Directory
     allowance: Allowance | None = None
     days: tuple[int, ...] = ()
     at: int = 0
+    rescue: Rescue | None = None
 
     @property
     def left(self) -> int:
@@ -97,8 +101,21 @@ def shelves(store: QuotaStore, user: str, groups: Sequence[str]) -> list[Shelf]:
         policy, at = store.policies.read(tx), store.present(tx)
         home = home_of(policy, user, groups, at, store.zone)
         found = _shelved(tx, read_directories(tx, USER, [user]), at, {user: home})
+        if rescue := read_rescue(tx, user, at):
+            found = [
+                one if only_grows(tx, one.directory.mount) else _rescued(one, rescue)
+                for one in found
+            ]
         shared = {name: shared_of(policy, name, at, store.zone) for name in groups}
         return found + _shelved(tx, read_directories(tx, GROUP, groups), at, shared)
+
+
+def _rescued(shelf: Shelf, rescue: Rescue) -> Shelf:
+    held = shelf.directory
+    if shelf.allowance is None or held.applied != rescue.amount:
+        return shelf
+    own = enforced(shelf.allowance.limit, held.above, shelf.at)
+    return replace(shelf, directory=replace(held, applied=own), rescue=rescue)
 
 
 def _shelved(

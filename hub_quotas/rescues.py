@@ -71,9 +71,16 @@ def _full(
     return (fullest, own) if is_full(fullest.used, limit) else None
 
 
-def read_rescue(tx: Transaction, user: str) -> Rescue | None:
-    """Somebody's last one, also one that has ended."""
-    row = tx.one("SELECT amount, since, until FROM storage_rescue WHERE user_name = ?", user)
+def read_rescue(tx: Transaction, user: str, at: int = 0) -> Rescue | None:
+    """Somebody's last one.
+
+    Args:
+        at: the instant at which it has not ended; else it may have.
+    """
+    row = tx.one(
+        "SELECT amount, since, until FROM storage_rescue WHERE user_name = ? AND until > ?",
+        *(user, at),
+    )
     return Rescue(*row) if row else None
 
 

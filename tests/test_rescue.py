@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from ledgers import clock, store, url
 
 from hub_quotas import storage_store
+from hub_quotas.home_storage import shelves
 from hub_quotas.policy import parse_policy
 from hub_quotas.requests import Request
 from hub_quotas.rescue import LASTS, SIZE, Rescue, fullest_folder, is_full, rescue_of, small
@@ -158,6 +159,20 @@ def test_a_volume_that_can_not_shrink_gets_no_more_room_and_is_full_when_it_is(l
     assert is_emptied(limited, "pat", ["geo"], rescue) is False
     claim(20 * MIB, 200 * MIB)
     assert is_emptied(limited, "pat", ["geo"], rescue) is True
+
+
+def test_its_owner_sees_their_own_limit_and_how_much_more_there_is(limited, clock):
+    holds(limited, 110 * MIB)
+    rescue = rescue_for(limited, "pat", ["geo"])
+    [shelf] = shelves(limited, "pat", ["geo"])
+    assert shelf.rescue is None, "the agent has not made it yet"
+    holds(limited, 110 * MIB, rescue.amount)
+    [shelf] = shelves(limited, "pat", ["geo"])
+    assert (shelf.rescue, shelf.directory.applied) == (rescue, 100 * MIB)
+    assert shelf.to_free == 10 * MIB
+    clock.now += LASTS
+    [shelf] = shelves(limited, "pat", ["geo"])
+    assert shelf.rescue is None
 
 
 # -- a hub ------------------------------------------------------------------------------------
