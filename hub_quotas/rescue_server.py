@@ -51,32 +51,40 @@ class RescueMixin:
 
     rescue: Rescue | None = None
     _opens = ""  # a folder of the home
+    _looked: asyncio.Event | None = None  # of a start: whether its home is full is known
 
     def groups(self) -> list[str]:
         raise NotImplementedError
 
     async def look_for_room(self) -> None:
         """Whether this has to be a rescue server; a ledger that can't be reached says no."""
-        self.rescue, self._opens = None, ""
-        store, user, groups = self.quota_settings.store(), self.user.name, self.groups()
+        self.rescue, self._opens, self._looked = None, "", asyncio.Event()
         try:
-            rescue = await off_loop(rescue_for, store, user, groups)
-            if rescue is None:
-                return
-            await off_loop(ask_to_look, store, user)
-            for _ in range(_LOOKS):
-                emptied = await off_loop(is_emptied, store, user, groups, rescue)
-                if emptied:
-                    return
-                found = await off_loop(looks, store, user)
-                if emptied is False and any(look.largest for look in found):
-                    break
-                await asyncio.sleep(_PATIENCE_SECONDS / _LOOKS)
+            self.rescue, self._opens = await self._rescue()
         except LedgerError as error:
-            self.log.warning("Whether %s's home is full can't be told: %s", user, error)
-            return
-        self.log.info("%s's home is full: a rescue server", user)
-        self.rescue, self._opens = rescue, _folder(found)
+            self.log.warning("Whether %s's home is full can't be told: %s", self.user.name, error)
+        finally:
+            self._looked.set()
+        if self.rescue:
+            self.log.info("%s's home is full: a rescue server", self.user.name)
+
+    async def _rescue(self) -> tuple[Rescue | None, str]:
+        """More room, if that is needed, and which folder to open."""
+        store, user, groups = self.quota_settings.store(), self.user.name, self.groups()
+        rescue = await off_loop(rescue_for, store, user, groups)
+        if rescue is None:
+            return None, ""
+        await off_loop(ask_to_look, store, user)
+        found: list[Look] = []
+        for _look in range(_LOOKS):
+            emptied = await off_loop(is_emptied, store, user, groups, rescue)
+            if emptied:
+                return None, ""
+            found = await off_loop(looks, store, user)
+            if emptied is False and any(look.largest for look in found):
+                break
+            await asyncio.sleep(_PATIENCE_SECONDS / _LOOKS)
+        return rescue, _folder(found)
 
     @property
     def first_rescue(self) -> bool:
@@ -100,6 +108,8 @@ class RescueMixin:
         return [*args, *_OPTIONS] if self.rescue and is_jupyter else args
 
     async def progress(self) -> AsyncIterator[dict[str, Any]]:
+        if self._looked:
+            await self._looked.wait()
         if self.rescue:
             yield {"progress": 5, "message": self.rescue_words()}
         async for event in super().progress():  # type: ignore[misc]

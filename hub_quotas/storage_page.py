@@ -18,6 +18,7 @@ from .storage_view import MountView, mount_views
 from .storage_warnings import groups_of
 from .storage_words import Part, level, say_backend, say_promise, say_silence
 from .svg import Svg
+from .windows import DAY
 
 
 class StoragePage(QuotaPage):
@@ -45,6 +46,7 @@ class StoragePage(QuotaPage):
             OTHER=OTHER,
             WARN_SHARE=WARN_SHARE,
             FULL_SHARE=FULL_SHARE,
+            BACKUP_LATE=2 * DAY,
         )
 
     def _read(self) -> tuple[Sequence[MountView], Mapping[str, str]]:

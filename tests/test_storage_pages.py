@@ -12,6 +12,7 @@ from hubs import TOKEN, Hub, Visitor, wait_for
 from post import MailServer
 from test_axe import log_in, too_wide
 
+from hub_quotas.storage_agent.record import Backups, RestoreTest
 from hub_quotas.storage_agent.service import MountState, Service, Use
 from hub_quotas.storage_store import Mount, report
 from hub_quotas.store import QuotaStore
@@ -42,8 +43,14 @@ def hub(start_hub, mail) -> Hub:
     return made
 
 
-def agent(hub: Hub, *uses: Use, name: str = "homes", problems: tuple[str, ...] = ()) -> None:
-    state = MountState("btrfs, simple quotas", 40 * GIB, 12 * GIB, problems)
+def agent(
+    hub: Hub,
+    *uses: Use,
+    name: str = "homes",
+    problems: tuple[str, ...] = (),
+    backups: Backups | None = None,
+) -> None:
+    state = MountState("btrfs, simple quotas", 40 * GIB, 12 * GIB, problems, backups)
     Service(f"{hub.base}services/quotas/api", TOKEN + name).report(state, list(uses), [])
 
 
@@ -119,6 +126,7 @@ def test_an_admin_sees_what_is_wrong_and_what_to_do(hub, new_page):
         Use("group", "geo", 13 * GIB, None, f"geo is an ordinary directory {EVIL}"),
         Use("other", f"homes/{EVIL}", 3 * GIB),
         problems=(f"homes/pat: {EVIL}",),
+        backups=Backups(10**9, 3, 1, (f"homes/kim: {EVIL}",), RestoreTest(10**9, False, ("Oh.",))),
     )
     long_ago = QuotaStore(f"sqlite:///{hub.folder / 'hub_quotas.sqlite'}", clock=lambda: 10**15)
     report(long_ago, Mount("scratch", "xfs, project quotas", 9 * GIB, 8 * GIB), [])
@@ -133,6 +141,9 @@ def test_an_admin_sees_what_is_wrong_and_what_to_do(hub, new_page):
         "1 directory is more than four fifths full.",
         "11 GiB of 10 GiB used. Full.",
         "systemctl status hub-storage-agent",
+        "late 3 homes have one; the last was made",
+        f"homes/kim: {EVIL}",
+        "The test that they can be restored failed",
     ):
         assert said in page.locator("main").inner_text(), said
     page.locator("summary").click()

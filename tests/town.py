@@ -16,7 +16,7 @@ from hub_quotas.more import Wanted
 from hub_quotas.policies import By
 from hub_quotas.policy import parse_policy
 from hub_quotas.policy_store import now
-from hub_quotas.storage_store import Directory, Mount, report
+from hub_quotas.storage_store import Backup, Directory, Mount, RestoreTest, report
 from hub_quotas.store import QuotaStore
 
 HOUR = 3_600_000_000
@@ -124,7 +124,13 @@ def fill(hub: Hub) -> None:
         ]
         left = [Directory("other", "homes/old-pat", 21 * GIB), Directory("other", "homes/x", GIB)]
         found = () if day else ("homes/vic: It made a subvolume of its own; it counts again.",)
-        state = Mount("homes", "btrfs, simple quotas", 480 * GIB, (60 + 2 * day) * GIB, found)
+        state = Mount(
+            *("homes", "btrfs, simple quotas", 480 * GIB, (60 + 2 * day) * GIB, found),
+            backup=Backup(
+                *(clock.at - 9 * HOUR, 41, 1, ("homes/kim: the home can't be read.",)),
+                RestoreTest(present - 12 * DAY, True),
+            ),
+        )
         report(store, state, [*homes, *shared, *left])
     clock.at = present - 3 * HOUR
     report(store, Mount("scratch", "xfs, project quotas", 1000 * GIB, 700 * GIB), [])
