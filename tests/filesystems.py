@@ -8,10 +8,12 @@ import pickle
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
+
+import pytest
 
 T = TypeVar("T")
 
@@ -79,6 +81,18 @@ def make(kind: str, size: int = 2 << 30, limits: bool = True) -> Filesystem:
             raise NoFilesystem(f"{' '.join(command)}: {done.stderr.strip()[-200:]}")
     where.chmod(0o755)
     return Filesystem(kind, where)
+
+
+def mounted(kind: str) -> Iterator[Filesystem]:
+    """For a fixture: a new one until its tests are over. Where it can't be had, they are skipped,
+    but not in CI."""
+    try:
+        made = make(kind)
+    except NoFilesystem as error:
+        assert "CI" not in os.environ, error
+        pytest.skip(str(error))
+    yield made
+    end(made)
 
 
 def end(filesystem: Filesystem) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import filesystems
 import pytest
-from filesystems import OWNER, Filesystem, NoFilesystem, as_owner, owner, write
+from filesystems import OWNER, Filesystem, as_owner, owner, write
 
 from hub_quotas.storage_agent.backend import Backend, StorageError, find_backend
 
@@ -43,14 +43,9 @@ def pytest_generate_tests(metafunc):
 
 @pytest.fixture(scope="module")
 def filesystem(request) -> Iterator[Filesystem]:
-    try:
-        made = filesystems.make(request.param)
-    except NoFilesystem as error:
-        assert "CI" not in os.environ, error
-        pytest.skip(str(error))
-    find_backend(made.path).prepare()
-    yield made
-    filesystems.end(made)
+    for made in filesystems.mounted(request.param):
+        find_backend(made.path).prepare()
+        yield made
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 import filesystems
 import pytest
 from agents import StorageAgent
-from filesystems import OWNER, Filesystem, NoFilesystem
+from filesystems import OWNER, Filesystem
 from hubs import Hub, wait_for
 from playwright.sync_api import Page, expect
 
@@ -24,13 +24,7 @@ LIMIT_SECONDS = 5
 
 @pytest.fixture(scope="module")
 def filesystem() -> Iterator[Filesystem]:
-    try:
-        made = filesystems.make("btrfs")
-    except NoFilesystem as error:
-        assert "CI" not in os.environ, error
-        pytest.skip(str(error))
-    yield made
-    filesystems.end(made)
+    yield from filesystems.mounted("btrfs")
 
 
 @pytest.fixture(scope="module")
