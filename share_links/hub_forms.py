@@ -60,14 +60,23 @@ def _resolved_pairs(launch: Launch) -> dict[str, str]:
         "cell": target.cell,
         "view": "" if target.view in (LAB, URL) else target.view,
         "profile": env.profile,
-        **{_OPTION + name: value or " " for name, value in env.options.items()},
-        **{_FIELD + name: value or " " for name, value in env.fields.items()},
+        **{_OPTION + name: _visible(value) for name, value in env.options.items()},
+        **{_FIELD + name: _visible(value) for name, value in env.fields.items()},
         "image": env.image,
         "env-repo": env.repository,
         "env-ref": env.ref,
         "group": launch.group,
         "join": "1" if launch.join else "",
     }
+
+
+def _visible(value: str) -> str:
+    """A query has nothing that is empty: what is, or only spaces, has one more."""
+    return value if value.strip(" ") else f"{value} "
+
+
+def _as_it_was(value: str) -> str:
+    return value if value.strip(" ") else value[:-1]
 
 
 def read_resolved_query(query: str) -> Launch:
@@ -79,7 +88,7 @@ def read_resolved_query(query: str) -> Launch:
     pairs = from_query(query)
     options, fields = (
         {
-            name.removeprefix(start): "" if pairs[name] == " " else pairs[name]
+            name.removeprefix(start): _as_it_was(pairs[name])
             for name in list(pairs)
             if name.startswith(start)
         }

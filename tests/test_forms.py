@@ -42,6 +42,12 @@ def test_what_a_form_carries_comes_back(form, launch, hub):
     assert write(form, found.launch, found.hub).url == written.url
 
 
+@pytest.mark.parametrize("value", ["", " ", "  ", " a "])
+def test_a_field_that_is_empty_or_spaces_is_neither_lost_nor_the_other(value):
+    launch = Launch(environment=Environment(fields={"shell": value}))
+    assert read(write("resolved", launch, HUB).url).launch == launch
+
+
 @given(launches, hubs)
 def test_our_own_form_carries_everything(launch, hub):
     assert write("resolved", launch, hub).lost == ()
