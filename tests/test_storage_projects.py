@@ -56,6 +56,14 @@ def tree(filesystem: Filesystem, home: str) -> Path:
     return deep
 
 
+def test_df_in_a_home_says_its_limit(backend, filesystem):
+    backend.prepare()
+    [home] = new(backend, "df")
+    backend.put({home: 40 * MIB})
+    found = os.statvfs(filesystem.path / home)
+    assert found.f_blocks * found.f_frsize == 40 * MIB
+
+
 # -- whether it can be used -------------------------------------------------------------------
 
 
