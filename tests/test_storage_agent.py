@@ -305,9 +305,11 @@ def test_my_usage_shows_what_my_home_holds(hub, agent, filesystem):
 
 
 def test_the_documentation_is_what_runs(agent, fresh_hub, filesystem, tmp_path, monkeypatch):
-    """The service, the policy and the command of docs/storage.md."""
+    """The service, the policies and the command of docs/storage.md."""
     text = (ROOT / "docs" / "storage.md").read_text()
-    [policy] = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    policy, *others = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    for other in others:
+        parse_policy(yaml.safe_load(other))
     [config] = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     [command] = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
     monkeypatch.setenv("HOMES_TOKEN", TOKEN + "homes")
