@@ -16,6 +16,7 @@ from urllib.parse import quote
 from hub_groups.words import _
 
 from .config import HubQuotas
+from .limits import PolicyError
 from .off_loop import off_loop
 from .rescue import LASTS, Rescue, fullest_folder
 from .rescues import is_emptied, rescue_for
@@ -61,7 +62,7 @@ class RescueMixin:
         self.rescue, self._opens, self._looked = None, "", asyncio.Event()
         try:
             self.rescue, self._opens = await self._rescue()
-        except LedgerError as error:
+        except (LedgerError, PolicyError) as error:  # the start itself says so
             self.log.warning("Whether %s's home is full can't be told: %s", self.user.name, error)
         finally:
             self._looked.set()
@@ -70,7 +71,8 @@ class RescueMixin:
 
     async def _rescue(self) -> tuple[Rescue | None, str]:
         """More room, if that is needed, and which folder to open."""
-        store, user, groups = self.quota_settings.store(), self.user.name, self.groups()
+        user, groups = self.user.name, self.groups()
+        store = await off_loop(self.quota_settings.store)
         rescue = await off_loop(rescue_for, store, user, groups)
         if rescue is None:
             return None, ""
