@@ -6,7 +6,7 @@ from .changes import GROUP_ENTRY, renamed, user_renamed
 from .ledger import Segment, credited, late, negative
 from .policies import By
 from .sessions import GONE, find
-from .storage_charges import HOME, SHARED
+from .storage import GROUP, USER
 from .storage_looks import forget_names_in
 from .store import QuotaStore
 from .transaction import LedgerError
@@ -73,7 +73,7 @@ def rename(store: QuotaStore, old: str, new: str, group: bool = False) -> None:
         tx.run(f"UPDATE subject SET {column} = ? WHERE {column} = ?", new, old)  # noqa: S608
         for table in ("session", "ask", "storage_charge"):
             tx.run(f"UPDATE {table} SET {column} = ? WHERE {column} = ?", new, old)  # noqa: S608
-        kind = SHARED if group else HOME
+        kind = GROUP if group else USER
         tx.run(
             "UPDATE storage_held SET name = ? WHERE kind = ? AND name = ? AND mount NOT IN"
             " (SELECT mount FROM storage_held WHERE kind = ? AND name = ?)",

@@ -18,7 +18,8 @@ from decimal import Decimal
 from hub_groups.words import _
 
 from .ledger import Charge, added
-from .prices import HOURS_OF_STORAGE, PRICED, STORAGE
+from .limits import STORAGE
+from .prices import HOURS_OF_STORAGE, PRICED
 from .quantities import HOUR
 from .requests import BURST, Amounts
 from .windows import DAY, Calendar, Fixed, WindowError, day_end, period, term

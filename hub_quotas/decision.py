@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from .limits import SCOPES, SERVER, Limit
+from .limits import SCOPES, SERVER, STORAGE, Limit
 from .quantities import DURATION
 from .requests import MEASURED, Amounts, Request, as_request
 
@@ -199,4 +199,4 @@ def _within(size: tuple[tuple[str, int], ...], gets: Request) -> bool:
 
 def concerns_a_start(limit: Limit) -> bool:
     """Whether `decide` looks at a limit."""
-    return limit.kind.kind != DURATION and limit.resource != "storage"
+    return limit.kind.kind != DURATION and limit.resource != STORAGE

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from .limits import MEMBER, Limit, Soft
 from .rescue import Rescue
 from .rescues import read_rescue
-from .storage import Allowance, allowed_in, enforced, grace_end, home_of, shared_of
-from .storage_store import GROUP, USER, Directory, only_grows, read_days, read_directories
+from .storage import GROUP, USER, Allowance, allowed_in, enforced, grace_end, home_of, shared_of
+from .storage_store import Directory, only_grows, read_days, read_directories
 from .storage_trend import full_at
 from .store import QuotaStore
 from .transaction import Transaction

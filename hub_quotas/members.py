@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from .ledger import Segment, one_of
-from .limits import MEMBER, Limit
+from .limits import MEMBER, STORAGE, Limit
 from .points import FOR_EVER, View, decode
 from .requests import BURST
-from .storage import RESOURCE as STORAGE
 from .store import QuotaStore
 from .transaction import Transaction
 from .windows import DAY, span

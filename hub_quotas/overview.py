@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from .ledger import Point, Segment
-from .limits import GROUP, Limit
+from .limits import GROUP, STORAGE, Limit
 from .points import FOR_EVER, decode
 from .policies import Held
 from .policy import DEFAULT_GROUP, WHOLE_HUB
 from .requests import Amounts, in_use
-from .storage import RESOURCE as STORAGE
 from .store import QuotaStore
 from .transaction import Transaction
 from .tree import Branch, branches

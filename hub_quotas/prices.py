@@ -9,13 +9,11 @@ from typing import Any
 
 from hub_groups.words import _
 
-from .limits import PolicyError, mapping
+from .limits import STORAGE, PolicyError, mapping
 from .quantities import AMOUNT, HOUR, QuantityError, did_you_mean, parse_money, resource
 
-PRICED = {"cpu": 1000, "memory": 2**30, "storage": 2**30}
+PRICED = {"cpu": 1000, "memory": 2**30, STORAGE: 2**30}
 """How many of the smallest unit a price is for: a core, a GiB; one of anything else."""
-
-STORAGE = "storage"
 
 HOURS_OF_STORAGE = 730
 """For so many hours is the price of storage: a month, as clouds count it (a year's twelfth)."""

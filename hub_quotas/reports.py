@@ -30,9 +30,9 @@ from .costs import (
     report,
 )
 from .ledger import added
+from .limits import STORAGE
 from .lineage import PARENT, RENAMED, ever_below
 from .policy import WHOLE_HUB, Policy
-from .prices import STORAGE
 from .requests import BURST, Amounts
 from .sessions import read_charges
 from .storage_charges import Charged, charged_in

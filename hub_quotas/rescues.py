@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from .rescue import Rescue, is_full, rescue_of
-from .storage import enforced, home_of
-from .storage_store import USER, Directory, only_grows, read_directories
+from .storage import USER, enforced, home_of
+from .storage_store import Directory, only_grows, read_directories
 from .store import QuotaStore
 from .transaction import Transaction
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from .costs import COST, STORAGE_COST, WEEK, Spending, forecast
 from .history import AT_ONCE, names_below
+from .limits import STORAGE
 from .points import View
-from .prices import STORAGE
 from .sessions import Session, find
 from .store import QuotaStore
 from .transaction import Transaction

@@ -15,13 +15,14 @@ from dataclasses import dataclass, field, replace
 from datetime import tzinfo
 from functools import cached_property
 
-from .limits import GROUP, MEMBER, STORAGE, Limit
+from .limits import GROUP as WHOLE_GROUP
+from .limits import MEMBER, STORAGE, Limit
 from .policy import DEFAULT_GROUP, WHOLE_HUB, Policy
 
-RESOURCE = STORAGE
-
+USER, GROUP, OTHER = "user", "group", "other"
+"""A home, the shared directory of a group, a directory of nobody whom the hub names."""
 Key = tuple[str, str]
-"""A directory: `user` or `group`, and whose it is."""
+"""A directory: USER or GROUP, and whose it is."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def allowed_in(
     """The smallest of the limits of storage that hold on a group's way up, with the smallest soft
     one and its own grace; None for none."""
     limits = policy.limits_for(group, user, at, zone)
-    here = [limit for limit in limits if limit.scope == scope and limit.resource == RESOURCE]
+    here = [limit for limit in limits if limit.scope == scope and limit.resource == STORAGE]
     hard = min(here, key=lambda limit: limit.amount, default=None)
     if hard is None:
         return None
@@ -94,7 +95,7 @@ def home_of(
 
 def shared_of(policy: Policy, group: str, at: int, zone: tzinfo) -> Allowance | None:
     """What a group's shared directory may hold; None where no limit says anything."""
-    limit = allowed_in(policy, group, GROUP, "", at, zone)
+    limit = allowed_in(policy, group, WHOLE_GROUP, "", at, zone)
     return Allowance(group, limit) if limit else None
 
 
@@ -128,12 +129,12 @@ class Allowed:
     def get(self, key: Key) -> Limit | None:
         """What holds for a directory that has a name here."""
         kind, name = key
-        return (self.users if kind == "user" else self.groups).get(name)
+        return (self.users if kind == USER else self.groups).get(name)
 
     @cached_property
     def softs(self) -> dict[Key, int]:
         """All soft limits, in bytes."""
-        kinds = (("user", self.users), ("group", self.groups))
+        kinds = ((USER, self.users), (GROUP, self.groups))
         return {
             (kind, name): limit.soft.amount
             for kind, limits in kinds
@@ -165,8 +166,8 @@ class Allowed:
 
     def limits(self, held: Mapping[Key, int] = {}) -> Limits:
         """What a file system is told, where these are held to their soft limit."""
-        users = {name: amount for (kind, name), amount in held.items() if kind == "user"}
-        groups = {name: amount for (kind, name), amount in held.items() if kind == "group"}
+        users = {name: amount for (kind, name), amount in held.items() if kind == USER}
+        groups = {name: amount for (kind, name), amount in held.items() if kind == GROUP}
         hard = self.hard
         if not held:
             return hard
@@ -239,8 +240,8 @@ class Changes:
         groups = {**dict.fromkeys(before.groups), **limits.groups}
         self.limits = Limits(users, groups, limits.otherwise)
         changed = [
-            *(("user", name) for name in _differences(before.users, users)),
-            *(("group", name) for name in _differences(before.groups, groups)),
+            *((USER, name) for name in _differences(before.users, users)),
+            *((GROUP, name) for name in _differences(before.groups, groups)),
             *([("", "")] if before.otherwise != limits.otherwise else []),
         ]
         if changed or not self.number:
@@ -253,9 +254,9 @@ class Changes:
         """What has changed after a number; `otherwise` is always what holds."""
         users, groups = {}, {}
         for (kind, name), changed in list(self._changed.items()):
-            if changed > number and kind == "user":
+            if changed > number and kind == USER:
                 users[name] = self.limits.users[name]
-            elif changed > number and kind == "group":
+            elif changed > number and kind == GROUP:
                 groups[name] = self.limits.groups[name]
         return Limits(users, groups, self.limits.otherwise)
 

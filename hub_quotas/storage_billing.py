@@ -7,7 +7,8 @@ import logging
 
 from hub_groups.store import GroupStore
 
-from .storage_charges import AT_ONCE, HOME, Payer, charge_some, is_due
+from .storage import USER
+from .storage_charges import AT_ONCE, Payer, charge_some, is_due
 from .storage_costs import payers
 from .storage_wanted import names_of
 from .store import QuotaStore
@@ -61,6 +62,6 @@ def _payer(store: QuotaStore, groups: GroupStore, at: int) -> Payer:
     of_home = payers(store.policy(), members, at, store.zone)
 
     def payer(kind: str, name: str) -> str:
-        return of_home(name) if kind == HOME else name
+        return of_home(name) if kind == USER else name
 
     return payer

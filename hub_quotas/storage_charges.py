@@ -15,12 +15,10 @@ from .costs import STORAGE_COST, month_of, print_month
 from .ledger import Point, added
 from .points import decode, encode
 from .requests import Amounts
+from .storage import GROUP, USER
 from .storage_costs import Held, Stretch, charge, edges_between, price_of
 from .store import QuotaStore
 from .transaction import Row, Transaction
-
-HOME, SHARED = "user", "group"
-"""As agents call them. Others belong to nobody, and nobody is charged."""
 
 AT_ONCE = 100
 """Directories that are charged in one transaction: others can write after a few hundredths of a
@@ -43,7 +41,7 @@ def note(
         hub: whose agent says so; its memberships say who is charged.
         uses: kind, name and bytes.
     """
-    for kind in (HOME, SHARED):
+    for kind in (USER, GROUP):  # others belong to nobody, and nobody is charged
         used = {name: amount for of, name, amount in uses if of == kind}
         names = sorted(used)
         for start in range(0, len(names), _CHUNK):
@@ -132,7 +130,7 @@ def charge_some(
                 for id in ids:
                     rates = {**one.amounts, STORAGE_COST: one.cost}
                     laid.setdefault((id, one.begin, one.end), []).append(rates)
-            _remember(store, tx, (name if kind == HOME else "", group, mount), ids, charged)
+            _remember(store, tx, (name if kind == USER else "", group, mount), ids, charged)
             if held.used or charged:
                 _keep(tx, (kind, name, mount), left)
             else:  # empty or gone; less than a byte was left over
@@ -155,7 +153,7 @@ def _due(lock: str) -> str:
 
 def _subjects(kind: str, name: str, path: Sequence[str]) -> list[tuple[str, str]]:
     """The member within the charged group, where it is a home; that group, and all above it."""
-    member = [(name, path[0])] if kind == HOME else []
+    member = [(name, path[0])] if kind == USER else []
     return [*member, *(("", group) for group in path)]
 
 

@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, tzinfo
 
 from .costs import COST, month_after, month_of, month_span
+from .limits import STORAGE
 from .policy import DEFAULT_GROUP, Policy
-from .prices import HOURS_OF_STORAGE, STORAGE, Price, price_on
+from .prices import HOURS_OF_STORAGE, Price, price_on
 from .storage import home_of
 from .windows import day_end
 

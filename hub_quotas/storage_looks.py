@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from .storage_store import USER
+from .storage import USER
 from .store import QuotaStore
 from .transaction import Transaction
 from .windows import DAY

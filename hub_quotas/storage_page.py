@@ -12,8 +12,7 @@ from .desk import QuotaPage
 from .home_storage import FULL_SHARE, WARN_SHARE
 from .policy_store import now
 from .quantities import resource
-from .storage import home_of
-from .storage_store import GROUP, OTHER, USER
+from .storage import GROUP, OTHER, USER, home_of
 from .storage_view import MountView, mount_views
 from .storage_warnings import groups_of
 from .storage_words import Part, level, say_backend, say_promise, say_silence

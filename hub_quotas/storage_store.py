@@ -13,8 +13,6 @@ from .store import QuotaStore
 from .transaction import Transaction
 from .windows import DAY
 
-USER, GROUP, OTHER = "user", "group", "other"
-"""A home, the shared directory of a group, a directory of nobody whom the hub names."""
 CLAIMS = "claims of Kubernetes"
 """What an agent calls a mount whose homes are volumes, none of which can shrink."""
 _CHUNK = 400

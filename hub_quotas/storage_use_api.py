@@ -15,7 +15,8 @@ from .home_storage import DAYS, GroupStorage, Shelf, group_storage, shelves
 from .members import members
 from .members_api import names_below
 from .policy import WHOLE_HUB
-from .storage_store import GROUP, OTHER, USER, Directory
+from .storage import GROUP, OTHER, USER
+from .storage_store import Directory
 from .storage_view import Held, MountView, mount_views
 
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from .home_storage import FULL_SHARE, WARN_SHARE
-from .storage_store import GROUP, OTHER, USER, Directory, Mount, mounts
+from .storage import GROUP, OTHER, USER
+from .storage_store import Directory, Mount, mounts
 from .store import QuotaStore
 from .transaction import Transaction
 

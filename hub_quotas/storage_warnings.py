@@ -17,8 +17,8 @@ from .limits import PolicyError
 from .notices import News, Notices
 from .outlook import time_of
 from .policy import DEFAULT_GROUP, group_name
-from .storage import home_of
-from .storage_store import GROUP, OTHER, USER, Directory, directories
+from .storage import GROUP, OTHER, USER, home_of
+from .storage_store import Directory, directories
 from .storage_words import SHARES, STORAGE, due, stem_of, warning, what_of
 from .store import QuotaStore
 

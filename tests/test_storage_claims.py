@@ -24,8 +24,10 @@ from hub_quotas import storage_store
 from hub_quotas.storage_agent import claims as claims_module
 from hub_quotas.storage_agent.backend import StorageError, holds
 from hub_quotas.storage_agent.claims import HOMES, Claims, names, quantity, volumes
+from hub_quotas.storage_agent.keeper import Keeper, Layout
 from hub_quotas.storage_agent.kubernetes import Kubernetes, KubernetesError
 from hub_quotas.storage_agent.layout import Template
+from hub_quotas.storage_agent.memory import Memory
 
 MIB, GIB = 2**20, 2**30
 _numbers = itertools.count(1)
@@ -532,3 +534,12 @@ def test_the_size_of_claims_can_be_left_to_the_configuration(kubernetes, start_h
     hub.limits("default: {member.storage: 2G}")
     start(hub, "pat")
     assert size_of(kubernetes, hub, "claim-pat") == GIB
+
+
+def test_nobody_looks_into_a_volume_where_the_agent_happens_to_run(tmp_path, monkeypatch):
+    (tmp_path / "claim-pat").mkdir()
+    monkeypatch.chdir(tmp_path)
+    cluster = Claims(Kubernetes("http://127.0.0.1:1", namespace="jhub"), names(HOMES))
+    keeper = Keeper(Path(), cluster, Layout(names(HOMES)), Memory(None), place=cluster)
+    with pytest.raises(StorageError, match="volumes, which can't be looked into"):
+        keeper.find("user", "pat")

@@ -196,7 +196,9 @@ class Keeper:
                 log.error("What was measured can't be kept on disk: %s", error)
 
     def find(self, kind: str, name: str) -> Path:
-        """Where a home is; raises StorageError: there is none of that name."""
+        """Where a home is; raises StorageError: there is none of that name, or it is a volume."""
+        if not isinstance(self._place, Folder):
+            raise StorageError("Homes here are volumes, which can't be looked into from outside.")
         path = self._layout.path(kind, name) if kind == USER else None
         if path is None:
             raise StorageError(f"There is no home of {name} here.")
