@@ -266,19 +266,6 @@ def read_directories(tx: Transaction, kind: str, names: Iterable[str]) -> list[D
     return found
 
 
-def fullest(store: QuotaStore, kind: str, at_least: float, most: int = 50) -> list[Directory]:
-    """Directories of which at least a share is used, the fullest first. Blocks."""
-    with store.db.read() as tx:
-        rows = tx.all(
-            "SELECT kind, name, used, applied, problem, mount, at, above FROM storage_use"
-            " WHERE kind = ? AND applied IS NOT NULL AND used >= applied * ?"
-            " ORDER BY CASE WHEN applied = 0 THEN 1 ELSE used * 1.0 / applied END DESC, name"
-            " LIMIT ?",
-            *(kind, at_least, most),
-        )
-        return [Directory(*row) for row in rows]
-
-
 def mounts(store: QuotaStore) -> list[Mount]:
     """All that agents look after, by name. Blocks."""
     with store.db.read() as tx:
@@ -309,16 +296,6 @@ def only_grows(tx: Transaction, mount: str) -> bool:
     """Whether what a home there is given can't be taken back."""
     row = tx.one("SELECT backend FROM storage_mount WHERE name = ?", mount)
     return row is not None and row[0] == CLAIMS
-
-
-def days(store: QuotaStore, kind: str, name: str, most: int) -> list[int]:
-    """The most bytes that somebody's directories held on each of the last days, the present one
-    last; as far back as is known. Blocks."""
-    with store.db.read() as tx:
-        by_mount = read_days(tx, kind, [name], most, store.present(tx)).values()
-    length = max(map(len, by_mount), default=0)
-    padded = ([0] * (length - len(some)) + some for some in by_mount)
-    return [sum(held) for held in zip(*padded, strict=True)]
 
 
 def read_days(
