@@ -26,6 +26,8 @@ PROGRAMS = {
     "qemu-system-x86_64": "qemu-system-x86",
     "busybox": "busybox-static",
     "cpio": "cpio",
+    "mkfs.xfs": "xfsprogs",  # it has the programs of this system, and no network to get more
+    "mkfs.ext4": "e2fsprogs",
 }
 VIRTIOFSD = Path("/usr/lib/qemu/virtiofsd")
 SYSTEM = [Path(f"/{name}") for name in ("bin", "etc", "lib", "lib64", "sbin", "usr")]

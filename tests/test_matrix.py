@@ -22,7 +22,7 @@ import matrix
 import psutil
 import pytest
 from cluster import Cluster
-from hubs import Hub, Visitor, wait_for
+from hubs import PATIENCE, Hub, Visitor, wait_for
 from matrix import KINDS, Kind
 
 from hub_quotas.policy import parse_policy
@@ -101,6 +101,9 @@ def row_of(
             folder = tmp_path_factory.mktemp(kind)
             settings = {"spawner": KINDS[kind].world, "roster": matrix.roster()}
             settings |= kubernetes.hub_settings
+            settings["slow_spawn_timeout"] = (
+                PATIENCE  # the answer is that of the start, however busy
+            )
             hub = Hub(folder, "matrix", python=python, **settings)
             rows.append(Row(version, KINDS[kind], hub, kubernetes))
             hub.start()
