@@ -12,6 +12,8 @@ KEEP = 14 * DAY
 """Microseconds after which a refusal is forgotten."""
 MOST = 5
 """How many are kept of one user."""
+AGAIN = 60 * 10**6
+"""Microseconds within which the same refusal is kept once."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,13 @@ class Refusal:
 def note_refusal(
     store: QuotaStore, id: str, user: str, server: str, code: str, why: str = ""
 ) -> None:
-    """Keep one, and no more than the last MOST of this user. The same id again changes nothing.
-    Blocks."""
+    """Keep one, and no more than the last MOST of this user. The same id again changes nothing, nor
+    does the same refusal AGAIN: who tries on and on costs no more than a look. Blocks."""
+    last = next(iter(last_refusals(store, user)), None)
+    if last and (last.server, last.code, last.why) == (server, code, why):
+        with store.db.read() as tx:
+            if store.present(tx) - last.at < AGAIN:
+                return
     with store.db.write() as tx:
         tx.run(
             "INSERT INTO refusal (id, at, hub, user_name, server_name, code, why)"

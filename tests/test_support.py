@@ -213,6 +213,18 @@ def test_the_last_few_refusals_of_each_user_are_kept(store, clock):
     assert last_refusals(store, "eve") == []
 
 
+def test_who_tries_on_and_on_is_kept_once_a_minute(store, clock):
+    for n in range(130):
+        note_refusal(store, f"{n:03}", "sam", "", "quota-member", "why")
+        clock.now += 10**6
+    found = last_refusals(store, "sam")
+    assert [(one.at - START) // 10**6 for one in found] == [120, 60, 0]
+    note_refusal(store, "a", "sam", "two", "quota-member", "why")
+    note_refusal(store, "b", "sam", "two", "quota-budget", "why")
+    note_refusal(store, "c", "sam", "two", "quota-budget", "else")
+    assert len(last_refusals(store, "sam")) == MOST
+
+
 def test_old_refusals_are_forgotten(store, clock):
     note_refusal(store, "1", "sam", "", "quota-member")
     clock.now += KEEP
