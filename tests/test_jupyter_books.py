@@ -140,7 +140,7 @@ def test_the_book_of_a_community(book_2, tmp_path):
     assert start["href"] == f"{hub}hub/spawn"
     (button,) = (a for a in page("material").select("a") if "launch/open" in a["href"])
     assert button["href"].startswith(hub)
-    assert read(button["href"]).launch.target.file == "hub-book/notebooks/first-steps.ipynb"
+    assert read(button["href"]).launch.target.file == "notebooks/first-steps.ipynb"
     assert "2 servers" in page("plans").get_text()
     assert "0.04 USD" in page("plans").get_text()
     assert page("help").find("a", string="write for help")["href"] == f"{hub}services/quotas/help"
