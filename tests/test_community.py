@@ -125,7 +125,7 @@ def test_it_is_what_the_hubs_address_shows_before_a_login(fresh_hub, each_hub, b
 def test_a_book_that_is_not_there_yet_stops_nothing(fresh_hub, tmp_path):
     folder = tmp_path / "later"
     hub = fresh_hub("launches", share_links={"community": str(folder)})
-    assert f"there is no index.html in {folder} yet" in hub.log()
+    assert f"there is no index.html in {folder} yet" in hub.log
     assert httpx.get(f"{hub.base}services/launch/community/").status_code == 404
     folder.mkdir()
     (folder / "index.html").write_text("here")
