@@ -60,6 +60,13 @@ def ask(page: Page) -> None:
     page.evaluate("document.activeElement.blur()")
 
 
+def make_a_request(page: Page) -> None:
+    page.get_by_label("What did you want to do").fill("My second server does not start")
+    page.get_by_label("My browser", exact=True).uncheck()
+    page.get_by_role("button", name="Make the text").click()
+    page.get_by_role("heading", name="Your request").wait_for()
+
+
 def end_the_login(page: Page) -> None:
     page.context.clear_cookies()
     page.get_by_label("Why, for the record").first.fill("Exam week")
@@ -88,6 +95,9 @@ PAGES: dict[str, tuple[str, str, Act | None, int]] = {
     "usage": ("sam", QUOTAS, None, 1000),
     "home": ("sam", "hub/home", None, 420),
     "ask": ("sam", f"{QUOTAS}ask?group={GEO}&limit=member.cpu-hours", ask, 1100),
+    "help": ("sam", f"{QUOTAS}help", None, 1500),
+    "help-made": ("sam", f"{QUOTAS}help", make_a_request, 760),
+    "menu": ("sam", f"{QUOTAS}menu", None, 1100),
     "groups": ("admin", f"{QUOTAS}groups", None, 960),
     "group": ("admin", f"{QUOTAS}groups/{GEO}", None, 1150),
     "group-members": ("prof-ada", f"{QUOTAS}groups/{GEO}", go_to_its_members, 0),
@@ -110,7 +120,7 @@ PAGES: dict[str, tuple[str, str, Act | None, int]] = {
     "once-more": ("admin", f"{QUOTAS}groups/library", end_the_login, 500),
 }
 DARK = ("groups", "group")
-SMALL = ("usage", "groups", "group", "ask", "memberships")
+SMALL = ("usage", "groups", "group", "ask", "memberships", "help")
 
 
 def picture(browser: Browser, hub: Hub, name: str, file: Path, **options: object) -> None:

@@ -68,6 +68,8 @@ def activate(c: Any) -> None:
                 "ways": quotas.ways,
                 "public_url": f"{app.public_url}services/quotas/" if app.public_url else "",
                 "metrics_per_user": quotas.metrics_per_user,
+                "support": quotas.support,
+                "menu_for": quotas.menu_for,
             },
             # To know which groups there are, who is in which, and when a server was used last; to
             # stop servers.

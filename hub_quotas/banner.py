@@ -98,7 +98,7 @@ class Banner:
         except Exception:
             log.exception("Notices are not shown")
             return ""
-        return in_html(texts, self._usage) if texts else ""
+        return in_html(texts, self._usage, f"{self._usage}help") if texts else ""
 
     def start(self) -> None:
         """Keep up with the ledger from now on, where an event loop runs."""
@@ -131,12 +131,16 @@ class Banner:
             self._reads.release()
 
 
-def in_html(texts: list[str], usage: str) -> str:
+def in_html(texts: list[str], usage: str, get_help: str) -> str:
     """A few texts and where there is more, for the yellow box at the top of a page."""
     shown = [html.escape(text) for text in texts[:_MOST]]
-    page = html.escape(_("My usage"))
-    link = f'<a class="alert-link" href="{html.escape(usage)}">{page}</a>'
+    link = _link(usage, _("My usage"))
     if len(texts) > _MOST:
         text = html.escape(_("{n} more in {page}"))
         link = text.format(n=len(texts) - _MOST, page=link)
-    return f'<div role="status">{"<br>".join([*shown, link])}</div>'
+    where = f"{link} · {_link(get_help, _('Get help'))}"
+    return f'<div role="status">{"<br>".join([*shown, where])}</div>'
+
+
+def _link(address: str, words: str) -> str:
+    return f'<a class="alert-link" href="{html.escape(address)}">{html.escape(words)}</a>'

@@ -24,6 +24,7 @@ from .decision import Decision
 from .files import FileError, read_policy
 from .home_storage import storage_limits
 from .limits import PolicyError
+from .menu import markdown, menu
 from .messages import explanation, headline, refusal, say_instant, storage_explanation, title
 from .policy import DEFAULT_GROUP, WHOLE_HUB, Policy, group_name
 from .policy_store import now
@@ -109,6 +110,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     report.add_argument("--month", default="", help="such as 2026-10 (default: this one)")
     report.add_argument("--csv", action="store_true", help="each stretch of a session, exactly")
+    menu_of = command(
+        "menu", _menu, "plans, and what servers cost, as Markdown for a page of a book"
+    )
+    menu_of.add_argument("--currency", default="", help="c.HubQuotas.currency of the hub")
     adjust = command("adjust", _adjust, "give back some of what was used, for a reason")
     adjust.add_argument("group")
     adjust.add_argument("resource", help="cpu-hours, memory-hours, gpu-hours or cost")
@@ -311,6 +316,18 @@ def _report(options: argparse.Namespace) -> int:
     _table(rows)
     if found.until < found.end:
         print(f"Up to now: {print_month(month)} is not over.")
+    return DONE
+
+
+def _menu(options: argparse.Namespace) -> int:
+    store = _store(options)
+    found = menu(store.policy(), datetime.now(store.zone).date())
+    if options.json:
+        from .menu_page import as_model  # with all that pages need, which takes a while
+
+        print(as_model(found, options.currency).model_dump_json())
+    else:
+        print(markdown(found, options.currency), end="")
     return DONE
 
 

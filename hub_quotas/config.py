@@ -16,9 +16,11 @@ from hub_groups.database import default_url
 from .delivery import is_address
 from .files import FileError, read_policy
 from .limits import PolicyError
+from .menu import ADMINS, USERS
 from .policy import Policy, parse_policy
 from .requests import GUARANTEE, LIMIT, Amounts, Request
 from .store import QuotaStore, open_store
+from .support import ContactError, checked_contact
 from .windows import WindowError, read_zone
 
 REFUSE, ALLOW, CLAMP = "refuse", "allow", "clamp"
@@ -155,6 +157,32 @@ class HubQuotas(Configurable):
         names are then in Prometheus, for as long as it keeps what it was told.
         """,
     ).tag(config=True)
+
+    support = Unicode(
+        help="""
+        Where requests for help go that users make at `/services/quotas/help`: an e-mail address, or
+        the address of a page. In the address of an issue tracker, `{title}` and `{body}` stand for
+        what is filled in: `https://git.example.org/hub/issues/new?title={title}&body={body}`.
+
+        Without it, users are told who manages their groups, and copy the text.
+        """
+    ).tag(config=True)
+
+    menu_for = Enum(
+        [USERS, ADMINS],
+        USERS,
+        help="""
+        Who sees all plans and prices at `/services/quotas/menu`: everybody who has a login
+        (`users`), or only admins and those who read all quotas (`admins`).
+        """,
+    ).tag(config=True)
+
+    @validate("support")
+    def _usable_contact(self, proposal):  # type: ignore[no-untyped-def]
+        try:
+            return checked_contact(proposal["value"].strip(), is_address)
+        except ContactError as error:
+            raise TraitError(f"c.HubQuotas.support: {error}") from None
 
     @validate("webhook_url")
     def _usable_webhook(self, proposal):  # type: ignore[no-untyped-def]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from .changes import GROUP_ENTRY, renamed, user_renamed
 from .ledger import Segment, credited, late, negative
 from .policies import By
+from .refusals import forget_refusals_of
 from .sessions import GONE, find
 from .storage import GROUP, USER
 from .storage_looks import forget_names_in
@@ -55,6 +56,7 @@ def known_as(store: QuotaStore, number: int, name: str) -> None:
         for theirs in (before, name):  # whoever has that name next is another person
             if theirs is not None:
                 forget_names_in(tx, theirs)
+                forget_refusals_of(tx, theirs)
     if before is not None:
         rename(store, before, name)
 

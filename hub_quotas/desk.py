@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timezone, tzinfo
 from functools import partial
 from typing import Any, TypeVar
@@ -24,6 +24,7 @@ from .directory import Directory
 from .files import FileError
 from .latest import Overviews
 from .limits import PolicyError
+from .menu import USERS
 from .messages import headline, of, resource_title, say_group, scope_titles, title
 from .overview import Used
 from .policies import By, Conflict, Held, say_entry
@@ -76,6 +77,18 @@ class Desk(Visit):
     async def policy(self) -> Policy:
         self.known_policy = await asyncio.to_thread(self.store.policy)
         return self.known_policy
+
+    def managers_of(self, groups: Iterable[str]) -> dict[str, list[str]]:
+        """Whom to ask, by group: those of the group, or of the next one above it that has any.
+        Blocks."""
+        policy = self.store.policy()
+        paths = {group: policy.path(group) for group in groups}
+        known = self.groups.managers({name for path in paths.values() for name in path})
+        managers = {}
+        for group, path in paths.items():
+            of = (sorted({*known.get(name, ()), *policy.managers(name)}) for name in path)
+            managers[group] = next((names for names in of if names), [])
+        return managers
 
     def may_become(self, before: Policy, after: Policy) -> None:
         """Whether whoever asks may change the policy like that; raises NotAllowed."""
@@ -175,7 +188,9 @@ class QuotaPage(Desk, CheckedPage):
     def _nav(self) -> list[tuple[str, str]]:
         """The quota pages that this visitor has, as (address, text)."""
         access, prefix = getattr(self, "access", None), self.context.prefix
-        found = [(prefix, _("My usage"))]
+        found = [(prefix, _("My usage")), (f"{prefix}help", _("Help"))]
+        if access and (access.reads or self.context.settings["menu_for"] == USERS):
+            found.insert(1, (f"{prefix}menu", _("Plans and prices")))
         if access and (access.reads or access.managed):
             found += [
                 (f"{prefix}groups", _("Groups")),

@@ -22,7 +22,7 @@ from .policy_store import now
 from .quantities import QuantityError, resource
 from .readers import as_sent, as_started, read, unshare
 from .requests import MEASURED, Amounts, Request
-from .spawner import QuotaMixin
+from .spawner import LEDGER, QuotaMixin
 from .storage import home_of
 from .transaction import LedgerError
 
@@ -190,7 +190,7 @@ class KubeQuotaMixin(ProfilesQuotaMixin):
             decision = await off_loop(lambda: settings.store().amend(session, request))
         except LedgerError as error:
             raise self.refuse(
-                _("The ledger can't be reached: {error}").format(error=error), "quota-ledger", 503
+                _("The ledger can't be reached: {error}").format(error=error), LEDGER, 503
             ) from None
         if decision is None or not decision.allowed or decision.gets != request:
             changed = _difference(self._granted.gets.limits, asked[0])

@@ -43,6 +43,11 @@ def refusal(decisions: Sequence[Decision], managers: Managers, again: str = "") 
     return " ".join(part for part in parts if part)
 
 
+def reasons(decisions: Sequence[Decision]) -> str:
+    """Of a refusal, only which limits refused: nobody's name, and no advice."""
+    return " ".join(_why(check) for decision in decisions for check in decision.refusals)
+
+
 def tried(policy: Policy, answer: Answer) -> set[str]:
     """The groups whose limits were looked at."""
     return {name for d in answer.decisions for name in policy.path(d.group)}

@@ -7,7 +7,7 @@ from pathlib import Path
 from hub_groups.migrate import Migrations
 
 VERSION_TABLE = "hub_quotas_version"
-HEAD = "0004"
+HEAD = "0005"
 
 _ledger = Migrations(Path(__file__).parent / "migrations", VERSION_TABLE, HEAD)
 upgrade, downgrade, version = _ledger.upgrade, _ledger.downgrade, _ledger.version

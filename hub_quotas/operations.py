@@ -13,6 +13,7 @@ from . import (
     groups_api,
     looks_api,
     members_api,
+    menu_page,
     more_api,
     notices_api,
     policy_api,
@@ -20,6 +21,7 @@ from . import (
     reservations_api,
     storage_api,
     storage_use_api,
+    support_desk,
     usage_api,
     whatif_api,
 )
@@ -27,11 +29,13 @@ from .desk import QuotaRest
 
 OPERATIONS: tuple[Operation, ...] = (
     *usage_api.OPERATIONS,
+    *support_desk.OPERATIONS,
     *looks_api.OPERATIONS,
     *notices_api.OPERATIONS,
     *groups_api.OPERATIONS,
     *members_api.OPERATIONS,
     *more_api.OPERATIONS,
+    *menu_page.OPERATIONS,
     *policy_api.OPERATIONS,
     *whatif_api.OPERATIONS,
     *reports_api.OPERATIONS,
@@ -48,6 +52,7 @@ TAGS = {
     "costs": "What servers cost, and reports",
     "reservations": "What runs beside the hub, under the same limits",
     "storage": "What the agents of file systems ask and say",
+    "menu": "What there is to have, for everybody",
     "policy": "Plans, prices, the whole policy, and its changes",
 }
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from .ledger import droppable
 from .policy import longest_window
+from .refusals import forget_refusals
 from .storage_looks import forget
 from .store import QuotaStore
 from .transaction import LedgerError
@@ -23,7 +24,7 @@ _EVERY_SECONDS = 24 * 3600
 
 def prune(store: QuotaStore, keep: int = KEEP) -> tuple[int, int]:
     """Drop points that no window and no monthly report needs any more, and what agents of file
-    systems found so long ago that it is to be forgotten.
+    systems found, and which starts were refused, so long ago that it is to be forgotten.
 
     Args:
         keep: microseconds for which every answer stays exact, if no window is longer.
@@ -37,6 +38,7 @@ def prune(store: QuotaStore, keep: int = KEEP) -> tuple[int, int]:
         first = tx.one("SELECT min(at) FROM point")
     with store.db.write() as tx:
         forget(tx, present)
+        forget_refusals(tx, present)
     exact_since = present - max(keep, longest_window(policy) + DAY)
     oldest = first[0] if first and first[0] is not None else exact_since
     boundaries, at = [exact_since], exact_since

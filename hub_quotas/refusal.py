@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 from jupyterhub.metrics import metrics_prefix
@@ -29,7 +30,7 @@ class Refused(_Base):
 
     Args:
         text: what the user is told.
-        link: address and words of a link that goes with it.
+        links: address and words of each link that goes with it.
         reason: a short stable code, for the HTTP reason phrase, logs and metrics.
         status: the HTTP status.
     """
@@ -37,12 +38,12 @@ class Refused(_Base):
     def __init__(
         self,
         text: str,
-        link: tuple[str, str] | None = None,
+        links: Sequence[tuple[str, str]] = (),
         reason: str = "quota",
         status: int = 403,
     ) -> None:
         message = html.escape(text)
-        if link:
+        for link in links:
             address, words = (html.escape(part) for part in link)
             message += f' <a href="{address}">{words}</a>'
         if HUB_MAJOR >= 6:

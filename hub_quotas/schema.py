@@ -304,3 +304,19 @@ storage_charge = sa.Table(
     sa.Column("pieces", sa.Text, nullable=False),  # JSON: [begin, end, bytes, cost an hour]
     sqlite_with_rowid=False,
 )
+
+# The last servers that somebody was refused, for when they ask for help: a few of each user.
+refusal = sa.Table(
+    "refusal",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("hub", sa.Text, nullable=False),
+    sa.Column("user_name", sa.Text, nullable=False),
+    sa.Column("server_name", sa.Text, nullable=False),
+    sa.Column("code", sa.Text, nullable=False),  # of refusal.REFUSALS
+    sa.Column("why", sa.Text, nullable=False, server_default=""),  # in English
+    sqlite_with_rowid=False,
+)
+sa.Index("refusal_by_user", refusal.c.user_name, refusal.c.at)
+sa.Index("refusal_by_time", refusal.c.at)

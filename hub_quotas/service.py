@@ -23,7 +23,9 @@ from .directory import Directory
 from .enforcer import Enforcer, Executor, keep_enforcing, keep_stopping, server_path, used_at
 from .group_page import GroupPage
 from .groups_page import GroupsPage
+from .help_page import HelpPage
 from .latest import overviews
+from .menu_page import MenuPage
 from .metrics_page import MetricsPage, exposition_of
 from .policy_pages import ExchangePage, PlansPage, PricesPage
 from .pruning import keep_pruning
@@ -61,6 +63,8 @@ def routes(context: Context) -> Routes:
         (f"{context.prefix}storage", StoragePage, shared),
         (f"{context.prefix}ask", AskPage, shared),
         (f"{context.prefix}asks", AsksPage, shared),
+        (f"{context.prefix}help", HelpPage, shared),
+        (f"{context.prefix}menu", MenuPage, shared),
         (f"{context.prefix}boosts", BoostsPage, shared),
         (f"{context.prefix}metrics", MetricsPage, {"context": context}),
         *operations.routes(context, shared),

@@ -12,26 +12,30 @@ from jupyterhub.utils import maybe_future
 from hub_groups.config import HubGroups
 from hub_groups.store import StoreError
 from hub_groups.store import open_store as open_group_store
-from hub_groups.words import _, choose, speak
+from hub_groups.words import _, choose, in_english, speak
 
 from .charged_group import ChargedGroupMixin
 from .config import ALLOW, HubQuotas
 from .corrections import correct_end, known_as, name_of
 from .decision import Answer, Decision
 from .limits import CHARGED_GROUP, PolicyError
-from .messages import told, tried
+from .messages import reasons, told, tried
 from .off_loop import off_loop, outbox
 from .policy_store import now
 from .quantities import QuantityError
 from .readers import Found, as_started, hold, read
 from .reconcile import adopt, servers
 from .refusal import REFUSALS, Refused, uncount
+from .refusals import note_refusal
 from .requests import Request
 from .rescue import small
 from .rescue_server import RescueMixin
 from .sessions import ALLOWED, SESSION, new_id
 from .store import SEEN
 from .transaction import LedgerError
+
+LEDGER = "quota-ledger"
+"""The code of refusals while the ledger can't be reached."""
 
 _polling: ContextVar[bool] = ContextVar("polling", default=False)
 
@@ -114,7 +118,7 @@ class QuotaMixin(ChargedGroupMixin, RescueMixin):
             self.save_state()
         who = (self.user.id, self.user.name)
         try:
-            granted, why, code = await off_loop(
+            granted, why, code, noted = await off_loop(
                 self._reserve, session, *who, groups, request, self.profile()
             )
         except (LedgerError, PolicyError) as error:
@@ -128,12 +132,12 @@ class QuotaMixin(ChargedGroupMixin, RescueMixin):
                     "Quotas can't be checked at the moment, so no server can start. Try again in "
                     "a minute; if it stays like this, tell an admin of this hub."
                 ),
-                reason="quota-ledger",
+                reason=LEDGER,
                 status=503,
             ) from None
         if granted is None:
             self._let_go()
-            raise self.refuse(why, code)
+            raise self.refuse(why, code, noted=noted)
         if self.session_id != session:  # the hub's stop of the server before took this for it
             await outbox.tell(
                 f"a start of {self._who} that came to nothing",
@@ -181,8 +185,8 @@ class QuotaMixin(ChargedGroupMixin, RescueMixin):
         groups: list[str],
         request: Request,
         profile: str,
-    ) -> tuple[Decision | None, str, str]:
-        """What is granted, or the words and the code of a refusal.
+    ) -> tuple[Decision | None, str, str, str]:
+        """What is granted, or the words and the code of a refusal, and what is kept of it.
 
         In a thread: nothing here may touch the hub's own database.
         """
@@ -199,8 +203,9 @@ class QuotaMixin(ChargedGroupMixin, RescueMixin):
             *(id, user, self.name, order, request), profile=profile, always=self.first_rescue
         )
         if answer.granted:
-            return answer.granted, "", ""
-        return None, *self.words(user, answer)
+            return answer.granted, "", "", ""
+        kept = in_english(reasons, answer.decisions)
+        return None, *self.words(user, answer), kept
 
     def words(self, user: str, answer: Answer) -> tuple[str, str]:
         """The words and the code of a refusal. In a thread."""
@@ -257,11 +262,14 @@ class QuotaMixin(ChargedGroupMixin, RescueMixin):
             outbox.tell_soon(f"the start of {self._who}", started)
         return address
 
-    def refuse(self, text: str, reason: str, status: int = 403) -> Refused:
-        """The exception to raise.
+    def refuse(self, text: str, reason: str, status: int = 403, noted: str = "") -> Refused:
+        """The exception to raise. It is also kept for a while, for when its user asks for help.
 
         The hub has stored the options already, and would take them again for the next start that
         gives none: who once asked for too much would be refused for ever.
+
+        Args:
+            noted: what is kept beside the code; in English.
         """
         self._refused = True
         self.orm_spawner.user_options = {}
@@ -269,8 +277,19 @@ class QuotaMixin(ChargedGroupMixin, RescueMixin):
         uncount(self)
         REFUSALS.labels(reason).inc()
         self.log.info("Refused %s (%s)", self._who, reason)
+        if reason != LEDGER:  # which could not be told of it
+            self._note(reason, noted)
         usage = f"{self.hub.base_url.removesuffix('hub/')}services/quotas/"
-        return Refused(text, (usage, _("See what you use")), reason, status)
+        links = ((usage, _("See what you use")), (f"{usage}help", _("Get help")))
+        return Refused(text, links, reason, status)
+
+    def _note(self, reason: str, noted: str) -> None:
+        id, user, server = new_id(now()), self.user.name, self.name
+
+        def note() -> None:
+            note_refusal(self.quota_settings.store(), id, user, server, reason, noted)
+
+        outbox.tell_soon(f"a refusal of {self._who}", note)
 
     @property
     def _who(self) -> str:

@@ -97,7 +97,7 @@ class UsagePage(QuotaPage):
             costs=any(one.used.get("cost") for one in found.history.items),
             page=page,
             pages=max(1, -(-found.history.total // PAGE)),
-            managers=await asyncio.to_thread(self._managers, found),
+            managers=await asyncio.to_thread(self.managers_of, [one.group for one in found.groups]),
             in_no_group=not self.current_user.get("groups"),
             hub=self.store.hub,
             zone=self.store.zone,
@@ -114,17 +114,6 @@ class UsagePage(QuotaPage):
     def _standing(self, groups: list[str], offset: int) -> tuple[Standing, list[Told]]:
         told = told_to(self.store, self.user, groups)
         return standing(self.store, self.user, groups, offset), told
-
-    def _managers(self, found: Standing) -> dict[str, list[str]]:
-        """Whom to ask, by group: those of the group, or of the next one above it that has any."""
-        policy = self.store.policy()
-        paths = {one.group: policy.path(one.group) for one in found.groups}
-        known = self.groups.managers({name for path in paths.values() for name in path})
-        managers = {}
-        for group, path in paths.items():
-            of = (sorted({*known.get(name, ()), *policy.managers(name)}) for name in path)
-            managers[group] = next((names for names in of if names), [])
-        return managers
 
 
 def lab_folder(base: str, user: str, server: str | None, path: str, is_file: bool) -> str:

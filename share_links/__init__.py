@@ -22,6 +22,7 @@ def activate(c: Any) -> None:
 
     from .access import ACT, SCOPES
     from .config import BINDER, binder_url, read_size, settings
+    from .front import show_community
     from .reader_state import tell_of_readers
 
     def apply(app: Any) -> None:
@@ -42,6 +43,7 @@ def activate(c: Any) -> None:
             "binder": binder_url(app),
             "hubs": [asdict(hub) for hub in hubs],
             "build_takes": read_size(found.build_takes),
+            "community": found.community and str(Path(found.community).absolute()),
         }
         if is_attached(app, "hub_quotas"):
             quotas = quota_settings(app)
@@ -66,5 +68,7 @@ def activate(c: Any) -> None:
         )
         serve_pages(app, service, groups.service_url)
         tell_of_readers(app)
+        if found.community:
+            show_community(app, found.community, first=found.community_first)
 
     attach("share_links", apply)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from jupyterhub.app import JupyterHub
-from traitlets import Dict, TraitError, Unicode, validate
+from traitlets import Bool, Dict, TraitError, Unicode, validate
 from traitlets.config import Configurable
 
 from hub_groups.database import default_url
@@ -58,6 +58,25 @@ class ShareLinks(Configurable):
         except FileError as error:
             raise TraitError(f"c.ShareLinks.hubs_file: {error}") from None
         return file
+
+    community = Unicode(
+        "",
+        help="""
+        A folder with the built book of the hub's community, which anybody may read at
+        `/services/launch/community/`. Empty for none.
+
+        Its scripts run at the hub's own address: have in it only what you would have in the hub's
+        templates.
+        """,
+    ).tag(config=True)
+
+    community_first = Bool(
+        False,
+        help="""
+        Whether who comes to the hub's address without a login sees that book, instead of the page
+        on which they log in.
+        """,
+    ).tag(config=True)
 
     build_takes = Dict(
         {"cpu": "1", "memory": "2G"},

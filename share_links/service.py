@@ -18,6 +18,7 @@ from . import operations
 from .building import Builder
 from .choose_page import ChoosePage
 from .clicks import Clicks
+from .community import ADDRESS, CommunityFiles
 from .desk import Counts, LaunchPage, Shared
 from .images import BUILD
 from .journeys import COPY, JOIN, OPEN, PULL, START, STOP, Journey, Journeys, where_else
@@ -86,7 +87,12 @@ def routes(context: Context) -> Routes:
     """The handlers of these pages."""
     shared = {"shared": _shared(context)}
     static = {"path": str(Path(__file__).parent / "static")}
+    book = {"path": context.settings["community"], "default_filename": "index.html"}
+    of_community: Routes = (
+        [(f"{context.prefix}{ADDRESS}(.*)", CommunityFiles, book)] if book["path"] else []
+    )
     return [
+        *of_community,
         (context.prefix, LinksPage, shared),
         (f"{context.prefix}links/(?P<id>[^/]+)", LinkPage, shared),
         (f"{context.prefix}keys", KeysPage, shared),

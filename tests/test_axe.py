@@ -38,6 +38,8 @@ PAGES = {
     "empty report": f"{QUOTAS}reports/library?month=2026-01",
     "ask": f"{QUOTAS}ask",
     "ask for one": f"{QUOTAS}ask?group={GEO}&limit=member.cpu-hours",
+    "help": f"{QUOTAS}help?what=No%20server",
+    "menu": f"{QUOTAS}menu",
     "asks": f"{QUOTAS}asks",
     "boosts": f"{QUOTAS}boosts?group={GEO}",
     "API reference": f"{QUOTAS}api/",
@@ -53,9 +55,9 @@ THEIRS = {
     "admin": set(PAGES),
     "prof-ada": {
         *("my usage", "groups", "group", "audit", "audit of a group", "reports", "report", "ask"),
-        *("asks", "boosts", "groups and members"),
+        *("asks", "boosts", "groups and members", "help", "menu"),
     },
-    "sam": {"my usage", "ask", "ask for one", "groups and members"},
+    "sam": {"my usage", "ask", "ask for one", "help", "menu", "groups and members"},
 }
 MISSING = {"no such page": 404, "no such group": 404, "wrong launch": 400}
 SCREENS = [(1000, 800, "light"), (1000, 800, "dark"), (360, 740, "light"), (360, 740, "dark")]
@@ -179,6 +181,12 @@ def a_hub_without_limits(page: Page, hub: Hub) -> None:
         hub.ledger().apply(before, "tests", "tests")
 
 
+def a_request_for_help(page: Page, hub: Hub) -> None:
+    page.goto(f"{hub.base}{QUOTAS}help")
+    page.get_by_role("button", name="Make the text").click()
+    page.get_by_role("link", name="Write an e-mail to hub-help@example.org").wait_for()
+
+
 def the_menu_of_a_phone(page: Page, hub: Hub) -> None:
     page.goto(f"{hub.base}{QUOTAS}")
     if page.get_by_role("button", name="Menu").is_visible():
@@ -189,6 +197,7 @@ def the_menu_of_a_phone(page: Page, hub: Hub) -> None:
 STATES = [
     *(a_form_that_is_wrong, a_form_that_is_checked, a_boost_that_can_not_be, a_policy_to_import),
     *(a_login_that_has_ended, a_hub_without_limits, the_menu_of_a_phone),
+    a_request_for_help,
 ]
 
 

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from books import BUTTONS, SETTINGS, check_buttons, jupyter_book, launch_links, myst_book, opens
+from bs4 import BeautifulSoup
 from hubs import ROOT
+from test_docs import blocks
+
+from hub_quotas.policy import parse_policy
+from hub_quotas.store import QuotaStore
+from share_links.forms import read
 
 pytestmark = pytest.mark.slow
+
+PRICES = [{"since": "2026-01-01", "cpu": 0.04}]
 
 LINKS = [
     ("Open on Our hub: docs/book/intro/first map.ipynb", ("intro/first map.ipynb", "gpu")),
@@ -90,6 +100,53 @@ def test_jupyter_book_2_in_german(book_2, tmp_path):
     assert main(["build", str(tmp_path)]) == 0
     build(book_2, tmp_path, "--html")
     check_buttons("text", shown(tmp_path, "text/index.html"), "Öffnen auf")
+
+
+def test_the_book_of_a_community(book_2, tmp_path):
+    """docs/community.md, from a copy of the example to a folder that a hub serves."""
+    book = tmp_path / "examples" / "community"
+    shutil.copytree(ROOT / "examples" / "community", book)
+    shutil.copytree(ROOT / "tests" / "mystsite", book / "theme")
+    settings = (book / "myst.yml").read_text()
+    assert settings.count("template: book-theme") == 1
+    (book / "myst.yml").write_text(settings.replace("book-theme", "./theme"))
+    db = f"sqlite:///{tmp_path}/quotas.sqlite"
+    policy = {"plans": {"small": {"limits": {"member.servers": 2}}}, "prices": PRICES}
+    QuotaStore(db).apply(parse_policy(policy), "tests", "tests")
+    script = "".join(blocks("docs/community.md", "bash"))
+    assert script.count("sqlite:////srv/jupyterhub/hub_quotas.sqlite") == 1
+    script = script.replace("sqlite:////srv/jupyterhub/hub_quotas.sqlite", db)
+    path = f"{book_2.parent}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-eu"],
+        input=script,
+        cwd=tmp_path,
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    assert "⚠" not in said, said
+    assert "⛔" not in said, said
+    html = tmp_path / "hub-book" / "_build" / "html"
+
+    def page(name: str) -> BeautifulSoup:
+        return BeautifulSoup((html / name / "index.html").read_text(), "html.parser")
+
+    hub = "https://jupyter.example.edu/"
+    start = page(".").find("a", string="Start a server")
+    assert start["href"] == f"{hub}hub/spawn"
+    (button,) = (a for a in page("material").select("a") if "launch/open" in a["href"])
+    assert button["href"].startswith(hub)
+    assert read(button["href"]).launch.target.file == "notebooks/first-steps.ipynb"
+    assert "2 servers" in page("plans").get_text()
+    assert "0.04 USD" in page("plans").get_text()
+    assert page("help").find("a", string="write for help")["href"] == f"{hub}services/quotas/help"
+    inside = [a["href"] for name in (".", "material", "help") for a in page(name).select("main a")]
+    for address in (address for address in inside if not address.startswith("https://")):
+        assert (html / address.strip("/") / "index.html").exists(), address
 
 
 def test_the_benchmark_of_books_measures_myst_too(book_2):

@@ -237,11 +237,12 @@ async def test_what_is_shown_stays_while_the_ledger_is_away(tmp_path, sam, monke
     monkeypatch.setattr(banner, "_REFRESH_SECONDS", 0.05)
     store = QuotaStore(f"sqlite:///{tmp_path}/ledger.sqlite")
     Notices(store).tell("one", "used-up", "", "course", "course & <all> of it")
-    shown = Banner(lambda: store, "/services/quotas/?a&b")
+    shown = Banner(lambda: store, "/a&b/")
     assert shown.show(sam) == "", "nothing is known yet"
     said = (
         '<div role="status">course &amp; &lt;all&gt; of it<br>'
-        '<a class="alert-link" href="/services/quotas/?a&amp;b">My usage</a></div>'
+        '<a class="alert-link" href="/a&amp;b/">My usage</a> · '
+        '<a class="alert-link" href="/a&amp;b/help">Get help</a></div>'
     )
     await until(lambda: shown.show(sam) == said)
     with store.db.write() as tx:
@@ -277,10 +278,11 @@ async def test_one_read_at_most_waits_for_a_ledger_that_hangs(sam, monkeypatch):
 
 
 def test_many_notices_are_a_few_and_where_there_are_more(sam):
-    shown = in_html(["a", "b", "c", "d", "e"], "/usage")
+    shown = in_html(["a", "b", "c", "d", "e"], "/usage", "/help")
     assert shown == (
         '<div role="status">a<br>b<br>c<br>'
-        '2 more in <a class="alert-link" href="/usage">My usage</a></div>'
+        '2 more in <a class="alert-link" href="/usage">My usage</a> · '
+        '<a class="alert-link" href="/help">Get help</a></div>'
     )
 
 

@@ -18,6 +18,7 @@ roster = Path(world["folder"]) / "roster.csv"
 roster.write_text(ROSTER + world.get("more_roster", ""))
 c.HubGroups.rosters = [str(roster)]
 c.HubQuotas.currency = "€"
+c.HubQuotas.support = "hub-help@example.org"
 c.Authenticator.admin_users = {"admin", "jo"}
 
 
