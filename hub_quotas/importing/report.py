@@ -148,14 +148,18 @@ class Draft:
         self.groups[group].setdefault("boosts", []).append(entry)
 
     def unknown(
-        self, mapping: Mapping[Any, Any], known: Collection[str], place: tuple[str, ...]
+        self,
+        mapping: Mapping[Any, Any],
+        known: Collection[str],
+        place: tuple[str, ...],
+        line: int = 0,
     ) -> None:
         """Note all keys that are not among those that are known."""
         for key, value in mapping.items():
             if key not in known:
                 hint = did_you_mean(str(key), sorted(known))
                 why = f"there is nothing of that name there, as far as is known.{hint}"
-                self.note(CANNOT, (*place, str(key)), f"{key}: {short(value)}", why)
+                self.note(CANNOT, (*place, str(key)), f"{key}: {short(value)}", why, line)
 
     def finish(self) -> Converted:
         """What came together. A policy that can't be made of it is an error of this code."""

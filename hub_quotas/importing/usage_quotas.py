@@ -137,7 +137,7 @@ def _budget(draft: Draft, entry: Mapping[Any, Any], place: Place) -> _Budget:
         but += "there a window of part of a day makes the query fail, and everybody may start; "
     unit = f" {limit.get('unit', '')}" if isinstance(limit, Mapping) else ""
     shown = limit.get("value") if isinstance(limit, Mapping) else limit
-    what = f"{name}: {short(shown)}{unit} in {window:g} days"
+    what = f"{name}: {short(shown)}{unit} in {window:g} {'day' if window == 1 else 'days'}"
     return _Budget(name, amount, length, place, what, but)
 
 
@@ -151,8 +151,10 @@ def _amount(draft: Draft, name: str, limit: Any, place: Place) -> tuple[int, str
         if _UNITS.get(unit, ("", 0))[0] != name:
             raise _Unreadable(f"its unit is {short(limit.get('unit'))}; {name} has another one.")
         return int(Decimal(str(value)) * _UNITS[unit][1]), ""
+    if isinstance(limit, Code):
+        raise _Unreadable(f"its limit is {limit}, which is code and not run.")
     match = None if isinstance(limit, bool) else _LIMIT.fullmatch(str(limit))
-    if not match or isinstance(limit, Code) or (isinstance(limit, str) and not match[2]):
+    if not match or (isinstance(limit, str) and not match[2]):
         raise _Unreadable(
             f"its limit is {short(limit)}; there it is a number, or one with K, M, G or T."
         )
