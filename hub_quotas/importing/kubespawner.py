@@ -117,11 +117,11 @@ def _whom(group: str) -> str:
 
 def _say_storage(reader: Reader, groups: Sequence[str]) -> None:
     only_one = set(reader.storage) == {""}
-    for group, (amount, place) in reader.storage.items():
+    for group, (amount, written, place) in reader.storage.items():
         to = group or (WHOLE_HUB if only_one else DEFAULT_GROUP)
-        text = format_memory(amount)
         but = "" if only_one else "a home is as large as the group of its owner that gives most."
-        reader.draft.say(to, "member.storage", text, place, f"{STORAGE}: {text}", but)
+        what = f"{STORAGE}: {written}"
+        reader.draft.say(to, "member.storage", format_memory(amount), place, what, but)
 
 
 def _say_differences(

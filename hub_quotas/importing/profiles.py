@@ -77,7 +77,7 @@ class Reader:
     draft: Draft
     resources: dict[str, None] = field(default_factory=dict)
     overrides: list[tuple[tuple[str, ...], Sizes]] = field(default_factory=list)
-    storage: dict[str, tuple[int, Place]] = field(default_factory=dict)
+    storage: dict[str, tuple[int, str, Place]] = field(default_factory=dict)
 
 
 def read_base(
@@ -208,7 +208,7 @@ def _storage(reader: Reader, value: Any, place: Place, groups: Iterable[str]) ->
         reader.draft.note(CANNOT, place, f"{STORAGE}: {short(value)}", why)
         return
     for group in named or [""]:
-        reader.storage[group] = (amount, place)
+        reader.storage[group] = (amount, short(value), place)
 
 
 def read_profiles(

@@ -223,7 +223,11 @@ class _Reader:
                 found = limit.found
                 limits[found.key] = found.amount
                 became = f"plan {line.name}: {found.key}: {found.amount}"
-                self.note(MAPS, line.number, place, found.what, became)
+                if found.key.startswith(MEMBER):
+                    why = f"{became}; in each account of theirs, and not in all of them together."
+                    self.note(DIFFERS, line.number, place, found.what, why)
+                else:
+                    self.note(MAPS, line.number, place, found.what, became)
         if limits:
             self.draft.plans[line.name] = {"limits": limits}
 
@@ -263,7 +267,8 @@ class _Reader:
                 what = (
                     f"{first.found.what} of all {len(own)} users" if own[1:] else first.found.what
                 )
-                account.alike[key] = replace(first, found=replace(first.found, what=what))
+                but = " ".join(filter(None, (first.found.but, "users who come later have it too.")))
+                account.alike[key] = replace(first, found=replace(first.found, what=what, but=but))
                 for user in account.users:
                     del user.own[key]
 
