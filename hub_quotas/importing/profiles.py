@@ -20,7 +20,7 @@ STORAGE = "storage_capacity"
 _ALLOWED = ("allowed_groups", "allowed_teams")
 """Of 2i2c's hubs: who sees a profile or a choice. The second is what it was called at first."""
 _PROFILE = ("kubespawner_override", "profile_options", *_ALLOWED)
-_WORDS = ("display_name", "description", "slug", "default")
+_WORDS = ("display_name", "description", "slug", "default", "dynamic_image_building")
 _CHOICE = ("kubespawner_override", *_ALLOWED)
 _UNLISTED = (
     *("enabled", "display_name", "display_name_in_choices"),
@@ -149,8 +149,6 @@ def _sizes(reader: Reader, entries: Iterable[_Entry], groups: Iterable[str] = ()
 
 def _extra(reader: Reader, value: Any, place: Place) -> Sizes:
     sizes: Sizes = {}
-    if value is None:
-        return sizes
     if not isinstance(value, Mapping):
         reader.draft.note(CANNOT, place, short(value), _why_not(value, "a mapping"))
         return sizes
@@ -262,7 +260,7 @@ def _profile(reader: Reader, entry: Any, place: Place) -> Profile | None:
 def _choices(
     reader: Reader, option: Mapping[Any, Any], own: Choice, place: Place
 ) -> Iterator[Choice]:
-    _words(reader, option, ("choices", "unlisted_choice", "dynamic_image_building"), place)
+    _words(reader, option, ("choices", "unlisted_choice"), place)
     choices = option.get("choices")
     for key, entry in (choices if isinstance(choices, Mapping) else {}).items():
         here = (*place, "choices", str(key))

@@ -20,6 +20,7 @@ from .slurm_options import OPTIONS, Found, Unsaid, read_option
 
 ROOT = "root"
 _DEEPEST = 50
+_ENDLESS = 2**63
 
 
 @dataclass(frozen=True)
@@ -272,13 +273,21 @@ class _Reader:
                 for user in account.users:
                     del user.own[key]
 
-    def _most_below(self, account: _Account, key: str) -> int:
-        """The largest amount that an account below sets, or a user of one."""
+    def _most_below(self, account: _Account, key: str, above: _Limit | None) -> int:
+        """The largest amount that somebody may have in the accounts below; _ENDLESS for no limit.
+
+        Args:
+            above: what holds in them where they set nothing.
+        """
         most = -1
-        for child in account.below():
-            most = max(most, child.by_qos.get(key, -1))
-            for held in (child.own, child.alike, *(user.own for user in child.users)):
-                most = max(most, held[key].found.size if key in held else -1)
+        for child in account.children:
+            inherited = child.own.get(key) or above
+            limit = child.alike.get(key) or inherited
+            if child.users or not child.children:
+                here = limit.found.size if limit else _ENDLESS
+                most = max(most, child.by_qos.get(key, here))
+            own = (user.own[key].found.size for user in child.users if key in user.own)
+            most = max(most, self._most_below(child, key, inherited), *own)
         return most
 
     def _place(self, account: _Account, key: str, above: _Limit | None, held: bool) -> None:
@@ -288,42 +297,48 @@ class _Reader:
             above: what holds for the account where it sets nothing.
             held: whether that is written above already.
         """
-        limit = account.alike.get(key) or account.own.get(key) or above
-        differs = limit is not above or any(key in user.own for user in account.users)
-        if limit and (differs or not held) and key not in account.by_qos:
-            if self._most_below(account, key) <= limit.found.size:
+        inherited = account.own.get(key) or above
+        limit = account.alike.get(key) or inherited
+        held = held and inherited is above
+        own = limit is not above or any(key in user.own for user in account.users)
+        if limit and (own or not held) and key not in account.by_qos:
+            if self._most_below(account, key, inherited) <= limit.found.size:
                 self._say(account.path, limit)
-                held = True
-            else:
-                held = False
-                if account.users:
-                    why = (
-                        f"below {account.path} more is allowed, and a limit here would hold there."
-                    )
-                    self.note(CANNOT, limit.line, limit.place, limit.found.what, why)
+                held = held or limit is inherited
+            elif account.users:
+                self._note_more_below(account, limit)
         for child in account.children:
-            self._place(child, key, account.own.get(key) or above, held)
+            self._place(child, key, inherited, held)
+
+    def _note_more_below(self, account: _Account, limit: _Limit) -> None:
+        why = f"below {account.path} more is allowed, and a limit here would hold there."
+        self.note(CANNOT, limit.line, limit.place, limit.found.what, why)
 
     def _place_members(self, account: _Account, key: str, above: _Limit | None) -> None:
         """Write a limit of each user at the accounts that have users: elsewhere it would hold for
         what they run in several of them together."""
-        limit = account.alike.get(key) or account.own.get(key) or above
+        inherited = account.own.get(key) or above
+        limit = account.alike.get(key) or inherited
         has_members = account is not self.root and (account.users or not account.children)
         if limit and has_members and key not in account.by_qos:
-            if self._most_below(account, key) > limit.found.size:
-                why = f"below {account.path} more is allowed, and a limit here would hold there."
-                self.note(CANNOT, limit.line, limit.place, limit.found.what, why)
+            if self._most_below(account, key, inherited) > limit.found.size:
+                self._note_more_below(account, limit)
             else:
                 together = "it also counts what members run in accounts below."
                 self._say(account.path, limit, together if account.children else "")
         for child in account.children:
-            self._place_members(child, key, account.own.get(key) or above)
+            self._place_members(child, key, inherited)
 
     def _exceptions(self, account: _Account) -> None:
         """What is set for single users: boosts of what all have."""
+        below = {user.name for child in account.below() for user in child.users}
         for user in account.users:
             for key, limit in user.own.items():
                 found = limit.found
+                if user.name in below:
+                    why = f"{user.name} is in accounts below too, where a boost would also hold."
+                    self.note(CANNOT, limit.line, limit.place, found.what, why)
+                    continue
                 entry = self.draft.groups.get(account.path, {})
                 if not self._boostable(entry.get("limits", {}).get(key, ()), found):
                     why = f"one member alone has no limit; {account.path} has no {key} for all."

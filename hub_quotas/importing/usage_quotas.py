@@ -32,7 +32,7 @@ _MEMORY = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _CPU = {"": 1, "K": 10**3, "M": 10**4, "G": 10**5, "T": 10**6}
 """As its code has them: M, G and T are not millions, billions and more."""
 _UNITS = {"gib-hours": ("memory", 2**30), "cpu-hours": ("cpu", 1)}
-_LIMIT = re.compile(r"([0-9]{1,18})([KMGT]?)", re.IGNORECASE)
+_LIMIT = re.compile(r"([0-9]{1,24})([KMGT]?)", re.IGNORECASE)
 
 
 class _Unreadable(ValueError):
