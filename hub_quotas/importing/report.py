@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..limits import PolicyError, parse_limit
@@ -216,7 +216,9 @@ def _topic(note: Note) -> str:
 
 def _places(notes: list[Note]) -> str:
     if len(notes) == 1:
-        return notes[0].where
+        note = notes[0]
+        twice = len(note.place) > 1 and note.what.startswith(note.place[-1])
+        return replace(note, place=note.place[:-1]).where if twice else note.where
     if all(note.line for note in notes):
         shown = ", ".join(str(note.line) for note in notes[:_SHOWN])
         more = f" and {len(notes) - _SHOWN} more" if len(notes) > _SHOWN else ""
