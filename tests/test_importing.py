@@ -583,6 +583,22 @@ def test_a_user_in_several_accounts_has_the_limit_of_each():
     assert {name: group.limits[0].text for name, group in groups.items()} == {"a": "3", "b": "3"}
 
 
+def test_what_holds_for_nobody_is_told_too():
+    dump = (
+        "Cluster - 'c':MaxJobs=3:MaxTRESPerJob=cpu=1:MaxTRES=cpu=2\nParent - 'root'\n"
+        "Account - 'a':MaxJobs=4:MaxTRESPerJob=cpu=8\nParent - 'a':Odd=1\nUser - 'sam'\n"
+    )
+    found = slurm.convert(dump)
+    assert [(note.line, note.what) for note in found.notes if note.kind == ASIDE] == [
+        (1, "MaxJobs=3"),
+        (1, "MaxTRESPerJob=cpu=1"),
+    ]
+    assert [(note.line, note.what) for note in found.notes if note.kind == CANNOT] == [
+        (1, "MaxTRES=cpu=2"),
+        (4, "Odd: 1"),
+    ]
+
+
 AMOUNTS = st.none() | st.integers(1, 6)
 TREE = st.lists(
     st.tuples(st.integers(0, 7), AMOUNTS, AMOUNTS, st.lists(AMOUNTS, max_size=3)),

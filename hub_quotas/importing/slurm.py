@@ -91,6 +91,7 @@ class _Reader:
         self.root = _Account(ROOT, WHOLE_HUB, 0)
         self.accounts = {ROOT: self.root}
         self.coordinators: list[tuple[str, str, int]] = []
+        self.told: set[tuple[int, str]] = set()
 
     def read(self, lines: list[Line]) -> Converted:
         parent = self.root
@@ -98,6 +99,7 @@ class _Reader:
             if line.kind == PARENT:
                 parent = self._parent(line)
             elif line.kind == CLUSTER:
+                self.root.line = line.number
                 self._account_options(self.root, line)
             elif line.kind == ACCOUNT:
                 self._account(line, parent)
@@ -118,10 +120,12 @@ class _Reader:
         for account in self.accounts.values():
             self._exceptions(account)
             self._give_plan(account)
+            self._note_untold(account)
         self._managers()
         return self.draft.finish()
 
     def note(self, kind: str, line: int, place: str, what: str, why: str = "") -> None:
+        self.told.add((line, what))
         self.draft.note(kind, (place,), what, why, line)
 
     # -- lines -------------------------------------------------------------------------------------
@@ -130,6 +134,8 @@ class _Reader:
         if line.name not in self.accounts:
             why = f"there is no account {line.name} before this line to be a parent."
             raise SourceError(why, line=line.number)
+        options = {option.name: option.value for option in line.options}
+        self.draft.unknown(options, (), (f"{PARENT} {line.name}",), line.number)
         return self.accounts[line.name]
 
     def _account(self, line: Line, parent: _Account) -> None:
@@ -162,10 +168,14 @@ class _Reader:
                 account.qos = tuple(part for part in names if part)
             else:
                 for limit in self._limits(option, line, place):
-                    if limit.found.key.startswith(GROUP):
+                    key = limit.found.key
+                    if key.startswith(GROUP):
                         self._say(account.path, limit)
+                    elif key in account.own:
+                        why = f"the line has {key} already: {account.own[key].found.what}."
+                        self.note(CANNOT, line.number, place, option.text, why)
                     else:
-                        account.own[limit.found.key] = limit
+                        account.own[key] = limit
 
     def _user(self, line: Line, parent: _Account) -> None:
         place = f"User {line.name}"
@@ -246,6 +256,7 @@ class _Reader:
     def _say(self, group: str, limit: _Limit, but: str = "") -> None:
         found = limit.found
         why = " ".join(part for part in (found.but, but) if part)
+        self.told.add((limit.line, found.what))
         self.draft.say(
             group, found.key, found.amount, (limit.place,), found.what, why, line=limit.line
         )
@@ -253,9 +264,11 @@ class _Reader:
     # -- what it comes to --------------------------------------------------------------------------
 
     def _first_the_qos(self, account: _Account) -> None:
+        """What a QOS sets is not asked of an account, nor of its users."""
         for held in (account.own, *(user.own for user in account.users)):
             for key in sorted(account.by_qos.keys() & held.keys()):
-                limit = held.pop(key)
+                # What an account has goes on to hold in those below that have another QOS.
+                limit = held[key] if held is account.own else held.pop(key)
                 why = f"not in force there: the QOS {account.plan} sets that, and comes first."
                 self.note(ASIDE, limit.line, limit.place, limit.found.what, why)
 
@@ -314,6 +327,12 @@ class _Reader:
         why = f"below {account.path} more is allowed, and a limit here would hold there."
         self.note(CANNOT, limit.line, limit.place, limit.found.what, why)
 
+    def _note_untold(self, account: _Account) -> None:
+        for limit in account.own.values():
+            if (limit.line, limit.found.what) not in self.told:
+                why = "it holds for nobody: what is below sets that again."
+                self.note(ASIDE, limit.line, limit.place, limit.found.what, why)
+
     def _place_members(self, account: _Account, key: str, above: _Limit | None) -> None:
         """Write a limit of each user at the accounts that have users: elsewhere it would hold for
         what they run in several of them together."""
@@ -362,6 +381,9 @@ class _Reader:
         place = f"Account {account.name}" if account is not self.root else "Cluster"
         what = f"QOS={','.join(names)}"
         name = above
+        if account.default_qos and set(account.qos) - {account.default_qos}:
+            why = "a group has one plan, and that of its default QOS is taken."
+            self.note(CANNOT, account.line, place, f"QOS={','.join(account.qos)}", why)
         if len(names) > 1:
             why = "a group has one plan; there each job chooses one of several QOS."
             self.note(CANNOT, account.line, place, what, why)
