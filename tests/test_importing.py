@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 from hubs import ROOT
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from kubespawner import KubeSpawner
 
@@ -609,6 +609,8 @@ TREE = st.lists(
 
 
 @FAST
+@example([(0, 3, None, [2, 1]), (1, 3, None, [3])], None)  # one user in an account and below it
+@example([(0, 3, None, []), (1, 2, None, []), (1, 3, None, [None]), (1, None, None, [None])], None)
 @given(TREE, AMOUNTS)
 def test_the_nearest_max_and_every_grp_hold_as_in_slurm(tree, of_all):
     """Slurm's own rule, computed the plain way, for whoever may be in any tree of accounts."""
