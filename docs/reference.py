@@ -81,6 +81,7 @@ QUOTA_COMMANDS = (
     *("export", "report", "adjust", "prune"),
 )
 GROUP_COMMANDS = ("test-rules", "presets")
+HUB_COMMANDS = ("import",)
 LINK_COMMANDS = ("init", "build", "check")
 
 
@@ -250,6 +251,10 @@ limit; where there is none, caps and budgets on that can't hold, and refuse it. 
 ### hub-groups
 
 {commands("hub_groups.cli", GROUP_COMMANDS)}
+
+## hub-group-quotas
+
+{commands("hub_quotas.hub_cli", HUB_COMMANDS)}
 
 ### share-links
 

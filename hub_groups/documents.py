@@ -12,6 +12,7 @@ import yaml
 from .words import _
 
 _DEEPEST = 50
+_LARGEST = 10**6
 
 
 class FileError(ValueError):
@@ -38,11 +39,12 @@ class _Loader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
 
-def read_yaml(text: str, file: str) -> tuple[Any, yaml.Node | None]:
+def read_yaml(text: str, file: str, aliases: bool = False) -> tuple[Any, yaml.Node | None]:
     """What a text says, and its nodes for `line_of`.
 
     Args:
         file: what it is called in messages.
+        aliases: read `*name` too, where all that they stand for is not too large.
 
     Raises:
         FileError: it is not YAML, or has a key twice.
@@ -54,9 +56,11 @@ def read_yaml(text: str, file: str) -> tuple[Any, yaml.Node | None]:
             )
         )
     try:
-        loader = _Loader(text)
+        loader = yaml.SafeLoader(text) if aliases else _Loader(text)
         try:
             root = loader.get_single_node()
+            if aliases and _written_out(root, {}) > _LARGEST:
+                raise ValueError
             _refuse_twins(file, root)
             # Parsed once: a book has a thousand pages.
             return (None if root is None else loader.construct_document(root)), root
@@ -79,6 +83,12 @@ def read_yaml(text: str, file: str) -> tuple[Any, yaml.Node | None]:
 
 def line_of(node: Any, place: Iterable[str]) -> str:
     """`, line 7`: of the innermost key of `place` that is there. Entries of lists count from 1."""
+    line = line_number(node, place)
+    return "" if line is None else _said(line - 1)
+
+
+def line_number(node: Any, place: Iterable[str]) -> int | None:
+    """The line of the innermost key of `place` that is there, from 1; None for none of them."""
     line = None
     for key in place:
         if isinstance(node, yaml.SequenceNode) and key.isdigit():
@@ -90,7 +100,20 @@ def line_of(node: Any, place: Iterable[str]) -> str:
         if found is None:
             break
         line, node = found[0].start_mark.line, found[1]
-    return "" if line is None else _said(line)
+    return None if line is None else line + 1
+
+
+def _written_out(node: Any, known: dict[int, int]) -> int:
+    """How many nodes there are with each alias written out. Raises ValueError for no end."""
+    if id(node) in known:
+        if not known[id(node)]:
+            raise ValueError
+        return known[id(node)]
+    known[id(node)] = 0  # so far: whoever meets it again is inside it
+    inner = node.value if isinstance(node, yaml.CollectionNode) else []
+    parts = [part for entry in inner for part in (entry if isinstance(entry, tuple) else (entry,))]
+    known[id(node)] = 1 + sum(_written_out(part, known) for part in parts)
+    return known[id(node)]
 
 
 def _depth(text: str) -> int:

@@ -13,7 +13,9 @@ from types import ModuleType
 
 from hub_groups.documents import FileError
 
-COMMANDS: tuple[ModuleType, ...] = ()
+from . import import_command
+
+COMMANDS: tuple[ModuleType, ...] = (import_command,)
 
 DONE, UNUSABLE, USAGE, FOUND = 0, 1, 2, 3
 """Exit codes: done; a file or a hub can't be used; wrong usage; something is to be put right."""
@@ -45,3 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     for module in COMMANDS:
         module.add(commands)
     return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

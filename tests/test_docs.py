@@ -31,6 +31,7 @@ from hub_groups.rules import KEYS
 from hub_groups.store import GroupStore
 from hub_quotas.cli import main as hub_quotas
 from hub_quotas.config import HubQuotas
+from hub_quotas.hub_cli import main as hub_group_quotas
 from hub_quotas.policy import parse_policy
 from share_links.book import CHOICES, CONTENT, HUB, TOP, parse_book, parse_choice
 from share_links.cli import main as share_links
@@ -178,6 +179,26 @@ def test_the_tester_says_what_the_page_shows(tmp_path, monkeypatch, capsys):
     }
 
 
+def test_imports_say_what_the_page_shows(tmp_path, monkeypatch, capsys):
+    text = (ROOT / "docs" / "migrating.md").read_text()
+    _start, *sections = re.split(r"^## ", text, flags=re.MULTILINE)
+    assert len(sections) == 4
+    for number, section in enumerate(sections):
+        source, command, report, policy, *roster = re.findall(
+            r"```\w+\n(.*?)```", section, re.DOTALL
+        )
+        words = shlex.split(command)
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        monkeypatch.chdir(folder)
+        (folder / words[3]).write_text(source)
+        assert hub_group_quotas(words[1:]) == 3
+        assert capsys.readouterr() == ("", report)
+        assert (folder / "quotas.yaml").read_text() == policy
+        assert [file.read_text() for file in folder.glob("*.csv")] == roster
+    assert len(parse_roster(roster[0], "roster.csv")) == 2
+
+
 def test_the_sources_are_told_as_the_page_shows(tmp_path, capsys):
     url = f"sqlite:///{tmp_path / 'groups.sqlite'}"
     groups = GroupStore(url)
@@ -292,6 +313,8 @@ def test_every_command_works(command, tmp_path, monkeypatch, sandbox):
             assert share_links(words[1:]) == 0
     elif words[0] == "jupyter-book":  # what they make: test_jupyter_books.py
         assert words[1:] in (["build", "--html"], ["build", "."])
+    elif words[:2] == ["hub-group-quotas", "import"]:  # the test of that page
+        assert f"\n{command}\n" in (ROOT / "docs/migrating.md").read_text()
     elif words[0] == "hub-storage-agent":  # test_storage_backup.py runs all of that page
         assert f"\n{command}\n" in (ROOT / "docs/storage.md").read_text()
     else:
