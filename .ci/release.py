@@ -157,12 +157,16 @@ def install(wheel: Path, folder: Path) -> tuple[Path, list[str]]:
     for command in COMMANDS:
         _run(folder / "bin" / command, "--help")
     listed = _run(*pip, "list", "--format", "json", *there)
-    names = [re.sub(r"[-_.]+", "-", found["name"]).lower() for found in json.loads(listed)]
+    names = [_plain(found["name"]) for found in json.loads(listed)]
     return python, [name for name in names if name != NAME]
 
 
-def write_sbom(python: Path, wheel: Path, file: Path) -> None:
-    """What is in an environment, as CycloneDX has it: our wheel, and all that it comes with."""
+def write_sbom(python: Path, wheel: Path, installed: Collection[str], file: Path) -> None:
+    """What is in an environment, as CycloneDX has it: our wheel, and all that it comes with.
+
+    Args:
+        installed: what has to be in it beside ours, by name.
+    """
     from cyclonedx.schema import SchemaVersion
     from cyclonedx.validation.json import JsonStrictValidator
 
@@ -171,6 +175,9 @@ def write_sbom(python: Path, wheel: Path, file: Path) -> None:
     parts = found["components"]
     (ours,) = (part for part in parts if part["name"] == NAME)
     parts.remove(ours)
+    listed = {_plain(part["name"]) for part in parts}
+    if missing := set(installed) - listed:
+        raise Refused(f"The SBOM does not have {', '.join(sorted(missing))}.")
     for part in (ours, *parts):
         # Where the wheel lay when it was installed is nobody's business.
         known = part.get("externalReferences", [])
@@ -185,6 +192,11 @@ def write_sbom(python: Path, wheel: Path, file: Path) -> None:
     file.write_text(text)
 
 
+def _plain(name: str) -> str:
+    """As pip compares names."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
 def _run(*command: Any) -> str:
     done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
     if done.returncode:
@@ -193,35 +205,37 @@ def _run(*command: Any) -> str:
     return done.stdout
 
 
+def check(tree: Path, built: Built) -> list[str]:
+    """One sentence for each thing that is wrong with what was built of a clone."""
+    files = tracked(tree)
+    return [
+        *filter(None, [changelog_problem((tree / "CHANGELOG.md").read_text(), built.version)]),
+        *differences(built.sdist, in_sdist(files)),
+        *differences(built.wheel, in_wheel(files, built.version)),
+    ]
+
+
 def release(tree: Path, out: Path) -> str:
     """Build and check all, and put it into `out`; returns the version.
 
     Raises:
         Refused: something is wrong; `out` is as it was.
     """
-    files = tracked(tree)
     with tempfile.TemporaryDirectory() as folder:
         made, place = Path(folder, "dist"), Path(folder, "venv")
         made.mkdir()
         built = build(tree, made)
-        version = built.version
-        wrong = [
-            *filter(None, [changelog_problem((tree / "CHANGELOG.md").read_text(), version)]),
-            *differences(built.sdist, in_sdist(files)),
-            *differences(built.wheel, in_wheel(files, version)),
-        ]
-        if wrong:
+        if wrong := check(tree, built):
             raise Refused("\n".join(wrong))
         _run(sys.executable, "-m", "twine", "check", "--strict", built.sdist, built.wheel)
         python, installed = install(built.wheel, place)
-        if problem := licence_problem(
-            (tree / "docs" / "licences.md").read_text(), installed, version
-        ):
+        page = (tree / "docs" / "licences.md").read_text()
+        if problem := licence_problem(page, installed, built.version):
             raise Refused(problem)
-        write_sbom(python, built.wheel, made / SBOM)
+        write_sbom(python, built.wheel, installed, made / SBOM)
         shutil.rmtree(out, ignore_errors=True)
         shutil.copytree(made, out)
-    return version
+    return built.version
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -44,6 +44,13 @@ def test_spawners_that_apply_profiles_in_start_are_charged_for_the_profile(fresh
     assert hub.ledger().open_sessions("user")[0].granted["memory"] == 2**30
 
 
+def test_a_hub_does_not_wait_for_its_pages(fresh_hub):
+    """Nobody can log in meanwhile. That they are not up yet is nothing to be told of."""
+    hub = fresh_hub("formless")
+    assert hub.log.index("JupyterHub is now running") < hub.log.index("] Serving groups")
+    assert "Is it running?" not in hub.log
+
+
 def test_pages_that_do_not_come_up_do_not_take_the_hub_down(fresh_hub):
     hub = fresh_hub("brokenpages")
     assert hub.process.poll() is None
