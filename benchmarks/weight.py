@@ -186,7 +186,8 @@ def memories(settle: float) -> dict[str, float]:
             if pages:
                 note(found, f"pages_{packages}", memory_of(pages))
     last = len(PACKAGES)
-    found["hub_added_mib"] = found[f"hub_{last}_mib"] - found["hub_0_mib"]
+    # Libraries that the pages' process has too stop being the hub's own: only all of it compares.
+    found["hub_added_mib"] = found[f"hub_{last}_resident_mib"] - found["hub_0_resident_mib"]
     found["each_service_mib"] = (found[f"pages_{last}_mib"] + found["hub_added_mib"]) / last
     return found
 
