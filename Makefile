@@ -14,7 +14,7 @@ else
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: help demo test lint format translations screenshots clean
+.PHONY: help demo test lint format translations screenshots dist clean
 help: ## what there is to make
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -39,8 +39,11 @@ translations: $(VENV)/.dev $(VENV)/.package ## bring the catalogues of texts up 
 screenshots: $(VENV)/.dev $(VENV)/.package ## make the pictures in docs/images
 	$(BIN)/python docs/screenshots.py
 
+dist: $(VENV)/.dev ## build what is released into dist/, and check it
+	$(BIN)/python .ci/release.py
+
 clean: ## remove what was set up, and the demo's data
-	rm -rf $(VENV) .demo build *.egg-info
+	rm -rf $(VENV) .demo build dist *.egg-info
 
 $(BIN)/python:
 	@echo "Making $(VENV) ..."

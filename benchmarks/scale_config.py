@@ -9,36 +9,17 @@ import os
 import sys
 from pathlib import Path
 
-from jupyterhub.proxy import Proxy
 from jupyterhub.spawner import Spawner
 from tornado import web
 from tornado.ioloop import IOLoop
 
 sys.path.insert(0, str(Path(__file__).parent))
 from loop_probe import LoopProbe
+from no_proxy import NoProxy
 
 c = get_config()
 scale = json.loads(Path(os.environ["SCALE"]).read_text())
 probe = LoopProbe()
-
-
-class NoProxy(Proxy):
-    """Nobody comes through it: the benchmark asks the hub itself."""
-
-    should_start = False
-
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
-        self._routes = {}
-
-    async def add_route(self, routespec, target, data):
-        self._routes[routespec] = {"routespec": routespec, "target": target, "data": data}
-
-    async def delete_route(self, routespec):
-        self._routes.pop(routespec, None)
-
-    async def get_all_routes(self):
-        return dict(self._routes)
 
 
 class StubSpawner(Spawner):

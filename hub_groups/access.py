@@ -28,6 +28,13 @@ SCOPES = {
 }
 """As `c.JupyterHub.custom_scopes` has them."""
 
+GROUP_NAMES = "group-quotas/groups"
+"""Below the hub's REST API, the address of the names of all groups; with a name behind it, of those
+of its users (`listing`)."""
+
+KNOWN_USERS = "group-quotas/users"
+"""Below the hub's REST API, the address that says which of some users the hub knows (`listing`)."""
+
 ON_PAGES = (ADMIN, READ, MANAGE)
 """What a login on the pages brings with it, where somebody has it."""
 

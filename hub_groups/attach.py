@@ -9,11 +9,12 @@ around what the admin set.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import secrets
 import socket
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,7 +28,9 @@ HUB_MAJOR = int(jupyterhub.__version__.split(".")[0])
 HOST_SERVICE = "group-quotas"
 """The hub-managed process that serves the pages of all activated packages."""
 
-_START_SECONDS = 10
+_ASKED_ONCE = 0
+"""Seconds for which the hub waits for our pages when it starts. It serves nobody meanwhile, and
+whether it goes on does not depend on what it hears."""
 
 # The hub sets this trait when it has read its configuration, as the first of all that it builds,
 # before users, roles, services and spawners.
@@ -97,6 +100,20 @@ def is_attached(app: JupyterHub, package: str) -> bool:
     return package in _attached(app).packages
 
 
+class _NotYet(logging.Filter):
+    """Leaves out what the hub says of our pages while it starts: they need a moment longer than it
+    does. Whether they are up, it looks at each minute from then on, and says so."""
+
+    def __init__(self, ours: Container[str]) -> None:
+        super().__init__()
+        self._ours = ours
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        asked_at_start = str(record.msg).endswith("Is it running?")
+        names = record.args if isinstance(record.args, tuple) else ()
+        return not (asked_at_start and any(name in self._ours for name in names))
+
+
 def _attached(app: JupyterHub) -> _Attached:
     state: _Attached | None = getattr(app, "_group_quotas", None)
     if state is None:
@@ -116,6 +133,8 @@ def serve_pages(app: JupyterHub, service: PageService, url: str) -> None:
             stands for a free one, chosen once for each start of the hub.
     """
     state = _attached(app)
+    if not state.services:
+        app.log.addFilter(_NotYet(state.services))
     state.services[service.name] = service
     state.tokens.setdefault(service.name, secrets.token_hex(32))
     state.url = state.url or _with_free_port(url)
@@ -164,9 +183,9 @@ def _services(configured: Iterable[dict[str, Any]], state: _Attached) -> list[di
         }
         for name, service in state.services.items()
     ]
-    if HUB_MAJOR >= 6:  # 5.x knows no `timeout`, waits one second
+    if HUB_MAJOR >= 6:  # 5.x knows no `timeout`, and waits for a second at most for each
         for page in pages:
-            page["timeout"] = _START_SECONDS
+            page["timeout"] = _ASKED_ONCE
     return [*theirs, host, *pages]
 
 

@@ -11,13 +11,13 @@ from typing import Any, TypeVar
 from tornado import httpclient, web
 
 from . import rest
-from .access import Access, Who, access_of, refusal_of
+from .access import GROUP_NAMES, Access, Who, access_of, refusal_of
 from .event_words import say_role as say_role  # pages know them from here
 from .event_words import say_source as say_source
 from .people import By
 from .rest import Refusal
 from .store import GroupStore, StoreError
-from .web import GROUP_NAMES, CheckedPage, Context, Visit
+from .web import CheckedPage, Context, Visit
 from .words import _, ngettext
 
 log = logging.getLogger("group-quotas")

@@ -16,10 +16,20 @@ import sys
 from typing import Any
 from urllib.parse import urlsplit
 
-from tornado import web
-from tornado.httpserver import HTTPServer
+if __name__ == "__main__":  # a hub may be stopped while we are still loading
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-from .web import Context, NotFound, PageAuth, Routes, common_routes, template_environment
+from tornado import web  # noqa: E402
+from tornado.httpserver import HTTPServer  # noqa: E402
+
+from .web import (  # noqa: E402
+    Context,
+    NotFound,
+    PageAuth,
+    Routes,
+    common_routes,
+    template_environment,
+)
 
 log = logging.getLogger("group-quotas")
 

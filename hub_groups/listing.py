@@ -15,7 +15,7 @@ from jupyterhub.scopes import needs_scope
 from jupyterhub.utils import url_path_join
 from tornado import web
 
-from .web import GROUP_NAMES, KNOWN_USERS
+from .access import GROUP_NAMES, KNOWN_USERS
 
 MOST_USERS = 1_000
 """Of whom one can ask at once."""

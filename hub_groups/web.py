@@ -29,13 +29,6 @@ BURST, PER_SECOND = 60, 1
 _PIECE = 2**18
 """How much of a file is in memory at a time, in bytes."""
 
-GROUP_NAMES = "group-quotas/groups"
-"""Below the hub's REST API, the address of the names of all groups; with a name behind it, of those
-of its users (`listing`)."""
-
-KNOWN_USERS = "group-quotas/users"
-"""Below the hub's REST API, the address that says which of some users the hub knows (`listing`)."""
-
 _TOLD, _TOLD_DAYS, _LONGEST_TOLD = "group-quotas-told", 1, 500
 
 _READING = ("GET", "HEAD", "OPTIONS")

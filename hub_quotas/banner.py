@@ -14,8 +14,7 @@ from jupyterhub.user import User
 
 from hub_groups.words import _
 
-from .notices import Notices, Told
-from .notices_api import SHOWN
+from .notices import SHOWN, Notices, Told
 from .off_loop import off_loop
 from .policy import DEFAULT_GROUP, Policy, group_name
 from .policy_store import now

@@ -9,7 +9,8 @@ from urllib.parse import quote
 
 from tornado import httpclient
 
-from hub_groups.web import GROUP_NAMES, Context
+from hub_groups.access import GROUP_NAMES
+from hub_groups.web import Context
 
 from .limits import PolicyError
 from .policy import group_name

@@ -12,6 +12,9 @@ from .watch import SHARE, Order
 LEASE = 10 * 10**6
 """Microseconds for which one process is the enforcer of a ledger, unless it says so again."""
 
+SHOWN = 24 * 3600 * 10**6
+"""Microseconds for which people are told that a server was stopped."""
+
 MOST_ATTEMPTS = 12
 _NOTICES = "SELECT id, at, kind, user_name, group_name, text, over_at, stem FROM notice"
 

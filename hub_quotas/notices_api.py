@@ -11,14 +11,11 @@ from hub_groups.words import _
 
 from .access import Who
 from .desk import QuotaRest, iso
-from .notices import Notices, Told
+from .notices import SHOWN, Notices, Told
 from .policy import DEFAULT_GROUP, group_name
 from .policy_store import now
 from .store import QuotaStore
 from .watch import STOPPED
-
-SHOWN = 24 * 3600 * 10**6
-"""Microseconds for which people are told that a server was stopped."""
 
 
 class Since(Model):

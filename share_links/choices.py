@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Any
 
+READER_STATE = "group-quotas/launch"
+"""Where the hub tells of choices: below its REST API, with a user's name behind it."""
+
 
 @dataclass(frozen=True)
 class Choice:

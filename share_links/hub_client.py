@@ -18,10 +18,10 @@ from tornado.websocket import websocket_connect
 from hub_groups.web import Context
 from hub_groups.words import language
 
+from .choices import READER_STATE
 from .fitting import Running
 from .images import Takes
 from .kept_alive import KeptAlive
-from .reader_state import READER_STATE
 
 _PATIENCE = 30
 _STREAM_PATIENCE = 3_600

@@ -25,11 +25,8 @@ from hub_groups.words import choose, speak
 from hub_quotas.limits import CHARGED_GROUP
 from hub_quotas.readers import as_chosen, read
 
-from .choices import Choice, image_of, of_form, of_profiles, with_defaults
+from .choices import READER_STATE, Choice, image_of, of_form, of_profiles, with_defaults
 from .images import takes_image
-
-READER_STATE = "group-quotas/launch"
-"""Below the hub's REST API, with a user's name behind it."""
 
 _LONGEST_PROBLEM = 500
 

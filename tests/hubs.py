@@ -124,7 +124,13 @@ class Hub:
         if self.process.poll() is not None:
             raise AssertionError(f"The hub stopped:\n{self.log[-6000:]}")
         # Not an address that answers: the proxy of a hub that was killed answers too.
-        return "JupyterHub is now running" in self.log[self.log_before :]
+        said = self.log[self.log_before :]
+        return "JupyterHub is now running" in said and self._pages_up(said)
+
+    def _pages_up(self, said: str) -> bool:
+        """Where there are pages: they come up a moment after the hub, or say why not."""
+        ends = ("] Serving ", "can't be served at", "Traceback")
+        return "service group-quotas" not in said or any(end in said for end in ends)
 
     @property
     def log(self) -> str:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+
 import pytest
 from hubs import ROOT, Hub, wait_for
 
@@ -42,6 +46,31 @@ def test_spawners_that_apply_profiles_in_start_are_charged_for_the_profile(fresh
     allowed = hub.api("users/user/server", "POST", json={"user_options": {"profile": "1G"}})
     assert allowed.is_success
     assert hub.ledger().open_sessions("user")[0].granted["memory"] == 2**30
+
+
+def test_a_hub_does_not_wait_for_its_pages(fresh_hub):
+    """Nobody can log in meanwhile. That they are not up yet is nothing to be told of."""
+    hub = fresh_hub("formless")
+    assert hub.log.index("JupyterHub is now running") < hub.log.index("] Serving groups")
+    assert "Is it running?" not in hub.log
+
+
+STOPPED_WHILE_LOADING = """
+import os, runpy, signal, sys
+
+class Stop:
+    def find_spec(self, name, *_):
+        if name == "tornado.web":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Stop())
+runpy.run_module("hub_groups.host", run_name="__main__")
+"""
+
+
+def test_pages_that_are_stopped_while_they_load_just_end():
+    done = subprocess.run([sys.executable, "-c", STOPPED_WHILE_LOADING], capture_output=True)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, b"")
 
 
 def test_pages_that_do_not_come_up_do_not_take_the_hub_down(fresh_hub):

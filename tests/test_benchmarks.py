@@ -127,3 +127,18 @@ def test_the_benchmark_of_storage_prints_its_figures():
     assert figures["homes"] == 200
     for name in ("first_s", "delta_s", "delta_share", "steady_cpu_share", "bare_s", "bare_ratio"):
         assert figures[name] > 0
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_weight_prints_its_figures():
+    words = ["--rounds", "1", "--settle", "1", "--json"]
+    done = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "weight.py", *words], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)
+    for name in ("hub_0", "hub_3", "pages_1", "pages_3", "bare_service", "storage_agent"):
+        assert figures[f"{name}_mib"] > 5
+    for name in ("import_share_links", "first_start_bare", "again_start_bare"):
+        assert figures[f"{name}_s"] > 0
+    assert {"first_start_added_s", "again_start_added_s", "each_service_mib"} <= figures.keys()

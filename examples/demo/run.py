@@ -181,12 +181,13 @@ def run(data: Path, port: int, lock: int) -> int:
     stopping = threading.Event()
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, lambda *_: stopping.set())
+    pages = f"{hub}/services/groups/"  # up a moment after the hub, which they lead to
     try:
-        while not stopping.is_set() and process.poll() is None and not answers(f"{hub}/hub/login"):
+        while not stopping.is_set() and process.poll() is None and not answers(pages):
             if time.monotonic() - started > START_SECONDS:
                 break
             stopping.wait(0.2)
-        if process.poll() is None and not stopping.is_set() and answers(f"{hub}/hub/login"):
+        if process.poll() is None and not stopping.is_set() and answers(pages):
             print(welcome(hub, ports["book"], time.monotonic() - started), flush=True)
             while process.poll() is None and not stopping.wait(0.5):
                 pass
