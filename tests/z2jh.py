@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 from cluster import Cluster, namespace_of
-from hubs import HERE, ROOT, Hub, free_port, wait_for
+from hubs import HERE, ROOT, Hub, free_port, make_venv, wait_for
 
 DATA = ROOT.parent / "shared" / "data" / "z2jh"
 """What the chart publishes: the schema of its values, and what its hub image freezes."""
@@ -60,7 +60,8 @@ def make_image(folder: Path) -> Path:
         for command in (["apt-get", "update", "--quiet"], [*install, "debootstrap"]):
             environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
             subprocess.run(command, check=True, capture_output=True, env=environment)
-    wheel = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder]
+    python = make_venv(folder / "builder", "pip")  # where uv has made ours, there is none
+    wheel = [python, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder]
     subprocess.run([*wheel, ROOT], check=True)
     image = folder / "image"
     requirements = DATA / "hub-image-requirements.txt"

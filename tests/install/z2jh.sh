@@ -16,8 +16,8 @@ unset SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE PIP_FIND_LINKS
 export PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8
 export PIP_CERT=/etc/ssl/certs/ca-certificates.crt PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 
-mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | grep -m1 '/debian/*$')
-debootstrap --variant=minbase --include=ca-certificates,python3.14,python3.14-venv sid "$image" "$mirror"
+mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | awk '/\/debian\/*$/ && !found++')
+debootstrap --variant=minbase --include=ca-certificates,python3.14,python3.14-venv sid "$image" ${mirror:+"$mirror"}
 cp --dereference /etc/resolv.conf "$image/etc/resolv.conf"
 cp --dereference "$certificates" "$image$PIP_CERT"
 if [ -e /etc/pip.conf ]; then cp /etc/pip.conf "$image/etc/pip.conf"; fi
