@@ -20,7 +20,7 @@ from jsonschema import Draft7Validator
 from postgres import fresh_database
 from test_pythons import CORE
 from traitlets.config import Config
-from z2jh import DATA, EXAMPLE, PODS, ChartHub, NoImage, in_image, make_image, read_values, start
+from z2jh import DATA, EXAMPLE, PODS, ChartHub, NoImage, in_image, open_image, read_values, start
 
 from hub_groups.config import HubGroups
 from hub_groups.store import GroupStore
@@ -175,13 +175,12 @@ def test_the_containerfile_is_as_it_should_be(hadolint, sandbox):
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("z2jh")
     try:
-        yield make_image(folder)
+        with open_image(tmp_path_factory.mktemp("z2jh")) as image:
+            yield image
     except NoImage as reason:
         assert "CI" not in os.environ, reason
         pytest.skip(str(reason))
-    shutil.rmtree(folder)  # some hundred megabytes
 
 
 @pytest.fixture(scope="module")
