@@ -51,7 +51,7 @@ def _over(below: Any, above: Any) -> Any:
 def open_image(folder: Path) -> Iterator[Path]:
     """The root of a new one, with our packages; a minute or two.
 
-    It is in memory, some 700 MB: so many small files take a minute to be removed from a disk.
+    It is in memory, a gigabyte: so many small files take a minute to be removed from a disk.
 
     Raises:
         NoImage
