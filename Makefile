@@ -22,7 +22,7 @@ demo: $(VENV)/.demo $(VENV)/.package ## start a hub with a sample world on this 
 	@PORT=$(PORT) $(BIN)/python examples/demo/run.py
 
 test: $(VENV)/.dev $(VENV)/.package ## run all tests (ARGS="-m pure" for the fast ones)
-	$(BIN)/python tests/init.py $(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python tests/init.py $(BIN)/pytest -n 3 --dist loadfile $(ARGS)
 
 lint: $(VENV)/.dev ## check format, style and types
 	$(BIN)/ruff format --check .

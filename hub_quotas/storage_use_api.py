@@ -216,6 +216,7 @@ OPERATIONS = (
         *("GET", "/groups/{group}/storage", Who.SEES, "What a group and its members hold"),
         *(_group_storage, StorageOfGroup),
         tag="groups",
+        problems=(404,),
     ),
     Operation(
         *("GET", "/storage/mounts", Who.READS, "The file systems that agents look after"),

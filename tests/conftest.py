@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from chromium import NoBrowser, open_chromium
 from cluster import Cluster
-from hubs import Demo, Hub, make_venv
+from hubs import Demo, Hub, made_once, make_venv
 from postgres import NoPostgres, open_postgres
 
 ROOT = Path(__file__).parent.parent
@@ -152,31 +152,31 @@ def fresh_hub(tmp_path: Path) -> Iterator[StartHub]:
 @pytest.fixture(scope="session")
 def hub55(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The Python of an otherwise empty environment with JupyterHub 5.5 and our packages."""
-    folder = tmp_path_factory.mktemp("hub55") / "venv"
-    spawners = ("dockerspawner", "jupyterhub-kubespawner", "jupyterhub-systemdspawner")
-    return make_venv(
-        folder,
+    needs = (
         *("jupyterhub==5.5.*", "configurable-http-proxy", "jupyterhub-fancy-profiles"),
         *("oauthenticator>=17.4", "jupyterhub-ldapauthenticator", "jupyterhub-ltiauthenticator"),
-        *spawners,
+        *("dockerspawner", "jupyterhub-kubespawner", "jupyterhub-systemdspawner"),
         str(ROOT),
     )
+    folder = made_once(tmp_path_factory, "hub55", lambda folder: make_venv(folder, *needs))
+    return str(folder / "bin" / "python")
 
 
 @pytest.fixture(scope="session")
-def book_1(tmp_path_factory) -> Path:
+def book_1(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The commands of Jupyter Book 1, which can't be where Jupyter Book 2 is."""
-    folder = tmp_path_factory.mktemp("book1") / "venv"
-    make_venv(folder, "jupyter-book<2", str(ROOT))
+    needs = ("jupyter-book<2", str(ROOT))
+    folder = made_once(tmp_path_factory, "book1", lambda folder: make_venv(folder, *needs))
     return folder / "bin" / "jupyter-book"
 
 
 @pytest.fixture(scope="session")
-def book_2(tmp_path_factory) -> Path:
+def book_2(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not shutil.which("node"):
         pytest.skip("MyST needs Node.js")
-    folder = tmp_path_factory.mktemp("book2") / "venv"
-    make_venv(folder, "jupyter-book>=2")
+    folder = made_once(
+        tmp_path_factory, "book2", lambda folder: make_venv(folder, "jupyter-book>=2")
+    )
     return folder / "bin" / "jupyter-book"
 
 

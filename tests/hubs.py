@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import secrets
@@ -11,12 +12,14 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
+import pytest
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -62,6 +65,19 @@ def make_venv(folder: Path, *requirements: str, base: str = sys.executable) -> s
     return python
 
 
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder that `make(folder)` fills, once for all workers of a run, while the others wait."""
+    among_workers = "PYTEST_XDIST_WORKER" in os.environ
+    folder = (factory.getbasetemp().parent if among_workers else factory.getbasetemp()) / name
+    with open(f"{folder}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = Path(f"{folder}.done")
+        if not done.exists():
+            make(folder)
+            done.touch()
+    return folder
+
+
 class Hub:
     """A hub that runs `worlds/WORLD.py`, in a folder of its own."""
 
@@ -104,7 +120,12 @@ class Hub:
 
     def environment(self) -> dict[str, str]:
         path = f"{Path(self.python).parent}{os.pathsep}{os.environ['PATH']}"
-        return {**os.environ, "PATH": path, "WORLD": json.dumps(self.settings)}
+        return {
+            **os.environ,
+            "PATH": path,
+            "PYTHONPATH": str(HERE / "quick"),
+            "WORLD": json.dumps(self.settings),
+        }
 
     def _up(self) -> bool:
         if self.process.poll() is not None:

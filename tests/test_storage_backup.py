@@ -13,7 +13,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -32,9 +32,6 @@ from hub_quotas.storage_agent.record import BackupRecords, write_record
 from hub_quotas.storage_agent.restic import Restic
 
 MIB = 2**20
-PR_SET_CHILD_SUBREAPER = 36
-"""What is killed is gone when its parent has waited for it, which not every machine's init does."""
-prctl = ctypes.CDLL(None).prctl
 UNITS = ROOT / "examples" / "storage"
 _numbers = itertools.count()
 
@@ -288,13 +285,22 @@ def test_what_is_told_of_backups(place, home, state):
     assert records.read() is None
 
 
+@contextmanager
+def taking_in_orphans() -> Iterator[None]:
+    """What is killed is gone when its parent has waited for it, which not every machine's init
+    does at once: for as long as this lasts, we are that parent."""
+    prctl, subreaper = ctypes.CDLL(None).prctl, 36  # PR_SET_CHILD_SUBREAPER
+    prctl(subreaper, 1, 0, 0, 0)
+    yield
+    prctl(subreaper, 0, 0, 0, 0)  # orphans of later tests are nothing that we wait for
+
+
 def test_a_backup_that_is_killed_is_followed_by_a_good_one(place, home, state):
     (place.path / home / "large").write_bytes(os.urandom(30 * MIB))
     write(place.path / home / "small", "x")
     before = trees.seen(place.path / home)
     command = [*PROGRAM, "backup", "--root", str(place.path), "--state", str(state), home]
-    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    with subprocess.Popen(command, start_new_session=True) as run:
+    with taking_in_orphans(), subprocess.Popen(command, start_new_session=True) as run:
         data = Path(os.environ["RESTIC_REPOSITORY"])
         before_it = size(data)
         while size(data) < before_it + MIB:
