@@ -102,23 +102,30 @@ class Hub:
         self.log_before = len(self.log)
         with open(self.log_file, "ab") as log:
             self.process = subprocess.Popen(
-                [self.python, "-m", "jupyterhub", "-f", str(HERE / "worlds" / f"{self.world}.py")],
+                self.command(),
                 cwd=self.folder,
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
-                env={
-                    **os.environ,
-                    "PATH": f"{Path(self.python).parent}{os.pathsep}{os.environ['PATH']}",
-                    "PYTHONPATH": str(HERE / "quick"),
-                    "WORLD": json.dumps(self.settings),
-                },
+                env=self.environment(),
             )
         try:
             wait_for("the hub to come up", self._up)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.log[-6000:]}") from None
+
+    def command(self) -> list[str]:
+        return [self.python, "-m", "jupyterhub", "-f", str(HERE / "worlds" / f"{self.world}.py")]
+
+    def environment(self) -> dict[str, str]:
+        path = f"{Path(self.python).parent}{os.pathsep}{os.environ['PATH']}"
+        return {
+            **os.environ,
+            "PATH": path,
+            "PYTHONPATH": str(HERE / "quick"),
+            "WORLD": json.dumps(self.settings),
+        }
 
     def _up(self) -> bool:
         if self.process.poll() is not None:
