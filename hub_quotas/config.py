@@ -179,7 +179,7 @@ class HubQuotas(Configurable):
     @validate("support")
     def _usable_contact(self, proposal):  # type: ignore[no-untyped-def]
         try:
-            return checked_contact(proposal["value"].strip(), is_address)
+            return checked_contact(proposal["value"].strip(), _is_address)
         except ContactError as error:
             raise TraitError(f"c.HubQuotas.support: {error}") from None
 
