@@ -15,7 +15,7 @@ from alembic.migration import MigrationContext
 from hubs import ROOT
 from postgres import fresh_database
 
-from hub_groups import schema as group_schema
+from hub_groups import scim_tables
 from hub_groups.database import open_engine
 from hub_groups.migrate import GROUPS
 from hub_quotas import schema as quota_schema
@@ -27,7 +27,7 @@ RELEASES = ROOT / "tests" / "releases"
 MAKE = runpy.run_path(str(RELEASES / "make.py"))
 MIGRATIONS = {"hub_groups": GROUPS, "hub_quotas": LEDGER, "share_links": LINKS}
 SCHEMAS = {
-    "hub_groups": group_schema.metadata,
+    "hub_groups": scim_tables.scim_user.metadata,
     "hub_quotas": quota_schema.metadata,
     "share_links": link_schema.metadata,
 }
