@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 import jupyterhub
 from jupyterhub.app import JupyterHub
+from traitlets import TraitError
 from traitlets.config import Application
 
 HUB_MAJOR = int(jupyterhub.__version__.split(".")[0])
@@ -92,7 +93,16 @@ def attach(package: str, apply: Callable[[JupyterHub], None]) -> None:
     if not app.has_trait(_FIRST_BUILT):
         raise RuntimeError(f"{package} does not know JupyterHub {jupyterhub.__version__}.")
     _attached(app).packages.add(package)
-    app.observe(lambda _change: apply(app), _FIRST_BUILT)
+    app.observe(lambda _change: _apply(app, apply), _FIRST_BUILT)
+
+
+def _apply(app: JupyterHub, apply: Callable[[JupyterHub], None]) -> None:
+    """A setting that can't be used ends the start of the hub with one sentence in its log."""
+    try:
+        apply(app)
+    except TraitError as error:
+        app.log.critical("%s", error)
+        app.exit(1)
 
 
 def is_attached(app: JupyterHub, package: str) -> bool:

@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 from jupyterhub.app import JupyterHub
-from traitlets import Bool, Dict, Enum, Integer, List, Unicode, Union
+from traitlets import Bool, Dict, Enum, Integer, List, TraitError, Unicode, Union
 from traitlets.config import Configurable
 
-from .database import default_url
+from .database import default_url, with_driver
 
 KEEP, STOP = "keep", "stop"
+
+
+class DatabaseUrl(Unicode):  # type: ignore[type-arg]
+    """The URL of a database that our stores can use, or nothing."""
+
+    def validate(self, obj, value):  # type: ignore[no-untyped-def]
+        url = super().validate(obj, value)
+        try:
+            if url:
+                with_driver(url)
+        except ValueError as error:
+            raise TraitError(f"c.{type(obj).__name__}.{self.name}: {error}.") from None
+        return url
 
 
 class HubGroups(Configurable):
     """Group membership with its sources."""
 
-    db_url = Unicode(
+    db_url = DatabaseUrl(
         help="""
-        Database for memberships, as an SQLAlchemy URL.
+        Database for memberships, as an SQLAlchemy URL: SQLite, or PostgreSQL as
+        `postgresql+psycopg://...` (install `jupyterhub-group-quotas[postgres]`).
 
         Default: the SQLite file `hub_groups.sqlite` beside the hub's own database.
         """

@@ -11,6 +11,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 
 BUSY_TIMEOUT_MS = 10_000
+_NAMED = (
+    "a database is named like sqlite:////srv/jupyterhub/quotas.sqlite "
+    "or postgresql+psycopg://USER:PASSWORD@HOST/DATABASE"
+)
 _POSTGRES = {
     "connect_timeout": 5,  # seconds
     "tcp_user_timeout": 10_000,  # ms; of a server that has gone without a word
@@ -34,6 +38,33 @@ def without_password(url: str) -> str:
     return make_url(url).render_as_string(hide_password=True)
 
 
+def with_driver(url: str) -> sa.URL:
+    """The URL with the driver that stores speak to.
+
+    `postgresql://` is psycopg 3 here, whatever SQLAlchemy takes for it (up to 2.0, psycopg2).
+
+    Raises:
+        ValueError: no store can use this; says what would be right, and never the URL, which may
+            have a password in it.
+    """
+    try:
+        found = make_url(url)
+    except sa.exc.ArgumentError:
+        raise ValueError(_NAMED) from None
+    kind, _plus, driver = found.drivername.partition("+")
+    if kind == "sqlite" and driver in ("", "pysqlite"):
+        return found
+    if kind not in ("postgresql", "postgres") or driver not in ("", "psycopg"):
+        raise ValueError(_NAMED)
+    try:
+        import psycopg  # noqa: F401
+    except ImportError:
+        raise ValueError(
+            "PostgreSQL needs psycopg: pip install 'jupyterhub-group-quotas[postgres]'"
+        ) from None
+    return found.set(drivername="postgresql+psycopg")
+
+
 def missing_file(url: str) -> str:
     """The SQLite file that a URL names, where it is not there; empty for any other.
 
@@ -43,17 +74,21 @@ def missing_file(url: str) -> str:
     try:
         found = make_url(url)
     except sa.exc.ArgumentError:
-        raise ValueError("a database is named like sqlite:////srv/hub_groups.sqlite") from None
+        raise ValueError(_NAMED) from None
     is_file = found.get_backend_name() == "sqlite" and found.database not in (None, "", ":memory:")
     return str(found.database) if is_file and not Path(str(found.database)).exists() else ""
 
 
 def open_engine(url: str) -> sa.Engine:
-    """An engine on which `reading` and `writing` are the only ways to a connection."""
-    known = make_url(url)
+    """An engine on which `reading` and `writing` are the only ways to a connection.
+
+    Raises:
+        ValueError: as `with_driver`.
+    """
+    known = with_driver(url)
     postgres = known.get_backend_name() == "postgresql"
     arguments = {k: v for k, v in _POSTGRES.items() if postgres and k not in known.query}
-    engine = sa.create_engine(url, connect_args=arguments)
+    engine = sa.create_engine(known, connect_args=arguments)
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _configure_sqlite)
         sa.event.listen(engine, "begin", _begin_sqlite)

@@ -126,7 +126,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _store(options: argparse.Namespace) -> QuotaStore:
-    return open_store(options.db, read_zone(options.time_zone))
+    zone = read_zone(options.time_zone)
+    try:
+        return open_store(options.db, zone)
+    except ValueError as error:
+        raise FileError(f"--db: {error}.") from None
 
 
 def _check(options: argparse.Namespace) -> int:

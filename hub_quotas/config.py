@@ -11,6 +11,7 @@ from jupyterhub.app import JupyterHub
 from traitlets import Bool, Dict, Enum, Float, List, TraitError, Unicode, Union, validate
 from traitlets.config import Configurable
 
+from hub_groups.config import DatabaseUrl
 from hub_groups.database import default_url
 
 from .files import FileError, read_policy
@@ -28,7 +29,7 @@ REFUSE, ALLOW, CLAMP = "refuse", "allow", "clamp"
 class HubQuotas(Configurable):
     """Quotas per group."""
 
-    db_url = Unicode(
+    db_url = DatabaseUrl(
         help="""
         Database for limits and the ledger, as an SQLAlchemy URL: SQLite, or PostgreSQL as
         `postgresql+psycopg://...` (install `jupyterhub-group-quotas[postgres]`).

@@ -10,6 +10,7 @@ from jupyterhub.app import JupyterHub
 from traitlets import Bool, Dict, TraitError, Unicode, validate
 from traitlets.config import Configurable
 
+from hub_groups.config import DatabaseUrl
 from hub_groups.database import default_url
 from hub_groups.documents import FileError
 from hub_quotas.quantities import QuantityError, resource
@@ -21,10 +22,11 @@ BINDER = "binder"
 class ShareLinks(Configurable):
     """`c.ShareLinks` in jupyterhub_config.py."""
 
-    db_url = Unicode(
+    db_url = DatabaseUrl(
         "",
         help="""
-        Where links, authors' keys and counts are: an SQLAlchemy URL (SQLite or PostgreSQL).
+        Database for links, authors' keys and counts, as an SQLAlchemy URL: SQLite, or PostgreSQL as
+        `postgresql+psycopg://...` (install `jupyterhub-group-quotas[postgres]`).
 
         Empty for the SQLite file share_links.sqlite beside the hub's own database.
         """,

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from postgres import fresh_database
+from traitlets import TraitError
 
 from hub_groups import pending, scim_tables
 from hub_groups import store as store_module
+from hub_groups.config import HubGroups
 from hub_groups.database import default_url, open_engine, writing
 from hub_groups.memberships import Membership
 from hub_groups.migrate import GROUPS
 from hub_groups.people import By, archive, put_members, remove_members, restore
 from hub_groups.record import Conflict, events, rules_text, save_rules
 from hub_groups.store import GroupStore
+from hub_quotas.cli import main as hub_quotas
 
 BY = By("ada", "page")
 
@@ -238,3 +243,31 @@ def test_a_database_from_before_there_were_versions_is_taken_over(tmp_path):
 def test_the_database_is_beside_the_hubs_own(hub, ours, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert default_url(hub, "x.sqlite") == ours.format(cwd=tmp_path)
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg"])
+def test_postgresql_is_psycopg_3_whatever_it_is_called(postgres_url, scheme):
+    """SQLAlchemy 2.0 takes `postgresql://` for psycopg2, which is not what our extra installs."""
+    _scheme, _colon, rest = fresh_database(postgres_url).partition(":")
+    store = GroupStore(f"{scheme}:{rest}")
+    assert store.sync_user("sam", ["a"]).groups == {"a"}
+    assert store.engine.dialect.driver == "psycopg"
+    store.close()
+
+
+@pytest.mark.parametrize(
+    "url", ["nonsense", "mysql://u:secret@db/x", "postgresql+psycopg2://u:secret@db/x"]
+)
+def test_no_other_database_is_taken_and_the_sentence_has_no_password(url):
+    with pytest.raises(TraitError) as refused:
+        HubGroups(db_url=url)
+    assert str(refused.value).startswith("c.HubGroups.db_url: a database is named like sqlite:")
+    assert "secret" not in str(refused.value)
+
+
+def test_postgresql_without_its_driver_says_what_to_install(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "psycopg", None)  # as Python says that it is not there
+    assert hub_quotas(["usage", "--db", "postgresql://u:secret@db/x"]) == 1
+    assert capsys.readouterr().err == (
+        "--db: PostgreSQL needs psycopg: pip install 'jupyterhub-group-quotas[postgres]'.\n"
+    )

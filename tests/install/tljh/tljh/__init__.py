@@ -1,0 +1,1 @@
+"""What stands in for The Littlest JupyterHub, as far as its plugins see of it."""
