@@ -9,5 +9,5 @@ from hub_groups.migrate import Migrations
 VERSION_TABLE = "hub_quotas_version"
 HEAD = "0004"
 
-_ledger = Migrations(Path(__file__).parent / "migrations", VERSION_TABLE, HEAD)
-upgrade, downgrade, version = _ledger.upgrade, _ledger.downgrade, _ledger.version
+LEDGER = Migrations(Path(__file__).parent / "migrations", VERSION_TABLE, HEAD)
+upgrade, downgrade, version = LEDGER.upgrade, LEDGER.downgrade, LEDGER.version
