@@ -80,6 +80,7 @@ QUOTA_COMMANDS = (
     *("check", "apply", "explain", "usage", "sessions"),
     *("export", "report", "adjust", "prune"),
 )
+HUB_COMMANDS = ("doctor",)
 GROUP_COMMANDS = ("test-rules", "presets")
 LINK_COMMANDS = ("init", "build", "check")
 
@@ -242,6 +243,10 @@ limit; where there is none, caps and budgets on that can't hold, and refuse it. 
 {settings(HubQuotas)}
 {settings(ShareLinks)}
 ## Command line
+
+### hub-group-quotas
+
+{commands("hub_quotas.hub_cli", HUB_COMMANDS)}
 
 ### hub-quotas
 

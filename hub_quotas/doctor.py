@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from . import doctor_config_rules as config_rules
 from . import doctor_hub_rules as hub_rules
 from .doctor_facts import HINT, NEW, PROBLEM, READY, WARNING, Facts, Finding
-from .doctor_words import GROUPS, QUOTAS
+from .doctor_words import GROUPS, QUOTAS, place
 
 RULES: tuple[Callable[[Facts], Iterator[Finding]], ...] = (
     config_rules.configuration,
@@ -32,7 +32,8 @@ def diagnose(facts: Facts) -> tuple[Finding, ...]:
 
 def healthy(facts: Facts) -> tuple[str, ...]:
     """What was looked at and is as it should be, a sentence each."""
-    wrong = {one.code for one in diagnose(facts)}
+    findings = diagnose(facts)
+    wrong = {one.code for one in findings}
     config, running = facts.config, facts.running
 
     def fine(*codes: str) -> bool:
@@ -45,7 +46,7 @@ def healthy(facts: Facts) -> tuple[str, ...]:
         f"The database of {one.package} {'can be used' if one.state == READY else 'is to be made'}:"
         f" {one.url}"
         for one in facts.databases
-        if one.state in (READY, NEW) and fine("database")
+        if one.state in (READY, NEW) and not any(found.where == place(one) for found in findings)
     ]
     if facts.hub and facts.hub.right:
         found.append(f"JupyterHub{' ' + running.jupyterhub if running else ''}: {facts.hub_url}")

@@ -37,7 +37,7 @@ def add(commands: Any) -> None:
     doctor.set_defaults(run=_run)
     doctor.add_argument(
         "-f",
-        "--config",
+        dest="config",
         type=Path,
         metavar="FILE",
         help="the hub's configuration, to be read in this folder and with these environment "

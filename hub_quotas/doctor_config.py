@@ -56,6 +56,8 @@ class Read:
         host: the name that the hub has there, where its services have others; "" else.
         base_url: of the hub.
         smtp_url: with its password.
+        version, jupyterhub: what is installed here of these packages, and of the hub.
+        state: below the hub's REST API, where it says what it has of us.
     """
 
     config: Configuration
@@ -65,6 +67,9 @@ class Read:
     host: str = ""
     base_url: str = "/"
     smtp_url: str = field(default="", repr=False)
+    version: str = ""
+    jupyterhub: str = ""
+    state: str = ""
 
 
 def read_config(hub: Started, seconds: float = PATIENCE) -> Read:
@@ -159,8 +164,11 @@ def _read(file: Path) -> dict[str, Any]:
     app, problem = asyncio.run(_load(file))
     if problem:
         return asdict(Read(replace(found, problem=problem)))
+    import jupyterhub
+
     from hub_groups.attach import attached_packages
     from hub_groups.config import HubGroups
+    from hub_groups.hub_state import HUB_STATE, version
 
     from .config import HubQuotas
 
@@ -211,6 +219,9 @@ def _read(file: Path) -> dict[str, Any]:
         urlsplit(app.subdomain_host).netloc,
         app.base_url,
         quotas.smtp_url,
+        version(),
+        jupyterhub.__version__,
+        HUB_STATE,
     )
     return asdict(read)
 

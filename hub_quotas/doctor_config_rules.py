@@ -21,7 +21,17 @@ from .doctor_facts import (
     Facts,
     Finding,
 )
-from .doctor_words import GROUPS, MOST_SKEW, PORTS, QUOTAS, RESTART, apart, ended, is_too_local
+from .doctor_words import (
+    GROUPS,
+    MOST_SKEW,
+    PORTS,
+    QUOTAS,
+    RESTART,
+    apart,
+    ended,
+    is_too_local,
+    place,
+)
 
 _LOAD = (
     "Load them in jupyterhub_config.py: "
@@ -147,7 +157,7 @@ _UNUSABLE = {
 def databases(facts: Facts) -> Iterator[Finding]:
     for one in facts.databases:
         said = f"The database of {one.package}"
-        where = f"{one.setting}: {one.url}"
+        where = place(one)
         if one.state in _UNUSABLE:
             code, what, fix = _UNUSABLE[one.state]
             why = f": {one.why}" if one.why else ""

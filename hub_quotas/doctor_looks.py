@@ -15,10 +15,6 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-import jupyterhub
-
-from hub_groups.hub_state import HUB_STATE, version
-
 from .database_look import look
 from .doctor_config import Read, read_config
 from .doctor_facts import Answer, Class, Facts, Pages, Running
@@ -40,7 +36,7 @@ def examine(hub: Started, public: str = "") -> Facts:
         public: the hub's address, as browsers see it; "" for what the configuration says.
     """
     read = read_config(hub)
-    facts = Facts(read.config, version(), jupyterhub.__version__)
+    facts = Facts(read.config, read.version, read.jupyterhub)
     if read.config.problem:
         return facts
     parts = urlsplit(public or read.front)
@@ -49,7 +45,7 @@ def examine(hub: Started, public: str = "") -> Facts:
     api = f"{read.base_url}hub/api/"
     with ThreadPoolExecutor(_AT_ONCE) as threads:
         hubs = {url: threads.submit(_ask, url, api) for url in read.hub_urls}
-        told = {url: threads.submit(_ask, url, api + HUB_STATE) for url in read.hub_urls}
+        told = {url: threads.submit(_ask, url, api + read.state) for url in read.hub_urls}
         fronted = threads.submit(_ask, front, api, host) if front else None
         mail = threads.submit(_mail_problem, read.smtp_url)
         databases = tuple(threads.map(look, read.places))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from .doctor_facts import Facts
+from .doctor_facts import Database, Facts
 
 GROUPS, QUOTAS = "hub_groups", "hub_quotas"
 MOST_SKEW = 5
@@ -25,6 +25,11 @@ def is_too_local(facts: Facts) -> bool:
     config = facts.config
     here = urlsplit(config.service_url).hostname in LOCAL
     return bool(config.packages) and config.proxy_elsewhere and here
+
+
+def place(one: Database) -> str:
+    """Where a database is, and what says so."""
+    return f"{one.setting}: {one.url}"
 
 
 def apart(seconds: float) -> str:
