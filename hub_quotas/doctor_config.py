@@ -14,7 +14,7 @@ import os
 import subprocess
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from difflib import get_close_matches
 from importlib.util import find_spec
@@ -52,7 +52,8 @@ class Read:
         config: what a doctor may tell.
         places: databases.
         hub_urls: where the hub may be asked, the nearest first.
-        front: the address of the hub's proxy, where it is known; "" else.
+        fronts: where the hub's proxy may be, the likeliest first.
+        sure: whether it has to be at one of them.
         host: the name that the hub has there, where its services have others; "" else.
         base_url: of the hub.
         smtp_url: with its password.
@@ -63,7 +64,8 @@ class Read:
     config: Configuration
     places: tuple[Place, ...] = ()
     hub_urls: tuple[str, ...] = ()
-    front: str = ""
+    fronts: tuple[str, ...] = ()
+    sure: bool = False
     host: str = ""
     base_url: str = "/"
     smtp_url: str = field(default="", repr=False)
@@ -103,9 +105,7 @@ def _from_document(told: Mapping[str, Any]) -> Read:
         Place(**{**place, "migrations": _migrations(place["migrations"])})
         for place in told["places"]
     )
-    rest = {
-        name: _tuples(told[name]) for name in ("hub_urls", "front", "host", "base_url", "smtp_url")
-    }
+    rest = {name: _tuples(told[name]) for name in told if name not in ("config", "places")}
     return Read(config, places, **rest)
 
 
@@ -141,7 +141,7 @@ async def _load(file: Path) -> tuple[Any, str]:
     try:
         app.load_config_file(str(file))
     except SystemExit:
-        return app, f"{last.text or 'it ends the hub'}."
+        return app, last.text.rstrip(".") or "it ends the hub"
     except Exception as error:
         return app, f"{_where(error, file)}{type(error).__name__}: {str(error)[:_LONGEST]}"
     return app, ""
@@ -215,7 +215,7 @@ def _read(file: Path) -> dict[str, Any]:
         config,
         places,
         _hub_urls(app),
-        _front(app, proxy_elsewhere),
+        *_fronts(app, proxy_elsewhere),
         urlsplit(app.subdomain_host).netloc,
         app.base_url,
         quotas.smtp_url,
@@ -307,13 +307,26 @@ def _hub_urls(app: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(url for url in found if url))
 
 
-def _front(app: Any, proxy_elsewhere: bool) -> str:
-    if not proxy_elsewhere:
-        return _reached(app.bind_url)
-    host, port = (os.environ.get(f"PROXY_PUBLIC_SERVICE_{name}") for name in ("HOST", "PORT"))
-    if host:  # as Kubernetes tells its pods of Zero to JupyterHub's proxy
-        return f"http://{host}:{port or 80}"
-    return (app.public_url or "").rstrip("/")
+def _fronts(app: Any, proxy_elsewhere: bool) -> tuple[tuple[str, ...], bool]:
+    """Where the proxy listens, and whether that is sure: one that the hub does not start listens
+    where somebody else has said."""
+    bound = _reached(app.bind_url)
+    if _configured(app, app.proxy_class, "should_start") is not False:
+        return (bound,) if bound else (), bool(bound)
+    found = [*_on_kubernetes()] if proxy_elsewhere else [bound, "http://127.0.0.1"]
+    found += [] if proxy_elsewhere else ["https://127.0.0.1"]  # The Littlest JupyterHub's
+    found.append(_reached(app.public_url or ""))
+    return tuple(dict.fromkeys(url for url in found if url)), False
+
+
+def _on_kubernetes() -> Iterator[str]:
+    """Zero to JupyterHub's proxy, as Kubernetes tells its pods of services."""
+    for name in ("PROXY_HTTP", "PROXY_PUBLIC"):  # the first is there where the second has TLS
+        host, port, tls = (
+            os.environ.get(f"{name}_SERVICE_{what}") for what in ("HOST", "PORT", "PORT_HTTPS")
+        )
+        if host:
+            yield f"https://{host}:{tls}" if tls else f"http://{host}:{port or 80}"
 
 
 def _reached(url: str) -> str:

@@ -9,18 +9,18 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from .database_look import look
 from .doctor_config import Read, read_config
 from .doctor_facts import Answer, Class, Facts, Pages, Running
 from .doctor_process import Started
 
-PATIENCE = 2
+PATIENCE = 4
 """Seconds to wait for an answer from the network."""
 
 _AT_ONCE = 12
@@ -29,7 +29,7 @@ _LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
 def examine(hub: Started, public: str = "") -> Facts:
-    """All that can be found out. Blocks, for ten seconds at most where nothing answers.
+    """All that can be found out. Blocks, for some ten seconds where nothing answers.
 
     Args:
         hub: how it is started.
@@ -39,22 +39,23 @@ def examine(hub: Started, public: str = "") -> Facts:
     facts = Facts(read.config, read.version, read.jupyterhub)
     if read.config.problem:
         return facts
-    parts = urlsplit(public or read.front)
-    front = urlunsplit((parts.scheme, parts.netloc, "", "", "")) if parts.netloc else ""
+    given = urlsplit(public)
+    fronts = (f"{given.scheme}://{given.netloc}",) if public else read.fronts
     host = "" if public else read.host  # a name that browsers use leads to the hub by itself
     api = f"{read.base_url}hub/api/"
     with ThreadPoolExecutor(_AT_ONCE) as threads:
         hubs = {url: threads.submit(_ask, url, api) for url in read.hub_urls}
         told = {url: threads.submit(_ask, url, api + read.state) for url in read.hub_urls}
-        fronted = threads.submit(_ask, front, api, host) if front else None
+        fronted = {url: threads.submit(_ask, url, api, host) for url in fronts}
         mail = threads.submit(_mail_problem, read.smtp_url)
         databases = tuple(threads.map(look, read.places))
         answers = {url: _is_hub(*answer.result()) for url, answer in hubs.items()}
-        url = next((url for url, answer in answers.items() if answer.right), "")
+        url = _first_hub(answers)
+        seen = {url: _is_hub(*answer.result()) for url, answer in fronted.items()}
+        front = _first_hub(seen) or (fronts[0] if public or read.sure else "")
         running = _running(*told[url].result()) if url else None
         if running:
-            pages = threads.map(lambda one: _pages(one, read, front), running.pages)
-            running = replace(running, pages=tuple(pages))
+            running = replace(running, pages=_look_at(running.pages, read, front, threads))
         url = url or next(iter(answers), "")
         return replace(
             facts,
@@ -64,8 +65,12 @@ def examine(hub: Started, public: str = "") -> Facts:
             hub=answers.get(url),
             running=running,
             public=front and f"{front}{read.base_url}",
-            front=_is_hub(*fronted.result()) if fronted else None,
+            front=seen.get(front),
         )
+
+
+def _first_hub(answers: Mapping[str, Answer]) -> str:
+    return next((url for url, answer in answers.items() if answer.right), "")
 
 
 # -- HTTP -----------------------------------------------------------------------------------------
@@ -152,31 +157,37 @@ def _page(name: str, told: Mapping[str, Any]) -> Pages:
     return Pages(name, told["url"], told["open"], host=urlsplit(told["host"]).netloc)
 
 
-def _pages(one: Pages, read: Read, front: str) -> Pages:
-    if not one.url:
-        return one
-    path = f"{read.base_url}services/{one.name}/static/group-quotas.css"
-    direct = _first_right([one.url, *_on_this_machine(one.url)], path)
-    public = _is_ours(*_ask(front, path, one.host)) if front else None
-    return replace(one, direct=direct, public=public)
+def _look_at(
+    pages: Sequence[Pages], read: Read, front: str, threads: ThreadPoolExecutor
+) -> tuple[Pages, ...]:
+    def asked(one: Pages, url: str, host: str = "") -> Future[Answer]:
+        path = f"{read.base_url}services/{one.name}/static/group-quotas.css"
+        return threads.submit(lambda: _is_ours(*_ask(url, path, host)))
+
+    direct = {one: [asked(one, url) for url in _where(one.url)] for one in pages if one.url}
+    public = {one: asked(one, front, one.host) for one in direct if front}
+    return tuple(
+        replace(
+            one,
+            direct=_first_right([answer.result() for answer in direct[one]]),
+            public=public[one].result() if front else None,
+        )
+        if one in direct
+        else one
+        for one in pages
+    )
 
 
-def _on_this_machine(url: str) -> list[str]:
-    """A network policy may keep the hub from its own address, and that is no harm."""
+def _where(url: str) -> list[str]:
+    """From this machine. A network policy may keep the hub from its own address, and that is no
+    harm."""
     parts = urlsplit(url)
     here = parts._replace(netloc=f"127.0.0.1:{parts.port or 80}").geturl()
-    return [] if parts.hostname in _LOCAL else [here]
+    return [url] if parts.hostname in _LOCAL else [url, here]
 
 
-def _first_right(urls: Sequence[str], path: str) -> Answer:
-    first: Answer | None = None
-    for url in urls:
-        answer = _is_ours(*_ask(url, path))
-        if answer.right:
-            return answer
-        first = first or answer
-    assert first
-    return first
+def _first_right(answers: Sequence[Answer]) -> Answer:
+    return next((answer for answer in answers if answer.right), answers[0])
 
 
 def _is_ours(answer: Answer, headers: Mapping[str, str], _body: bytes) -> Answer:

@@ -143,7 +143,12 @@ CASES = [
         replace(config(own_files=False), databases=DATABASES[:1]),
         "on a volume",
     ),
-    ("hub-unreachable", PROBLEM, replace(HEALTHY, hub=NOBODY, running=None), "refused"),
+    (
+        "hub-unreachable",
+        PROBLEM,
+        replace(HEALTHY, hub=NOBODY, running=None, front=Answer(503)),
+        "refused",
+    ),
     ("hub-unreachable", PROBLEM, replace(HEALTHY, hub=Answer(404), running=None), "no hub (404)"),
     ("hub-without-us", PROBLEM, replace(HEALTHY, running=None), "none of our packages"),
     ("hub-without-us", PROBLEM, running(packages=PACKAGES[:1]), "not have hub_quotas, share_l"),
