@@ -386,3 +386,12 @@ def test_the_answer_for_people_and_for_programs(capsys):
     assert "\x1b[33mwarning" in "".join(doctor_command.lines(facts, findings, colours=True))
     document = json.loads(json.dumps(doctor_command.document(facts, findings)))
     assert [one["code"] for one in document["findings"]] == ["refresh-off", "database-on-network"]
+
+
+def test_the_answer_in_the_documentation_is_one_of_this_command():
+    text = (ROOT / "docs" / "how-to.md").read_text().partition("## Something is wrong")[2]
+    (shown,) = re.findall(r"```text\n(.*?)```", text.partition("\n## ")[0], re.DOTALL)
+    facts = running(pages=tuple(replace(one, direct=NOBODY) for one in PAGES))
+    said = doctor_command.lines(facts, diagnose(facts), colours=False)
+    assert set(shown.splitlines()) <= set(said)
+    assert shown.splitlines()[1:] == said[-3:]
