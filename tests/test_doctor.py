@@ -306,7 +306,7 @@ def test_what_can_not_be_used_is_told_apart(tmp_path):
 
 
 def test_the_file_system_of_a_folder_is_the_nearest_mount():
-    mounts = "/dev/a / ext4 rw 0 0\nnas:/a /srv nfs4 rw 0 0\n/dev/b /srv/my\\040hub xfs rw 0 0\n"
+    mounts = "/dev/b /srv/my\\040hub xfs rw 0 0\nnas:/a /srv nfs4 rw 0 0\n/dev/a / ext4 rw 0 0\n"
     kinds = {"/home": "", "/srv": "nfs4", "/srv/hub": "nfs4", "/srv/my hub/a": "", "/srvhub": ""}
     assert {folder: network_of(Path(folder), mounts) for folder in kinds} == kinds
 
