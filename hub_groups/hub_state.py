@@ -41,8 +41,8 @@ class HubState(APIHandler):
     only its machine. Nobody who comes through the hub's proxy is answered, and there is no secret
     and nobody's name in it."""
 
-    def initialize(self, app: Any) -> None:
-        self.app = app
+    def initialize(self, hub_app: Any) -> None:
+        self.hub_app = hub_app
 
     def get(self) -> None:
         if any(name in self.request.headers for name in _OF_A_PROXY):
@@ -52,13 +52,13 @@ class HubState(APIHandler):
     def _state(self) -> dict[str, Any]:
         user = orm.Role.find(self.db, "user")
         scopes = set(user.scopes) if user else set()
-        there = {n: self.app._service_map.get(n) for n in page_names(self.app)}
+        there = {n: self.hub_app._service_map.get(n) for n in page_names(self.hub_app)}
         return {
             "version": version(),
             "jupyterhub": jupyterhub.__version__,
             "now": time.time(),
             "since": _STARTED,
-            "packages": sorted(attached_packages(self.app)),
+            "packages": sorted(attached_packages(self.hub_app)),
             "spawner": _class_state(self.settings["spawner_class"], "hub_quotas"),
             "authenticator": _class_state(type(self.settings["authenticator"]), "hub_groups"),
             "pages": {
@@ -110,6 +110,6 @@ def tell_state(app: Any) -> None:
     def add(_change: Any) -> None:
         address = url_path_join(app.hub_prefix, "api", HUB_STATE)
         if not any(entry[0] == address for entry in app.handlers):
-            app.handlers[:0] = [(address, HubState, {"app": app})]
+            app.handlers[:0] = [(address, HubState, {"hub_app": app})]
 
     app.observe(add, "handlers")
