@@ -91,8 +91,7 @@ def test_nothing_is_found_on_a_healthy_hub_of_5_5(start_hub, hub55):
     found, said = doctor(hub)
     assert found == set(), said
     assert len(json.loads(said)["fine"]) == 8
-    lines = 'c.HubGroups.ldap = {"url": "ldaps://ldap.example.org"}\n'
-    assert seeded(hub, lines)[0] == {"extra-missing"}
+    assert seeded(hub, "c.HubGroups.scim = True\n")[0] == {"extra-missing"}
     lines = f'c.HubQuotas.db_url = "postgresql+psycopg://hub:{SECRET}@127.0.0.1:1/a"\n'
     assert seeded(hub, lines)[0] == {"database-driver"}
 
