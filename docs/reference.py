@@ -81,7 +81,7 @@ QUOTA_COMMANDS = (
     *("export", "report", "adjust", "prune"),
 )
 GROUP_COMMANDS = ("test-rules", "presets")
-HUB_COMMANDS = ("import",)
+HUB_COMMANDS = ("doctor", "import")
 LINK_COMMANDS = ("init", "build", "check")
 
 
@@ -244,6 +244,10 @@ limit; where there is none, caps and budgets on that can't hold, and refuse it. 
 {settings(ShareLinks)}
 ## Command line
 
+### hub-group-quotas
+
+{commands("hub_quotas.hub_cli", HUB_COMMANDS)}
+
 ### hub-quotas
 
 {commands("hub_quotas.cli", QUOTA_COMMANDS)}
@@ -251,10 +255,6 @@ limit; where there is none, caps and budgets on that can't hold, and refuse it. 
 ### hub-groups
 
 {commands("hub_groups.cli", GROUP_COMMANDS)}
-
-## hub-group-quotas
-
-{commands("hub_quotas.hub_cli", HUB_COMMANDS)}
 
 ### share-links
 

@@ -13,10 +13,11 @@ def activate(c: Any) -> None:
         c: that file's configuration object. Nothing is assigned to it.
     """
     from .access import ACT, ON_PAGES, SCOPES
-    from .attach import PageService, attach, serve_pages
+    from .attach import PageService, Uses, attach, serve_pages
     from .authenticator import with_groups
-    from .config import STOP, settings
+    from .config import STOP, HubGroups, settings
     from .database import without_password
+    from .hub_state import tell_state
     from .hub_users import HubUsers
     from .hub_writer import keep_stopping, keep_writing
     from .listing import list_groups
@@ -47,6 +48,7 @@ def activate(c: Any) -> None:
         )
         serve_pages(app, pages, found.service_url)
         list_groups(app)
+        tell_state(app)
         store = open_store(found.db_url)
         try:
             store.open()
@@ -64,4 +66,9 @@ def activate(c: Any) -> None:
             work.append(keep_refreshing(app, found.refresh_every))
         app._group_writer = [asyncio.ensure_future(one) for one in work]
 
-    attach("hub_groups", apply)
+    def uses(app: Any) -> Uses:
+        from .migrate import GROUPS
+
+        return Uses(HubGroups, settings(app).db_url, GROUPS)
+
+    attach("hub_groups", apply, uses)

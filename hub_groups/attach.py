@@ -24,6 +24,8 @@ from jupyterhub.app import JupyterHub
 from traitlets import TraitError
 from traitlets.config import Application
 
+from .migrate import Migrations
+
 HUB_MAJOR = int(jupyterhub.__version__.split(".")[0])
 
 HOST_SERVICE = "group-quotas"
@@ -62,11 +64,26 @@ class PageService:
     user_scopes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Uses:
+    """What a package uses, by its settings: for whoever looks after a hub.
+
+    Attributes:
+        settings: the class of its settings.
+        db_url: its database.
+        migrations: what that database is to look like.
+    """
+
+    settings: type
+    db_url: str
+    migrations: Migrations
+
+
 @dataclass
 class _Attached:
     """What the drop-ins have attached to one hub application."""
 
-    packages: set[str] = field(default_factory=set)
+    packages: dict[str, Callable[[JupyterHub], Uses]] = field(default_factory=dict)
     services: dict[str, PageService] = field(default_factory=dict)
     tokens: dict[str, str] = field(default_factory=dict)
     cookie_secret: str = field(default_factory=lambda: secrets.token_hex(32))
@@ -74,12 +91,15 @@ class _Attached:
     hosts: dict[str, str] = field(default_factory=dict)
 
 
-def attach(package: str, apply: Callable[[JupyterHub], None]) -> None:
+def attach(
+    package: str, apply: Callable[[JupyterHub], None], uses: Callable[[JupyterHub], Uses]
+) -> None:
     """Call `apply(app)` when the hub has all of its configuration, and has used none of it yet.
 
     Args:
         package: who attaches; a second time is ignored.
         apply: sets traits of the application.
+        uses: says what the package uses, by the configuration, and does nothing.
 
     Does nothing where the file is read by something other than a hub (`jupyterhub token`,
     `jupyterhub upgrade-db`).
@@ -92,7 +112,7 @@ def attach(package: str, apply: Callable[[JupyterHub], None]) -> None:
         return
     if not app.has_trait(_FIRST_BUILT):
         raise RuntimeError(f"{package} does not know JupyterHub {jupyterhub.__version__}.")
-    _attached(app).packages.add(package)
+    _attached(app).packages[package] = uses
     app.observe(lambda _change: _apply(app, apply), _FIRST_BUILT)
 
 
@@ -108,6 +128,16 @@ def _apply(app: JupyterHub, apply: Callable[[JupyterHub], None]) -> None:
 def is_attached(app: JupyterHub, package: str) -> bool:
     """Whether the hub has the drop-in of a package."""
     return package in _attached(app).packages
+
+
+def attached_packages(app: JupyterHub) -> dict[str, Callable[[JupyterHub], Uses]]:
+    """The packages whose drop-ins the hub has, each with what says what it uses."""
+    return dict(_attached(app).packages)
+
+
+def page_names(app: JupyterHub) -> list[str]:
+    """The services whose pages have been added to the hub."""
+    return list(_attached(app).services)
 
 
 class _NotYet(logging.Filter):

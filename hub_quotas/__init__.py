@@ -26,15 +26,16 @@ def activate(c: Any) -> None:
     Args:
         c: that file's configuration object. Nothing is assigned to it.
     """
-    from hub_groups.attach import PageService, attach, serve_pages
+    from hub_groups.attach import PageService, Uses, attach, serve_pages
     from hub_groups.config import settings as group_settings
     from hub_groups.database import without_password
+    from hub_groups.hub_state import tell_state
     from hub_groups.listing import list_groups
 
     from . import reservations
     from .access import ACT, ON_PAGES, SCOPES
     from .banner import Banner
-    from .config import CLAMP, settings
+    from .config import CLAMP, HubQuotas, settings
     from .home_page import Summary, put_around_home
     from .reconcile import keep_reconciling
     from .refusal import quiet_logs
@@ -89,10 +90,16 @@ def activate(c: Any) -> None:
         put_around_home(app, Summary(quotas.store, usage))
         speak_on_spawn_pages(app)
         list_groups(app)
+        tell_state(app)
         banner = Banner(quotas.store, usage)
         app.template_vars = banner.beside(app.template_vars)
         banner.start()
         app._quota_reconciler = asyncio.ensure_future(keep_reconciling(app, quotas.store))
         quiet_logs()
 
-    attach("hub_quotas", apply)
+    def uses(app: Any) -> Uses:
+        from .migrate import LEDGER
+
+        return Uses(HubQuotas, settings(app).db_url, LEDGER)
+
+    attach("hub_quotas", apply, uses)

@@ -13,9 +13,9 @@ from types import ModuleType
 
 from hub_groups.documents import FileError
 
-from . import import_command
+from . import doctor_command, import_command
 
-COMMANDS: tuple[ModuleType, ...] = (import_command,)
+COMMANDS: tuple[ModuleType, ...] = (doctor_command, import_command)
 
 DONE, UNUSABLE, USAGE, FOUND = 0, 1, 2, 3
 """Exit codes: done; a file or a hub can't be used; wrong usage; something is to be put right."""

@@ -14,14 +14,22 @@ def activate(c: Any) -> None:
     Args:
         c: that file's configuration object. Nothing is assigned to it.
     """
-    from hub_groups.attach import HUB_MAJOR, PageService, attach, is_attached, serve_pages
+    from hub_groups.attach import (
+        HUB_MAJOR,
+        PageService,
+        Uses,
+        attach,
+        is_attached,
+        serve_pages,
+    )
     from hub_groups.config import settings as group_settings
     from hub_groups.database import without_password
+    from hub_groups.hub_state import tell_state
     from hub_quotas.config import CLAMP
     from hub_quotas.config import settings as quota_settings
 
     from .access import ACT, SCOPES
-    from .config import BINDER, binder_url, read_size, settings
+    from .config import BINDER, ShareLinks, binder_url, read_size, settings
     from .front import show_community
     from .reader_state import tell_of_readers
 
@@ -70,5 +78,11 @@ def activate(c: Any) -> None:
         tell_of_readers(app)
         if found.community:
             show_community(app, found.community, first=found.community_first)
+        tell_state(app)
 
-    attach("share_links", apply)
+    def uses(app: Any) -> Uses:
+        from .store import LINKS
+
+        return Uses(ShareLinks, settings(app).db_url, LINKS)
+
+    attach("share_links", apply, uses)

@@ -31,6 +31,7 @@ from hub_groups.rules import KEYS
 from hub_groups.store import GroupStore
 from hub_quotas.cli import main as hub_quotas
 from hub_quotas.config import HubQuotas
+from hub_quotas.hub_cli import FOUND
 from hub_quotas.hub_cli import main as hub_group_quotas
 from hub_quotas.policy import parse_policy
 from share_links.book import CHOICES, CONTENT, HUB, TOP, parse_book, parse_choice
@@ -295,6 +296,10 @@ def test_every_command_works(command, tmp_path, monkeypatch, sandbox):
     words = shlex.split(command)
     if words[0] == "make":  # what they do: test_demo_start.py, and this very run
         assert sandbox("make", "--dry-run", *words[1:], cwd=ROOT).returncode == 0
+    elif words[:2] == ["hub-group-quotas", "doctor"]:  # what it finds: test_doctor_in_hub.py
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "jupyterhub_config.py").write_text("c.JupyterHub.hub_port = 1\n")
+        assert hub_group_quotas(words[1:]) == FOUND
     elif words[0] == "hub-quotas":
         monkeypatch.chdir(tmp_path)
         (tmp_path / "quotas.yaml").write_text(blocks("docs/how-to.md", "yaml")[0])
