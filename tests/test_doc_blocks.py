@@ -9,6 +9,9 @@ import pytest
 from hubs import ROOT
 from markdown_it import MarkdownIt
 
+ALL = -1
+"""However many there are: the page is compared as a whole."""
+
 DOCS = "test_docs.py"
 COMMANDS = f"{DOCS}::test_every_command_works"
 SETTINGS = f"{DOCS}::test_the_lines_for_any_hub_attach_everything"
@@ -53,7 +56,7 @@ RUN: dict[tuple[str, str], tuple[int, str]] = {
     ("docs/monitoring.md", "python"): (2, SETTINGS),
     ("docs/notices.md", "python"): (3, SETTINGS),
     ("docs/performance.md", "indented"): (7, f"{DOCS}::test_the_benchmarks_of_the_page_are_run"),
-    ("docs/reference.md", "text"): (18, f"{DOCS}::test_the_reference_is_what_the_code_says"),
+    ("docs/reference.md", "text"): (ALL, f"{DOCS}::test_the_reference_is_what_the_code_says"),
     ("docs/reference.md", "yaml"): (1, POLICIES),
     ("docs/rosters.md", "text"): (1, "test_roster.py::test_the_roster_of_the_document_is_read"),
     ("docs/rules.md", "json"): (1, f"{DOCS}::test_the_tester_says_what_the_page_shows"),
@@ -107,6 +110,7 @@ def test_each_block_has_its_runner():
         for language, number in blocks_of(page.read_text(encoding="utf-8")).items()
     }
     told = {key: number for known in (RUN, SHOWN) for key, (number, _what) in known.items()}
+    there |= {key: ALL for key, number in told.items() if number == ALL and key in there}
     assert there == told, "a block that nobody runs: write a test, and a line in RUN"
 
 

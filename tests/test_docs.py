@@ -32,7 +32,9 @@ from hub_groups.rules import KEYS
 from hub_groups.store import GroupStore
 from hub_quotas.cli import main as hub_quotas
 from hub_quotas.config import HubQuotas
+from hub_quotas.limits import GROUP, MEMBER, SERVER
 from hub_quotas.policy import parse_policy
+from hub_quotas.refusal import REASONS
 from share_links.book import CHOICES, CONTENT, HUB, TOP, parse_book, parse_choice
 from share_links.book_files import read_hubs
 from share_links.cli import main as share_links
@@ -64,6 +66,32 @@ def test_the_reference_is_what_the_code_says():
     assert (ROOT / "docs" / "reference.md").read_text() == document(), (
         "out of date; run: .venv/bin/python docs/reference.py"
     )
+
+
+def test_each_way_to_write_a_limit_can_be_read():
+    (grammar,) = (b for b in blocks("docs/reference.md", "text") if b.startswith("LIMIT"))
+    rules = dict(re.split(r" {2,}", line, maxsplit=1) for line in grammar.strip().splitlines())
+    durations = rules["DURATION"].split(" | ")
+    windows = [*durations, *rules["WINDOW"].split(" | ")[1:-1], "2026-09-01..2026-12-20"]
+    reactions = ["refuse", "stop", *(f"stop after {one}" for one in durations)]
+    reactions += ["downsize to cpu 1", "downsize to cpu 1 and memory 2G"]
+    budgets = [f"40 per {window}" for window in windows]
+    budgets += [f"40 per month then {reaction}" for reaction in reactions]
+    storage = ["12G", "12G soft 10G", *(f"12G soft 10G for {one}" for one in durations)]
+    for limits in (
+        *({"member.cpu-hours": budget} for budget in [*budgets, budgets[: len(windows)]]),
+        *({"member.storage": cap} for cap in storage),
+        *({f"{scope}.cpu": "2"} for scope in rules["SCOPE"].split(" | ")),
+    ):
+        assert parse_policy({"groups": {"geo": {"limits": limits}}}).limits_of("geo")
+
+
+def test_every_code_of_a_refusal_is_told():
+    """Those in the code, and those of `messages.reason_code`, which are made of a limit's scope."""
+    code = "".join(file.read_text() for file in (ROOT / "hub_quotas").glob("*.py"))
+    code = re.sub(r"REASONS = \{.*?\n\}|thread_name_prefix=\S+", "", code, flags=re.DOTALL)
+    made = {f"quota-{scope}" for scope in (SERVER, MEMBER, GROUP)}
+    assert {*re.findall(r'"(quota-[a-z]+)"', code), *made} == set(REASONS)
 
 
 def test_the_lines_for_any_hub_attach_everything(fresh_hub, tmp_path, monkeypatch):
