@@ -287,8 +287,8 @@ What `check` finds:
 
 ## Codes of refusals
 
-In the HTTP reason phrase of the answer, in the hub's log, in the label `reason` of its metric, and
-in what services are told whose reservation is refused.
+In the hub's log, in the label `reason` of its metric, and in what services are told whose
+reservation is refused.
 
 {reasons()}
 
