@@ -113,7 +113,7 @@ def test_nothing_in_it_leads_nowhere(built):
         built_page = site / page.stem / "index.html"
         for anchor in re.findall(r"\]\(#([^)]+)\)", page.read_text(encoding="utf-8")):
             text = built_page.read_text(encoding="utf-8")
-            assert f'href="#{anchor}"' in text, f"{page.name} has it itself, MyST took another"
+            assert f'href="#{anchor}"' in text, f"MyST took another; write {page.name}#{anchor}"
 
 
 @pytest.mark.slow
