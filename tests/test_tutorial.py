@@ -128,6 +128,7 @@ def test_all_of_it_in_order(terminals, tmp_path):
     first.type(without_ports_of_others(configure[1]))
     assert run[1] == "jupyterhub\n"
     log = tmp_path / "hub.log"
+    log.touch()
     process = first.start(run[1].strip(), log)
     wait_for("the hub", lambda: "JupyterHub is now running" in log.read_text() or process.poll())
     hub = TutorialHub(url)
