@@ -14,7 +14,7 @@ else
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: help demo test lint format translations screenshots dist clean
+.PHONY: help demo test lint format translations screenshots docs dist clean
 help: ## what there is to make
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -42,8 +42,13 @@ screenshots: $(VENV)/.dev $(VENV)/.package ## make the pictures in docs/images
 dist: $(VENV)/.dev ## build what is released into dist/, and check it
 	$(BIN)/python .ci/release.py
 
+docs: $(VENV)/.docs $(VENV)/.package ## build the book of the documentation, in docs/_build/html
+	$(BIN)/share-links init docs
+	$(BIN)/share-links build docs
+	cd docs && $(abspath $(BIN))/jupyter-book build --html --strict
+
 clean: ## remove what was set up, and the demo's data
-	rm -rf $(VENV) .demo build dist *.egg-info
+	rm -rf $(VENV) .demo build dist docs/_build *.egg-info
 
 $(BIN)/python:
 	@echo "Making $(VENV) ..."
@@ -57,7 +62,7 @@ endif
 
 # The packages are installed as a hub image installs them: their drop-ins are data files, which an
 # editable install leaves out.
-$(VENV)/.demo $(VENV)/.dev: $(VENV)/.%: setup.cfg | $(BIN)/python
+$(VENV)/.demo $(VENV)/.dev $(VENV)/.docs: $(VENV)/.%: setup.cfg | $(BIN)/python
 	@echo "Installing what the $* needs (a minute or two, once) ..."
 	@$(INSTALL) '.[$*]'
 	@touch $@ $(VENV)/.package

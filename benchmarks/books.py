@@ -25,7 +25,7 @@ from pathlib import Path
 from share_links.cli import main as share_links
 
 ROOT = Path(__file__).parent.parent
-THEME = ROOT / "tests" / "mystsite"
+THEME = ROOT / "docs" / "template"
 
 TEXT = "A paragraph with *words* and a [link](https://example.org/), as pages have them.\n\n"
 PAGE = "---\nkernelspec:\n  name: python3\n  display_name: Python 3\n---\n\n# Page {n}\n\n" + (

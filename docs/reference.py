@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import argparse
 import inspect
-import subprocess
-import sys
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from types import ModuleType
 
 from hub_groups import access as group_access
+from hub_groups import cli as groups_cli
 from hub_groups import operations as group_operations
 from hub_groups.config import HubGroups
 from hub_groups.exposition import Family
 from hub_groups.group_metrics import FAMILIES as GROUP_FAMILIES
 from hub_groups.rest import Operation
 from hub_groups.web import BURST, PER_SECOND
+from hub_quotas import cli as quotas_cli
+from hub_quotas import hub_cli
 from hub_quotas.access import SCOPES
 from hub_quotas.config import HubQuotas
 from hub_quotas.limits import CHARGED_GROUP, GRACE, KEYS
@@ -23,14 +27,17 @@ from hub_quotas.metrics import FAMILIES
 from hub_quotas.operations import OPERATIONS
 from hub_quotas.policy import DEFAULT_GROUP
 from hub_quotas.quantities import RESOURCES, TIME, say_duration
-from hub_quotas.refusal import REFUSALS
+from hub_quotas.refusal import REASONS, REFUSALS
+from hub_quotas.storage_agent import cli as agent_cli
 from share_links import access as launch_access
+from share_links import cli as links_cli
 from share_links import forms, launch
 from share_links import operations as launch_operations
 from share_links.config import ShareLinks
 from share_links.findings import KINDS
 
 HERE = Path(__file__).parent
+os.environ.update(COLUMNS="100", NO_COLOR="1")  # how argparse writes what `--help` says
 
 
 def settings(cls: type) -> str:
@@ -48,7 +55,7 @@ def limits() -> str:
     for key in KEYS:
         scope, _, name = key.partition(".")
         found = RESOURCES[name]
-        how = inspect.cleandoc(found.parse.__doc__ or "").splitlines()[0]
+        how = inspect.cleandoc(found.parse.__doc__ or "").splitlines()[0].removesuffix(".")
         window = ", and a window" if found.kind == TIME else ""
         rows.append(f"| `{key}` | {scope_titles()[scope]} | {found.unit} | {how}{window} |")
     return "\n".join(rows)
@@ -76,25 +83,18 @@ def metrics(families: Sequence[Family]) -> str:
     return "\n".join(rows)
 
 
-QUOTA_COMMANDS = (
-    *("check", "apply", "explain", "usage", "sessions"),
-    *("export", "report", "adjust", "prune"),
-)
-GROUP_COMMANDS = ("test-rules", "presets")
-HUB_COMMANDS = ("doctor", "import")
-LINK_COMMANDS = ("init", "build", "check")
+def commands(module: ModuleType) -> str:
+    """What `--help` says of a program and of each of its commands."""
+    parser: argparse.ArgumentParser = module._parser()
+    inner = [action for action in parser._actions if isinstance(action.choices, dict)]
+    found = [parser, *(one for action in inner for one in action.choices.values())]
+    return "\n\n".join(f"```text\n{one.format_help().strip()}\n```" for one in found)
 
 
-def commands(module: str, names: Iterable[str]) -> str:
-    return "\n\n".join(usage(module, name) for name in ("", *names))
-
-
-def usage(module: str, command: str) -> str:
-    words = [sys.executable, "-m", module, *([command] if command else []), "--help"]
-    shown = subprocess.run(
-        words, capture_output=True, text=True, check=True, env={"COLUMNS": "100"}
-    ).stdout
-    return f"```text\n{shown.strip()}\n```"
+def reasons() -> str:
+    rows = ["| code | why there is no server |", "| --- | --- |"]
+    rows += [f"| `{code}` | {about} |" for code, about in REASONS.items()]
+    return "\n".join(rows)
 
 
 def findings() -> str:
@@ -158,6 +158,19 @@ What happens when a budget is used up stands behind it: `40 per 7d then refuse` 
 is when nothing is said), `then stop after 10m` (and those that run, after a grace period;
 `then stop` after {say_duration(GRACE)}), `then downsize to cpu 1 and memory 2G` (new servers no
 larger than that may start).
+
+All of it at a glance; what is in brackets may be left out:
+
+```text
+LIMIT     SCOPE.RESOURCE: CAP | BUDGET | list of BUDGETs with different windows
+SCOPE     server | member | group
+CAP       AMOUNT, for storage also: AMOUNT soft AMOUNT [for DURATION]
+BUDGET    AMOUNT per WINDOW [then REACTION]
+WINDOW    DURATION | day | week | month | quarter | DATE..DATE
+REACTION  refuse | stop [after DURATION] | downsize to RESOURCE AMOUNT [and RESOURCE AMOUNT]
+DURATION  30m | 36h | 7d
+DATE      2026-09-01
+```
 
 Users in no group are charged to the group `{DEFAULT_GROUP}`.
 
@@ -246,23 +259,38 @@ limit; where there is none, caps and budgets on that can't hold, and refuse it. 
 
 ### hub-group-quotas
 
-{commands("hub_quotas.hub_cli", HUB_COMMANDS)}
+For whoever runs a hub.
+
+{commands(hub_cli)}
 
 ### hub-quotas
 
-{commands("hub_quotas.cli", QUOTA_COMMANDS)}
+{commands(quotas_cli)}
 
 ### hub-groups
 
-{commands("hub_groups.cli", GROUP_COMMANDS)}
+{commands(groups_cli)}
 
 ### share-links
 
-{commands("share_links.cli", LINK_COMMANDS)}
+{commands(links_cli)}
 
 What `check` finds:
 
 {findings()}
+
+### hub-storage-agent
+
+[Storage](storage.md) says what it is for.
+
+{commands(agent_cli)}
+
+## Codes of refusals
+
+In the hub's log, in the label `reason` of its metric, and in what services are told whose
+reservation is refused.
+
+{reasons()}
 
 ## Metrics
 
@@ -278,7 +306,8 @@ many groups there are.
 {metrics(GROUP_FAMILIES)}
 
 In the hub's own `/hub/metrics`: the counter `{REFUSALS.describe()[0].name}_total` of servers that
-were refused, with the label `reason`.
+were refused, with the label `reason`
+([codes](reference.md#codes-of-refusals)).
 
 ## Launch links
 

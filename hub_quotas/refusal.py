@@ -66,6 +66,20 @@ class Refused(_Base):
         return self.jupyterhub_message
 
 
+REASONS = {
+    "quota-server": "it is larger than one server may be",
+    "quota-member": "its owner has as much running as a member of the group may have",
+    "quota-group": "the group that would be charged has as much running as it may have",
+    "quota-ancestor": "a group above that one has as much running as it may have",
+    "quota-budget": "nothing is left of a budget",
+    "quota-choice": "its owner is not in the group that was chosen, or chose what there is not",
+    "quota-pod": "its pod asks for something else in the end, and that does not fit",
+    "quota-request": "what it asks for can't be understood",
+    "quota-stopped": "it was stopped while it started",
+    "quota-ledger": "the ledger can't be reached",
+}
+"""Every code of a refusal, for logs, metrics and programs, with what it is for."""
+
 REFUSALS = Counter(
     "quota_refusals",
     "Servers that were refused, by the code of the reason",

@@ -25,6 +25,8 @@ _DIRECTIVE = re.compile(
     r"(?P<body>.*?)^[ \t>]*(?P=fence)",
     re.DOTALL | re.MULTILINE,
 )
+_FENCE = re.compile(r"[ \t>]*(?P<fence>`{3,}|~{3,})(?P<info>[^`\n]*)$")
+_CODE = ("{code", "{literalinclude}", "{sourcecode}")
 _ROLE = re.compile(r"\{launch\}(?P<ticks>`+)(?P<text>[^`]+)(?P=ticks)")
 _OPTION = re.compile(r"^[ \t>]*:(?P<name>[\w-]+):[ \t]*(?P<value>[^\n]*?)[ \t]*$", re.MULTILINE)
 _WITH_LABEL = re.compile(r"(?P<label>.*?)\s*<(?P<file>[^<>]+)>", re.DOTALL)
@@ -80,6 +82,7 @@ def wanted(markdown: str) -> Iterator[tuple[str, Wanted]]:
     """The launch directives and roles on a page, each by what the plugin for MyST finds it."""
     if "{launch" not in markdown:
         return
+    markdown = _without_code(markdown)
     for found in _DIRECTIVE.finditer(markdown):
         said = {one["name"]: one["value"] for one in _OPTION.finditer(found["body"])}
         options = {name: value for name, value in said.items() if name in OPTIONS and value}
@@ -88,6 +91,29 @@ def wanted(markdown: str) -> Iterator[tuple[str, Wanted]]:
     for found in _ROLE.finditer(markdown):
         text = found["text"].strip()
         yield _key(text), role(text)
+
+
+def _without_code(markdown: str) -> str:
+    """A page without what it only shows: blocks of code, but not directives."""
+    kept: list[str] = []
+    directives: list[str] = []
+    code = ""
+    for line in markdown.splitlines():
+        found = _FENCE.match(line)
+        fence, info = (found["fence"], found["info"].strip()) if found else ("", "")
+        if code:
+            if fence.startswith(code) and not info:
+                code = ""
+            continue
+        if fence and directives and not info and fence.startswith(directives[-1]):
+            directives.pop()
+        elif fence and info.startswith("{") and not info.startswith(_CODE):
+            directives.append(fence)
+        elif fence:
+            code = fence
+            continue
+        kept.append(line)
+    return "\n".join(kept)
 
 
 def _key(*written: str) -> str:

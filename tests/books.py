@@ -185,7 +185,7 @@ execute:
 
 
 def myst_book(folder: Path) -> Path:
-    theme = Path(__file__).parent / "mystsite"
+    theme = Path(__file__).parent.parent / "docs" / "template"
     shutil.copytree(theme, folder / "theme")
     write_book(folder, {"myst.yml": TOC_MYST, "navbar_end.md": f"{KERNEL}\nOn every page\n"})
     assert main(["init", str(folder)]) == 0

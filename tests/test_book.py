@@ -269,6 +269,17 @@ def test_directives_and_roles_are_found():
     assert keys[-1] == '["the <e> map <f g.md>"]'
 
 
+def test_launches_that_a_page_only_shows_are_none():
+    text = (
+        "````text\n```{launch} a.ipynb\n```\nand {launch}`b.md`\n````\n"
+        "~~~md\n{launch}`c.md`\n~~~\n"
+        "````{code-block} md\n{launch}`d.md`\n````\n"
+        "`````{note}\n```python\n# {launch}`e.md`\n```\n````{launch} f.md\n````\n`````\n"
+        "{launch}`g.md`\n"
+    )
+    assert [one.file for _key, one in wanted(text)] == ["f.md", "g.md"]
+
+
 @pytest.mark.parametrize(
     ("file", "path"), [("", "in/p.md"), ("a.md", "in/a.md"), ("/a.md", "a.md"), ("../a", "a")]
 )

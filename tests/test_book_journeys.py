@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from books import KERNEL, notebook
 from gitserver import commit, open_git_server
-from hubs import Hub, wait_for
+from hubs import ROOT, Hub, wait_for
 from playwright.sync_api import Page, expect
 
 from share_links.cli import main
@@ -90,7 +90,7 @@ def build_1(command: Path, folder: Path) -> Path:
 
 
 def build_2(command: Path, folder: Path) -> Path:
-    shutil.copytree(Path(__file__).parent / "mystsite", folder / "theme")
+    shutil.copytree(ROOT / "docs" / "template", folder / "theme")
     (folder / "myst.yml").write_text(
         "version: 1\nproject:\n  title: Maps\nsite:\n  template: ./theme\n"
     )

@@ -283,7 +283,7 @@ def test_a_hub_that_was_killed_leaves_nothing_behind(kernel, fresh_hub):
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root starts servers as other users")
 def test_the_line_of_the_how_to_gives_limits_that_a_user_can_not_raise(kernel, fresh_hub):
     """As the system user `daemon`, whom every Linux has."""
-    how_to = (ROOT / "docs" / "how-to.md").read_text()
+    how_to = (ROOT / "docs" / "limits.md").read_text()
     (line,) = re.findall(r"^c\.JupyterHub\.spawner_class = .*Limited.*$", how_to, re.MULTILINE)
     python = "/usr/bin/python3"  # one that another user may run
     hub = fresh_hub("cgroups", config=f"{line}\n{LIMITS}", server_python=python)

@@ -172,7 +172,8 @@ POLICY = parse_policy(
 
 def config_blocks() -> str:
     """The configuration of the how-to that attaches us, lets Prometheus in, and names users."""
-    found = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "how-to.md").read_text(), re.DOTALL)
+    pages = "".join((ROOT / "docs" / name).read_text() for name in ("how-to.md", "monitoring.md"))
+    found = re.findall(r"```python\n(.*?)```", pages, re.DOTALL)
     about = ("load_subconfig", "PROMETHEUS_TOKEN", "metrics_per_user")
     return "\n".join(next(block for block in found if word in block) for word in about)
 

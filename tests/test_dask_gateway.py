@@ -93,7 +93,7 @@ class GatewayServer:
 @pytest.fixture
 def hub(fresh_hub, monkeypatch) -> Hub:
     monkeypatch.setenv("DASK_GATEWAY_TOKEN", TOKEN + "dask")
-    how_to = (ROOT / "docs" / "how-to.md").read_text()
+    how_to = (ROOT / "docs" / "beside.md").read_text()
     (config,) = (b for b in re.findall(r"```python\n(.*?)```", how_to, re.S) if "dask" in b)
     config += """
 c.JupyterHub.load_roles += [

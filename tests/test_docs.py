@@ -10,6 +10,7 @@ import secrets
 import shlex
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
@@ -33,12 +34,23 @@ from hub_quotas.cli import main as hub_quotas
 from hub_quotas.config import HubQuotas
 from hub_quotas.hub_cli import FOUND
 from hub_quotas.hub_cli import main as hub_group_quotas
+from hub_quotas.limits import GROUP, MEMBER, SERVER
 from hub_quotas.policy import parse_policy
+from hub_quotas.refusal import REASONS
 from share_links.book import CHOICES, CONTENT, HUB, TOP, parse_book, parse_choice
+from share_links.book_files import read_hubs
 from share_links.cli import main as share_links
 from share_links.sources import choice, frontmatter, wanted
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+HOW_TO = ("how-to", "groups", "limits", "costs", "notices", "beside", "monitoring", "several-hubs")
+"""The pages whose Python blocks are one configuration of a hub."""
+
+
+def how_to(language: str) -> list[str]:
+    return [block for page in HOW_TO for block in blocks(f"docs/{page}.md", language)]
 
 
 def blocks(name: str, language: str) -> list[str]:
@@ -58,13 +70,39 @@ def test_the_reference_is_what_the_code_says():
     )
 
 
+def test_each_way_to_write_a_limit_can_be_read():
+    (grammar,) = (b for b in blocks("docs/reference.md", "text") if b.startswith("LIMIT"))
+    rules = dict(re.split(r" {2,}", line, maxsplit=1) for line in grammar.strip().splitlines())
+    durations = rules["DURATION"].split(" | ")
+    windows = [*durations, *rules["WINDOW"].split(" | ")[1:-1], "2026-09-01..2026-12-20"]
+    reactions = ["refuse", "stop", *(f"stop after {one}" for one in durations)]
+    reactions += ["downsize to cpu 1", "downsize to cpu 1 and memory 2G"]
+    budgets = [f"40 per {window}" for window in windows]
+    budgets += [f"40 per month then {reaction}" for reaction in reactions]
+    storage = ["12G", "12G soft 10G", *(f"12G soft 10G for {one}" for one in durations)]
+    for limits in (
+        *({"member.cpu-hours": budget} for budget in [*budgets, budgets[: len(windows)]]),
+        *({"member.storage": cap} for cap in storage),
+        *({f"{scope}.cpu": "2"} for scope in rules["SCOPE"].split(" | ")),
+    ):
+        assert parse_policy({"groups": {"geo": {"limits": limits}}}).limits_of("geo")
+
+
+def test_every_code_of_a_refusal_is_told():
+    """Those in the code, and those of `messages.reason_code`, which are made of a limit's scope."""
+    code = "".join(file.read_text() for file in (ROOT / "hub_quotas").glob("*.py"))
+    code = re.sub(r"REASONS = \{.*?\n\}|thread_name_prefix=\S+", "", code, flags=re.DOTALL)
+    made = {f"quota-{scope}" for scope in (SERVER, MEMBER, GROUP)}
+    assert {*re.findall(r'"(quota-[a-z]+)"', code), *made} == set(REASONS)
+
+
 def test_the_lines_for_any_hub_attach_everything(fresh_hub, tmp_path, monkeypatch):
     """README and how-to, as the only thing that a configuration says about us."""
     snippet = blocks("README.md", "python")[0]
-    rest = blocks("docs/how-to.md", "python")
+    rest = how_to("python")
     assert snippet in rest
     roster = tmp_path / "geo-101.csv"
-    roster.write_text(blocks("docs/how-to.md", "text")[0])
+    roster.write_text(blocks("docs/groups.md", "text")[0])
     elsewhere = (
         *("service_url", "db.example.org", "HubQuotas.policy", "hub_quotas.cgroups"),
         "DASK_GATEWAY_TOKEN",
@@ -84,14 +122,14 @@ def test_the_lines_for_any_hub_attach_everything(fresh_hub, tmp_path, monkeypatc
 
 
 def test_the_settings_of_the_how_to_hold(fresh_hub):
-    (settings,) = (b for b in blocks("docs/how-to.md", "python") if "HubQuotas.policy" in b)
+    (settings,) = (b for b in how_to("python") if "HubQuotas.policy" in b)
     hub = fresh_hub("snippet", config=blocks("README.md", "python")[0] + settings)
     (limit,) = hub.ledger().policy().limits_of("earth-sciences")
     assert (limit.key, limit.amount) == ("group.servers", 50)
 
 
 def test_the_roles_of_the_how_to_hold(fresh_hub):
-    (roles,) = (b for b in blocks("docs/how-to.md", "python") if "quota-admins" in b)
+    (roles,) = (b for b in how_to("python") if "quota-admins" in b)
     keep = ("ours = list(c.JupyterHub.load_roles)\n", "\nc.JupyterHub.load_roles += ours\n")
     hub = fresh_hub("snippet", config=roles.join(keep) + blocks("README.md", "python")[0])
     hub.limits("earth-sciences/geo-101: {member.servers: 1}")
@@ -108,10 +146,10 @@ def test_the_roles_of_the_how_to_hold(fresh_hub):
 def test_the_commands_of_a_service_hold_and_release(fresh_hub, monkeypatch):
     """In one shell, one block after the other, with the hub's address in place of the example's."""
     monkeypatch.setenv("DASK_GATEWAY_TOKEN", TOKEN + "dask")
-    (settings,) = (b for b in blocks("docs/how-to.md", "python") if "DASK_GATEWAY_TOKEN" in b)
+    (settings,) = (b for b in how_to("python") if "DASK_GATEWAY_TOKEN" in b)
     hub = fresh_hub("snippet", config=blocks("README.md", "python")[0] + settings)
     hub.api("users/sam", "POST")
-    hold, go_on = blocks("docs/how-to.md", "bash")
+    hold, go_on = blocks("docs/beside.md", "bash")
     said = []
     for script in (hold, hold + go_on):
         script = script.replace("https://hub.example.org/", hub.base)
@@ -144,16 +182,16 @@ def test_the_commands_for_memberships_work(fresh_hub, monkeypatch):
 
 
 def test_settings_for_another_machine_are_settings_that_there_are():
-    for block in blocks("docs/how-to.md", "python"):
+    for block in how_to("python"):
         for cls, name in re.findall(r"^c\.(Hub\w+)\.(\w+) =", block, re.MULTILINE):
             assert name in {"HubGroups": HubGroups, "HubQuotas": HubQuotas}[cls].class_trait_names()
 
 
 def test_the_policies_and_the_roster_can_be_read():
-    pages = ("docs/how-to.md", "docs/reference.md")
-    policies = [yaml.safe_load(block) for page in pages for block in blocks(page, "yaml")]
-    assert [len(parse_policy(policy).groups) for policy in policies] == [2, 2, 1, 2, 3]
-    assert len(parse_roster(blocks("docs/how-to.md", "text")[0], "geo-101.csv")) == 2
+    written = (*how_to("yaml"), *blocks("docs/reference.md", "yaml"))
+    policies = [yaml.safe_load(block) for block in written]
+    assert [len(parse_policy(policy).groups) for policy in policies] == [2, 2, 2, 1, 3]
+    assert len(parse_roster(blocks("docs/groups.md", "text")[0], "geo-101.csv")) == 2
 
 
 def test_the_rules_can_be_read_and_all_keys_and_presets_are_named():
@@ -210,6 +248,40 @@ def test_the_sources_are_told_as_the_page_shows(tmp_path, capsys):
     groups.close()
     assert hub_groups(["sources", "--db", url]) == 1
     assert capsys.readouterr().out == blocks("docs/sources.md", "text")[0]
+
+
+def test_each_preset_is_among_the_providers():
+    text = (ROOT / "docs" / "providers.md").read_text()
+    assert {name for name in PRESETS if f"`{name}`" in text} == set(PRESETS)
+
+
+def test_what_a_hub_is_told_for_launch_links_can_be_read(tmp_path):
+    text = (ROOT / "docs" / "launch.md").read_text()
+    of_binder, hubs = map(textwrap.dedent, re.findall(r"^ *```yaml\n(.*?)```", text, re.S | re.M))
+    values = yaml.safe_load(of_binder)["hub"]
+    assert values["services"].keys() == {"binder"}
+    assert "access:services!service=binder" in values["loadRoles"]["user"]["scopes"]
+    (tmp_path / "hubs.yml").write_text(hubs)
+    assert [hub.form for hub in read_hubs(tmp_path / "hubs.yml")] == ["resolved", "nbgitpuller"]
+
+
+def test_the_benchmarks_of_the_page_are_run():
+    """With less to measure, by the tests of benchmarks."""
+    run = (ROOT / "tests" / "test_benchmarks.py").read_text()
+    text = (ROOT / "docs" / "performance.md").read_text()
+    commands = re.findall(r"^    python benchmarks/(\w+\.py)", text, re.MULTILINE)
+    assert commands
+    assert [name for name in commands if f'"{name}"' not in run] == []
+
+
+def test_the_drawings_are_what_the_ledger_computes():
+    drawings = runpy.run_path(str(ROOT / "docs" / "pictures.py"))["drawings"]()
+    text = (ROOT / "docs" / "ledger.md").read_text()
+    for name, drawn in drawings.items():
+        assert (ROOT / "docs" / "images" / name).read_text() == drawn, (
+            "out of date; run: .venv/bin/python docs/pictures.py"
+        )
+        assert f"(images/{name})" in text
 
 
 @contextmanager
@@ -302,7 +374,7 @@ def test_every_command_works(command, tmp_path, monkeypatch, sandbox):
         assert hub_group_quotas(words[1:]) == FOUND
     elif words[0] == "hub-quotas":
         monkeypatch.chdir(tmp_path)
-        (tmp_path / "quotas.yaml").write_text(blocks("docs/how-to.md", "yaml")[0])
+        (tmp_path / "quotas.yaml").write_text(blocks("docs/limits.md", "yaml")[0])
         words = [word.replace("/srv/jupyterhub", str(tmp_path)) for word in words]
         assert hub_quotas(words[1:]) == 0
     elif words[0] == "hub-groups":

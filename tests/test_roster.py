@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,14 @@ def test_an_upload_of_users_for_moodle():
     }
     without = "username;firstname;lastname\nSam;S;N\n"
     assert read_roster(without.encode(), "r.csv", "geo") == {"geo": {"sam": M}}
+
+
+def test_the_roster_of_the_document_is_read():
+    document = (ROSTERS.parent.parent / "docs" / "rosters.md").read_text()
+    [ours] = re.findall(r"```text\n(.*?)```", document, re.DOTALL)
+    assert read_roster(ours.encode(), "r.csv") == {
+        "earth-sciences/geo-101": {"prof-ada": L, "sam": M}
+    }
 
 
 def test_the_columns_of_the_document_are_read():

@@ -1,6 +1,6 @@
 """Dask Gateway beside a hub, for users of the hub, under their quotas.
 
-export DASK_GATEWAY_TOKEN=...  # the hub's side is in docs/how-to.md
+export DASK_GATEWAY_TOKEN=...  # the hub's side is in docs/beside.md
 export HUB_URL=http://127.0.0.1:8000/ HUB_API_URL=http://127.0.0.1:8081/hub/api
 dask-gateway-server -f dask_gateway_config.py
 """
