@@ -28,7 +28,8 @@ LOSSES = "test_on_a_real_hub.py::test_what_is_lost_comes_back"
 
 RUN: dict[tuple[str, str], tuple[int, str]] = {
     # page, language: how many blocks there are, and what runs or compares all of them
-    ("README.md", "shell"): (4, COMMANDS),
+    ("README.md", "shell"): (3, COMMANDS),
+    ("README.md", "yaml"): (1, POLICIES),
     ("README.md", "python"): (1, SETTINGS),
     ("docs/beside.md", "python"): (1, SETTINGS),
     ("docs/beside.md", "bash"): (2, f"{DOCS}::test_the_commands_of_a_service_hold_and_release"),

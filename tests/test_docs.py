@@ -188,9 +188,12 @@ def test_settings_for_another_machine_are_settings_that_there_are():
 
 
 def test_the_policies_and_the_roster_can_be_read():
-    written = (*how_to("yaml"), *blocks("docs/reference.md", "yaml"))
+    written = (
+        *how_to("yaml"),
+        *(b for p in ("docs/reference.md", "README.md") for b in blocks(p, "yaml")),
+    )
     policies = [yaml.safe_load(block) for block in written]
-    assert [len(parse_policy(policy).groups) for policy in policies] == [2, 2, 2, 1, 3]
+    assert [len(parse_policy(policy).groups) for policy in policies] == [2, 2, 2, 1, 3, 1]
     assert len(parse_roster(blocks("docs/groups.md", "text")[0], "geo-101.csv")) == 2
 
 
