@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import re
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -327,9 +328,12 @@ def test_the_documentation_is_what_runs(agent, fresh_hub, filesystem, tmp_path, 
     assert done.returncode == 1, done.stderr
     assert "homes/left-behind: 5 GiB, now 3 MiB" in done.stdout
     assert "shared/" in done.stdout
-    changed = command.replace(f"{PROGRAM} plan", f"timeout 8 {PROGRAM} run")
-    subprocess.run(["bash", "-c", changed], capture_output=True, text=True)
-    assert limit(filesystem, "homes/left-behind") == 5 * GIB
+    running = ["bash", "-c", command.replace(f"{PROGRAM} plan", f"{PROGRAM} run")]
+    with subprocess.Popen(running, start_new_session=True) as run:
+        try:
+            wait_for("the limit", lambda: limit(filesystem, "homes/left-behind") == 5 * GIB)
+        finally:
+            os.killpg(run.pid, signal.SIGKILL)
 
 
 def test_the_examples_are_what_their_programs_take():

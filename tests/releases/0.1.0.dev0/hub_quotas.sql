@@ -42,7 +42,7 @@ CREATE TABLE hub_quotas_version (
 	version_num VARCHAR(32) NOT NULL, 
 	CONSTRAINT hub_quotas_version_pkc PRIMARY KEY (version_num)
 );
-INSERT INTO "hub_quotas_version" VALUES('0004');
+INSERT INTO "hub_quotas_version" VALUES('0005');
 CREATE TABLE lease (
 	name TEXT NOT NULL, 
 	holder TEXT NOT NULL, 
@@ -126,6 +126,19 @@ INSERT INTO "policy_entry" VALUES(1,'group','earth','{"limits": {"group.cost": "
 INSERT INTO "policy_entry" VALUES(2,'group','earth/geo-101','{"plan": "small", "managers": ["prof-ada"], "limits": {"member.storage": "10G", "server.memory": "8G"}, "boosts": [{"limit": "member.cpu-hours", "amount": "80 per 7d", "until": "2026-12-18", "member": "kim", "why": "thesis"}]}',1790000000000000,'admin','page','','','');
 INSERT INTO "policy_entry" VALUES(3,'plan','small','{"limits": {"member.cpu-hours": "40 per 7d", "member.servers": "1"}}',1790000000000000,'admin','page','','','');
 INSERT INTO "policy_entry" VALUES(4,'prices','','[{"since": "2026-01-01", "cpu": "0.04", "memory": "0.005"}]',1790000000000000,'admin','page','','','');
+CREATE TABLE refusal (
+	id TEXT NOT NULL, 
+	at BIGINT NOT NULL, 
+	hub TEXT NOT NULL, 
+	user_name TEXT NOT NULL, 
+	server_name TEXT NOT NULL, 
+	code TEXT NOT NULL, 
+	why TEXT DEFAULT '' NOT NULL, 
+	PRIMARY KEY (id)
+)
+ WITHOUT ROWID
+
+;
 CREATE TABLE resource (
 	position INTEGER NOT NULL, 
 	name TEXT NOT NULL, 
@@ -287,6 +300,8 @@ CREATE INDEX storage_use_above ON storage_use (mount) WHERE above IS NOT NULL;
 CREATE INDEX storage_rescue_by_end ON storage_rescue (until);
 CREATE INDEX storage_look_open ON storage_look (asked_at) WHERE answered_at IS NULL;
 CREATE INDEX storage_held_due ON storage_held (hub, since);
+CREATE INDEX refusal_by_user ON refusal (user_name, at);
+CREATE INDEX refusal_by_time ON refusal (at);
 DELETE FROM "sqlite_sequence";
 INSERT INTO "sqlite_sequence" VALUES('policy_entry',4);
 INSERT INTO "sqlite_sequence" VALUES('ask',1);

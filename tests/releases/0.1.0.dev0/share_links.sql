@@ -15,7 +15,7 @@ CREATE TABLE author_key (
 	revoked_at BIGINT, 
 	PRIMARY KEY (id)
 );
-INSERT INTO "author_key" VALUES('ce15f06bad652d9b','share-links-public:Wm2PmjwL7x_JBly36FfNI3VZ5WtDSle_GRqWY6yu_F8','prof-ada','Book',1790036000,NULL);
+INSERT INTO "author_key" VALUES('6574eb4e5fcbf70b','share-links-public:OEUO_Ptxn9Vd1UAjV--VU6A7C_cVdrAWqtC7b37fJr0','prof-ada','Book',1790036000,NULL);
 CREATE TABLE built_image (
 	repository TEXT NOT NULL, 
 	"commit" TEXT NOT NULL, 
@@ -36,7 +36,7 @@ CREATE TABLE launch_count (
 	count INTEGER NOT NULL, 
 	PRIMARY KEY (link, day, stage)
 );
-INSERT INTO "launch_count" VALUES('t7j79qfk73',20717,'opened',3);
+INSERT INTO "launch_count" VALUES('3dew9tvxyg',20717,'opened',3);
 CREATE TABLE revoked_token (
 	id TEXT NOT NULL, 
 	"by" TEXT NOT NULL, 
@@ -73,8 +73,8 @@ CREATE TABLE stored_link (
 	snapshot TEXT DEFAULT '' NOT NULL, 
 	PRIMARY KEY (id)
 );
-INSERT INTO "stored_link" VALUES('t7j79qfk73','{"content": {"repository": "https://github.com/earth/geo-book", "ref": "main"}, "environment": {"profile": "gpu", "options": {"image": "x"}}, "target": {"file": "intro/first-map.ipynb"}}','Week 1','prof-ada',1790036000,1790194400,'["sam"]','',NULL,'',NULL,'');
-INSERT INTO "stored_link" VALUES('vz3e4zsqz9','{"content": {"repository": "https://github.com/earth/geo-book", "ref": "main"}, "environment": {"profile": "gpu", "options": {"image": "x"}}, "target": {"file": "intro/first-map.ipynb"}}','Week 0','prof-ada',1790036000,NULL,'[]','',1790036000,'prof-ada',NULL,'');
+INSERT INTO "stored_link" VALUES('3dew9tvxyg','{"content": {"repository": "https://github.com/earth/geo-book", "ref": "main"}, "environment": {"profile": "gpu", "options": {"image": "x"}}, "target": {"file": "intro/first-map.ipynb"}}','Week 1','prof-ada',1790036000,1790194400,'["sam"]','',NULL,'',NULL,'');
+INSERT INTO "stored_link" VALUES('96ahnh8tsh','{"content": {"repository": "https://github.com/earth/geo-book", "ref": "main"}, "environment": {"profile": "gpu", "options": {"image": "x"}}, "target": {"file": "intro/first-map.ipynb"}}','Week 0','prof-ada',1790036000,NULL,'[]','',1790036000,'prof-ada',NULL,'');
 CREATE INDEX stored_link_by_maker ON stored_link ("by", at);
 CREATE INDEX snapshot_by_user ON snapshot (user);
 CREATE INDEX author_key_by_user ON author_key (user);
