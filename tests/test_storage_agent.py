@@ -315,6 +315,8 @@ def test_the_documentation_is_what_runs(agent, fresh_hub, filesystem, tmp_path, 
     [command] = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
     monkeypatch.setenv("HOMES_TOKEN", TOKEN + "homes")
     drop_ins = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    agent.kill()  # it would set what its own hub says, on the same file system
+    find_backend(filesystem.path).create("homes/of-this-page", (OWNER, OWNER), 0o700)
     hub = fresh_hub("snippet", config=drop_ins[1] + config)
     hub.ledger().apply(parse_policy(yaml.safe_load(policy)), "tests", "tests")
     (tmp_path / "token").write_text(TOKEN + "homes")
@@ -326,12 +328,12 @@ def test_the_documentation_is_what_runs(agent, fresh_hub, filesystem, tmp_path, 
     )
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
     assert done.returncode == 1, done.stderr
-    assert "homes/left-behind: 5 GiB, now 3 MiB" in done.stdout
+    assert "homes/of-this-page: 5 GiB, now no limit" in done.stdout
     assert "shared/" in done.stdout
     running = ["bash", "-c", command.replace(f"{PROGRAM} plan", f"{PROGRAM} run")]
     with subprocess.Popen(running, start_new_session=True) as run:
         try:
-            wait_for("the limit", lambda: limit(filesystem, "homes/left-behind") == 5 * GIB)
+            wait_for("the limit", lambda: limit(filesystem, "homes/of-this-page") == 5 * GIB)
         finally:
             os.killpg(run.pid, signal.SIGKILL)
 
