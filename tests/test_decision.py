@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub_quotas.decision import Use, decide
-from hub_quotas.messages import explanation, of, refusal, say_instant, title
+from hub_quotas.explained import explanation
+from hub_quotas.messages import of, refusal, say_instant, title
 from hub_quotas.policy import parse_policy
 from hub_quotas.quantities import HOUR
 
