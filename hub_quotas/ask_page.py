@@ -101,11 +101,14 @@ class AskPage(QuotaPage):
         by_group: dict[str, list[Choice]] = {}
         for choice in offered:
             by_group.setdefault(choice.limit.group, []).append(choice)
+        chosen = _meant(offered, typed.wanted)
         confirmed = self.get_query_argument("asked", "")
         self.show(
             "ask.html",
             by_group=by_group,
-            chosen=_meant(offered, typed.wanted),
+            chosen=chosen,
+            example=example(chosen.limit.resource) if chosen else "",
+            has_managers=bool(chosen and await asyncio.to_thread(self._answerers, chosen.limit)),
             typed=typed,
             checking=checking,
             asks_for=asks_for,
@@ -115,6 +118,9 @@ class AskPage(QuotaPage):
             say_limit=say_limit,
             say_until=say_until,
         )
+
+    def _answerers(self, limit: Limit) -> tuple[str, ...]:
+        return more_desk.answerers(self.store.policy(), self, limit.group, limit.scope)
 
     def _read(self) -> tuple[list[Choice], list[Asked]]:
         asking, policy, at = Asking(self.store), self.store.policy(), time_of(self.store)
@@ -129,6 +135,12 @@ class AskPage(QuotaPage):
                 people = more_desk.answerers(policy, self, ask.group, ask.limit.scope)
             asked.append(Asked(ask, holds(policy, ask, at, zone), people))
         return offered, asked
+
+
+def example(resource: str) -> str:
+    """What could be typed as an amount of it."""
+    known = {"memory": "16G", "storage": "50G", "servers": "2", "cpu": "4", "gpu": "1"}
+    return known.get(resource, "3h" if resource in ("lifetime", "idle") else "80")
 
 
 def _meant(offered: list[Choice], wanted: Wanted) -> Choice | None:

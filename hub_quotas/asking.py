@@ -232,6 +232,12 @@ class Asking:
         with self._store.db.read() as tx:
             return _of_groups(_find(tx, "state = ? ORDER BY at, id", OPEN), sees)
 
+    def counts(self) -> dict[str, int]:
+        """How many nobody has answered yet, by group; of what was answered nothing is read."""
+        sql = "SELECT group_name, COUNT(*) FROM ask WHERE state = ? GROUP BY group_name"
+        with self._store.db.read() as tx:
+            return {str(name): int(count) for name, count in tx.all(sql, OPEN)}
+
     def answered(self, sees: Sees, days: int = 90) -> list[Ask]:
         """What was answered in the last days, of some groups, newest first."""
         where = "state = ? AND answered_at > ?"

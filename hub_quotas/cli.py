@@ -21,11 +21,12 @@ from .changes import differences
 from .corrections import adjust
 from .costs import hours, money, month_of, parse_month, print_month, used_by
 from .decision import Decision
+from .explained import explanation, storage_explanation
 from .files import FileError, read_policy
 from .home_storage import storage_limits
 from .limits import PolicyError
 from .menu import markdown, menu
-from .messages import explanation, headline, refusal, say_instant, storage_explanation, title
+from .messages import headline, refusal, say_instant, title
 from .policy import DEFAULT_GROUP, WHOLE_HUB, Policy, group_name
 from .policy_store import now
 from .pruning import prune

@@ -18,6 +18,7 @@ from hub_groups.web import CheckedPage, Context, Visit
 from hub_groups.words import _, pgettext
 
 from .access import Access, NotAllowed, Who, access_of, check_changes
+from .asking import Asking
 from .changes import Entry, document_differences
 from .costs import money, per_hour
 from .directory import Directory
@@ -145,6 +146,7 @@ class QuotaPage(Desk, CheckedPage):
 
     who = Who.USER
     who_changes = Who.USER
+    asks_waiting = 0
 
     async def check(self, who: Who) -> None:
         group = self.group_of_path()
@@ -152,6 +154,13 @@ class QuotaPage(Desk, CheckedPage):
             if group and not self.access.may(Who.SEES, await self.policy(), group):
                 raise web.HTTPError(404, no_such_group())
             raise web.HTTPError(403, refusal_of(who))
+        if self.access.admin or self.access.managed:
+            self.asks_waiting = await asyncio.to_thread(self._count_asks)
+
+    def _count_asks(self) -> int:
+        """What waits for an answer that whoever looks can give. Blocks."""
+        counts, policy = Asking(self.store).counts(), self.known_policy
+        return sum(n for group, n in counts.items() if self.access.manages(policy, group))
 
     def group_of_path(self) -> str:
         """The group that the address names; empty for none."""
@@ -190,11 +199,13 @@ class QuotaPage(Desk, CheckedPage):
         access, prefix = getattr(self, "access", None), self.context.prefix
         found = [(prefix, _("My usage")), (f"{prefix}help", _("Help"))]
         if access and (access.reads or self.context.settings["menu_for"] == USERS):
-            found.insert(1, (f"{prefix}menu", _("Plans and prices")))
+            policy = getattr(self, "known_policy", None)
+            if policy and (policy.plans or policy.prices):
+                found.insert(1, (f"{prefix}menu", _("Plans and prices")))
         if access and (access.reads or access.managed):
             found += [
-                (f"{prefix}groups", _("Groups")),
-                (f"{prefix}asks", _("Requests")),
+                (f"{prefix}groups", _("Groups and limits")),
+                (f"{prefix}asks", self._requests()),
                 (f"{prefix}reports", _("Costs")),
                 (f"{prefix}audit", _("Changes")),
             ]
@@ -206,6 +217,11 @@ class QuotaPage(Desk, CheckedPage):
                 (f"{prefix}policy", _("Import and export")),
             ]
         return found
+
+    def _requests(self) -> str:
+        if not self.asks_waiting:
+            return _("Requests")
+        return _("Requests ({count})").format(count=self.asks_waiting)
 
     def say_when(self, at: int) -> str:
         """`at 15:10`, `on 12 Dec`: an instant in the hub's zone."""

@@ -10,8 +10,8 @@ from hub_groups.words import _, join, ngettext
 
 from .decision import Answer, Check, Decision
 from .limits import GROUP, MEMBER, SERVER, Limit
-from .policy import WHOLE_HUB, Policy
-from .quantities import AMOUNT, resource, say_duration
+from .policy import DEFAULT_GROUP, WHOLE_HUB, Policy
+from .quantities import resource, say_duration
 from .requests import Amounts
 from .watch import STOPPED, STOPS_SOON, USED_UP, Notice
 from .windows import say_window, short_months
@@ -30,16 +30,28 @@ def say_group(name: str) -> str:
     return _("this hub") if name == WHOLE_HUB else name
 
 
-def refusal(decisions: Sequence[Decision], managers: Managers, again: str = "") -> str:
+def begin(text: str, group: str) -> str:
+    """A sentence that begins with a group: `This hub limits ...`. Names stay as they are."""
+    return text[:1].upper() + text[1:] if group == WHOLE_HUB else text
+
+
+def refusal(
+    decisions: Sequence[Decision], managers: Managers, again: str = "", admin: bool = False
+) -> str:
     """Why no server starts, in sentences that name the limit, its use, what fits, and whom to ask.
 
     Args:
         decisions: the refusal of each group that was tried; at least one.
         again: when the first of them would admit it, if that is known: `on Tue 24 Nov at 08:00`.
+        admin: whether an admin of the hub reads it, who has nobody to ask.
     """
     parts = [" ".join(_why(check) for check in decision.refusals) for decision in decisions]
+    if any(check.limit.group == DEFAULT_GROUP for d in decisions for check in d.refusals):
+        text = _("The group {group} is for everybody without a group.")
+        parts.append(text.format(group=DEFAULT_GROUP))
     parts.append(_("You can start it {again}.").format(again=again) if again else "")
-    parts += [_what_fits(decisions), _whom_to_ask(decisions[0], managers)]
+    mine = _("You can change this under Groups and limits.") if admin else ""
+    parts += [_what_fits(decisions), mine or _whom_to_ask(decisions[0], managers)]
     return " ".join(part for part in parts if part)
 
 
@@ -60,6 +72,7 @@ def told(
     again: int | None,
     present: int,
     zone: tzinfo,
+    admin: bool = False,
 ) -> tuple[str, str]:
     """The words and the code of a refusal.
 
@@ -73,7 +86,7 @@ def told(
         for name in tried(policy, answer)
     }
     when = say_instant(again, present, zone) if again else ""
-    return refusal(answer.decisions, managers, when), reason_code(answer.decisions[0])
+    return refusal(answer.decisions, managers, when, admin), reason_code(answer.decisions[0])
 
 
 def reason_code(decision: Decision) -> str:
@@ -91,6 +104,10 @@ def short_reason(decision: Decision) -> str:
 
 
 def _why(check: Check) -> str:
+    return begin(_why_in_words(check), check.limit.group)
+
+
+def _why_in_words(check: Check) -> str:
     limit, kind = check.limit, check.limit.kind
     group = say_group(limit.group)
     if check.asked is None:
@@ -121,7 +138,7 @@ def _why(check: Check) -> str:
         )
     return text.format(
         group=group,
-        allowed=_amount_of(kind.name, limit.amount),
+        allowed=amount_of(kind.name, limit.amount),
         used=kind.say(check.used),
         servers=_say("servers", check.use.servers),
         asked=kind.say(check.asked),
@@ -148,12 +165,12 @@ def _why_budget(check: Check) -> str:
 
 def _only_small(limit: Limit) -> str:
     """What a budget that is used up still allows."""
-    size = both(_amount_of(name, amount) for name, amount in limit.reaction.size)
+    size = both(amount_of(name, amount) for name, amount in limit.reaction.size)
     text = _("Until there is more, only servers with at most {size} start.")
     return text.format(size=size)
 
 
-def _amount_of(name: str, amount: int) -> str:
+def amount_of(name: str, amount: int) -> str:
     """Bytes and cores need saying of what; `4 GPUs` do not."""
     said = _say(name, amount)
     if name == "memory":
@@ -205,7 +222,7 @@ def _what_fits(decisions: Sequence[Decision]) -> str:
 def _say_room(room: Amounts) -> str:
     """`at most 2 cores of cpu and 4 GiB of memory, without GPUs`."""
     room = {name: amount for name, amount in room.items() if name not in ("servers", "cost")}
-    sizes = [_amount_of(name, amount) for name, amount in sorted(room.items()) if amount]
+    sizes = [amount_of(name, amount) for name, amount in sorted(room.items()) if amount]
     said = _("at most {size}").format(size=both(sizes)) if sizes else _("any size")
     for name in (name for name, amount in room.items() if not amount):
         said = _("{size}, without {resource}").format(size=said, resource=things(name))
@@ -314,55 +331,6 @@ def of(name: str, used: int, amount: int) -> str:
     return _("{used} of {total}").format(used=number if same else said, total=total)
 
 
-def explanation(decision: Decision) -> str:
-    """Every limit that was looked at, line by line, for the command line, which is in English."""
-    asked = ", ".join(
-        _amount_of(name, amount)
-        for name, amount in sorted(decision.amounts.items())
-        if (found := resource(name)) and found.kind == AMOUNT and name != "servers" and amount
-    )
-    verdict = "would start" if decision.allowed else "would be refused"
-    lines = [f"A server with {asked or 'no limits'} charged to {decision.group} {verdict}."]
-    for check in decision.checks:
-        mark = "ok " if check.passed else "NO "
-        lines.append(
-            f"  {mark} {_set_by(check.limit)}; {headline(check)}{_asks(check)}{_lasting(check)}"
-        )
-    if not decision.checks:
-        lines.append("  No limit holds there.")
-    if decision.allowed and decision.lasts is not None:
-        lines.append(f"It could run for {say_duration(decision.lasts)} at least.")
-    return "\n".join(lines)
-
-
-def storage_explanation(limits: Iterable[Limit]) -> str:
-    """Limits of storage, on which no start of a server depends; for the command line too."""
-    lines = ["What may be stored there:"]
-    for limit in limits:
-        what = "each member's home" if limit.scope == MEMBER else "the group's directory"
-        said = f"{limit.kind.say(limit.amount)} in {what}"
-        if limit.soft:
-            soft, grace = limit.kind.say(limit.soft.amount), say_duration(limit.soft.grace)
-            said += f", more than {soft} for {grace} at most"
-        lines.append(f"      {_set_by(limit)}; {said}")
-    return "\n".join(lines)
-
-
-def _set_by(limit: Limit) -> str:
-    source = f"plan {limit.plan}" if limit.plan else "set there"
-    return f"{limit.group} · {limit.key}: {limit.text} ({source})"
-
-
-def _asks(check: Check) -> str:
-    if check.limit.window or check.asked is None:
-        return "" if check.asked is not None else "; the server has no limit of its own"
-    return f"; asks for {check.limit.kind.say(check.asked)}"
-
-
-def _lasting(check: Check) -> str:
-    return f"; lasts {say_duration(check.lasts)} at least" if check.lasts is not None else ""
-
-
 def notice(told: Notice, present: int, zone: tzinfo) -> str:
     """What people are told, in a sentence or two."""
     if told.kind in (STOPS_SOON, STOPPED):
@@ -373,12 +341,12 @@ def notice(told: Notice, present: int, zone: tzinfo) -> str:
         text = _("{group} has used all of its {budget}.")
         if told.user:
             text = _("You have used all of your {budget} in {group}.")
-        said = text.format(group=group, budget=budget)
+        said = begin(text.format(group=group, budget=budget), limit.group)
         return f"{said} {_reaction(told, present, zone)}"
     text = _("{group} has used {share} of its {budget}.")
     if told.user:
         text = _("You have used {share} of your {budget} in {group}.")
-    said = text.format(share=f"{told.share:.0%}", group=group, budget=budget)
+    said = begin(text.format(share=f"{told.share:.0%}", group=group, budget=budget), limit.group)
     if told.used_up is None:
         return said
     ends = _("If what runs goes on, nothing is left {when}.")

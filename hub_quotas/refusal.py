@@ -42,10 +42,7 @@ class Refused(_Base):
         reason: str = "quota",
         status: int = 403,
     ) -> None:
-        message = html.escape(text)
-        for link in links:
-            address, words = (html.escape(part) for part in link)
-            message += f' <a href="{address}">{words}</a>'
+        message = in_html(text, links)
         if HUB_MAJOR >= 6:
             super().__init__(text, reason=reason, message_html=message, status_code=status)
         else:
@@ -64,6 +61,15 @@ class Refused(_Base):
 
     def __str__(self) -> str:
         return self.jupyterhub_message
+
+
+def in_html(text: str, links: Sequence[tuple[str, str]]) -> str:
+    """In the size of a page's text: the hub's error page would have it as large as a heading."""
+    shown = " · ".join(
+        f'<a href="{html.escape(address)}">{html.escape(words)}</a>' for address, words in links
+    )
+    message = f'<span class="d-block fs-6 quota-refusal">{html.escape(text)}</span>'
+    return f'{message} <span class="d-block fs-6">{shown}</span>' if shown else message
 
 
 REASONS = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from contextvars import ContextVar
 from typing import Any
+from urllib.parse import quote
 
 from jupyterhub.spawner import Spawner
 from jupyterhub.utils import maybe_future
@@ -118,8 +119,8 @@ class QuotaMixin(ChargedGroupMixin, RescueMixin):
             self.save_state()
         who = (self.user.id, self.user.name)
         try:
-            granted, why, code, noted = await off_loop(
-                self._reserve, session, *who, groups, request, self.profile()
+            granted, why, code, noted, more = await off_loop(
+                self._reserve, session, *who, groups, request, self.profile(), self.user.admin
             )
         except (LedgerError, PolicyError) as error:
             if self.quota_settings.on_outage == ALLOW:
@@ -137,7 +138,7 @@ class QuotaMixin(ChargedGroupMixin, RescueMixin):
             ) from None
         if granted is None:
             self._let_go()
-            raise self.refuse(why, code, noted=noted)
+            raise self.refuse(why, code, noted=noted, more=more)
         if self.session_id != session:  # the hub's stop of the server before took this for it
             await outbox.tell(
                 f"a start of {self._who} that came to nothing",
@@ -185,8 +186,10 @@ class QuotaMixin(ChargedGroupMixin, RescueMixin):
         groups: list[str],
         request: Request,
         profile: str,
-    ) -> tuple[Decision | None, str, str, str]:
-        """What is granted, or the words and the code of a refusal, and what is kept of it.
+        admin: bool,
+    ) -> tuple[Decision | None, str, str, str, str]:
+        """What is granted; or the words and the code of a refusal, what is kept of it, and the
+        group whose page an admin needs.
 
         In a thread: nothing here may touch the hub's own database.
         """
@@ -203,11 +206,12 @@ class QuotaMixin(ChargedGroupMixin, RescueMixin):
             *(id, user, self.name, order, request), profile=profile, always=self.first_rescue
         )
         if answer.granted:
-            return answer.granted, "", "", ""
+            return answer.granted, "", "", "", ""
         kept = in_english(reasons, answer.decisions)
-        return None, *self.words(user, answer), kept
+        group = answer.decisions[0].refusals[0].limit.group if admin else ""
+        return None, *self.words(user, answer, admin), kept, group
 
-    def words(self, user: str, answer: Answer) -> tuple[str, str]:
+    def words(self, user: str, answer: Answer, admin: bool) -> tuple[str, str]:
         """The words and the code of a refusal. In a thread."""
         store = self.quota_settings.store()
         policy = store.policy()
@@ -218,7 +222,7 @@ class QuotaMixin(ChargedGroupMixin, RescueMixin):
             self.log.error("The managers of groups can't be read: %s", error.orig)
             members = {}
         again = store.again(user, answer.decisions[0])
-        return told(policy, answer, members, again, now(), store.zone)
+        return told(policy, answer, members, again, now(), store.zone, admin)
 
     def _allow(self, group: str, request: Request, error: Exception) -> None:
         """Go on without the ledger, which hears of it when it is back (see `reconcile.py`)."""
@@ -262,7 +266,9 @@ class QuotaMixin(ChargedGroupMixin, RescueMixin):
             outbox.tell_soon(f"the start of {self._who}", started)
         return address
 
-    def refuse(self, text: str, reason: str, status: int = 403, noted: str = "") -> Refused:
+    def refuse(
+        self, text: str, reason: str, status: int = 403, noted: str = "", more: str = ""
+    ) -> Refused:
         """The exception to raise. It is also kept for a while, for when its user asks for help.
 
         The hub has stored the options already, and would take them again for the next start that
@@ -270,6 +276,7 @@ class QuotaMixin(ChargedGroupMixin, RescueMixin):
 
         Args:
             noted: what is kept beside the code; in English.
+            more: the group in which whoever is refused can change that.
         """
         self._refused = True
         self.orm_spawner.user_options = {}
@@ -280,7 +287,9 @@ class QuotaMixin(ChargedGroupMixin, RescueMixin):
         if reason != LEDGER:  # which could not be told of it
             self._note(reason, noted)
         usage = f"{self.hub.base_url.removesuffix('hub/')}services/quotas/"
-        links = ((usage, _("See what you use")), (f"{usage}help", _("Get help")))
+        links = [(usage, _("See what you use")), (f"{usage}help", _("Get help"))]
+        if more:
+            links.insert(0, (f"{usage}groups/{quote(more, safe='*/')}", _("Groups and limits")))
         return Refused(text, links, reason, status)
 
     def _note(self, reason: str, noted: str) -> None:

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub_quotas.decision import Use, decide
-from hub_quotas.messages import explanation, of, refusal, say_instant, title
+from hub_quotas.explained import explanation
+from hub_quotas.messages import of, refusal, say_instant, title
 from hub_quotas.policy import parse_policy
 from hub_quotas.quantities import HOUR
 
@@ -115,6 +116,26 @@ def test_the_words_of_a_refusal():
         "Nothing more fits until a server in the group stops. "
         "To get more, ask ada or bo, who manage geo."
     )
+
+
+def test_a_refusal_begins_as_a_sentence_and_says_who_default_is():
+    hub = answer("a", {"cpu": 1000}, {"*": {"server.cpu": 0.5}})
+    assert refusal([hub], {}).startswith("This hub allows each server at most")
+    unknown = answer("a", {}, {"*": {"group.cpu": 4}})
+    assert refusal([unknown], {}).startswith("This hub limits cpu, and this server has no cpu")
+    nobody = answer("default", {"cpu": 1000}, {"default": {"server.cpu": 0.5}})
+    assert "this one asks for 1 core. The group default is for everybody without" in refusal(
+        [nobody], {}
+    )
+    assert "without a group" not in refusal([hub], {})
+
+
+def test_an_admin_is_sent_to_nobody():
+    found = answer("a", {"cpu": 1000}, {"a": {"server.cpu": 0.5}})
+    for managers in ({}, {"a": ["ada"]}):
+        said = refusal([found], managers, admin=True)
+        assert said.endswith("would start now. You can change this under Groups and limits.")
+        assert "ask" not in said.replace("asks for", "")
 
 
 def test_a_cost_ceiling_in_words():

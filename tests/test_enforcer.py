@@ -143,13 +143,13 @@ def test_a_ceiling_for_the_whole_hub_warns_stops_and_refuses(world):
         114 * MINUTE,
         2 * HOUR,
     ]
-    assert "this hub has used 80% of its budget of 1.00 a month" in told[0][1]
+    assert "This hub has used 80% of its budget of 1.00 a month" in told[0][1]
     assert sorted(world.stopped) == [(START + 125 * MINUTE, user) for user in ("kim", "sam")]
     assert {session.reason for session in world.store.sessions()} == {"group.cost of *"}
     answer = world.store.reserve("one-more", "bo", "", ["anywhere"], {"cpu": 1000})
     (refused,) = answer.decisions[0].refusals
     assert (refused.limit.group, refused.limit.key) == ("*", "group.cost")
-    assert refusal(answer.decisions, {}).startswith("this hub has a budget of 1.00 a month")
+    assert refusal(answer.decisions, {}).startswith("This hub has a budget of 1.00 a month")
     world.now += 10 * DAY  # 1 October
     world.start("bo", "anywhere")
 

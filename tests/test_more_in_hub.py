@@ -260,6 +260,43 @@ def test_a_manager_gives_no_more_than_the_group_has_and_what_was_typed_stays(hub
     assert "prof-ada said no, just now . Not <now>" in text(sam.get("services/quotas/ask"))
 
 
+def tabs(page: httpx.Response) -> list[str]:
+    """Of the quotas, as they are read."""
+    nav = re.search(r'<nav aria-label="Quotas".*?</nav>', page.text, re.DOTALL)
+    return re.findall(r'class="nav-link[^>]*>([^<]*)</a>', nav[0] if nav else "")
+
+
+def test_tabs_say_what_waits_and_have_no_prices_where_there_are_none(hub):
+    sam, ada, bo, eve = (hub.login(name) for name in ("sam", "prof-ada", "prof-bo", "eve"))
+    assert tabs(ada.get("services/quotas/"))[:4] == [
+        *("My usage", "Help", "Groups and limits", "Requests")
+    ]
+    send(sam, "ask", **form())
+    assert "Requests (1)" in tabs(ada.get("services/quotas/"))
+    assert "Requests (1)" in tabs(bo.get("services/quotas/groups"))
+    assert "Requests" in tabs(eve.get("services/quotas/")), "of other groups"
+    assert "Requests" in tabs(hub.login("reader").get("services/quotas/asks")), "who only looks"
+    assert tabs(sam.get("services/quotas/")) == ["My usage", "Help"]
+    (id, *_) = re.findall(r'name="id" value="(\d+)"', ada.get("services/quotas/asks").text)
+    assert "Requests" in tabs(send(ada, "asks", id=id, action="decline"))
+    prices = {"prices": [{"since": "2026-01-01", "cpu": 0.04}]}
+    hub.ledger().apply(parse_policy(prices), "tests", "tests")
+    assert "Plans and prices" in tabs(sam.get("services/quotas/"))
+
+
+def test_pages_say_who_gets_what_is_asked(hub):
+    sam, lone = hub.login("sam"), hub.login("lone")
+    hub.limits(f"{{{GROUP}: {{member.memory: 4G}}, default: {{member.servers: 1}}}}")
+    for path in ("ask", "help", "menu"):
+        said = text(sam.get(f"services/quotas/{path}")).lower()
+        assert "it goes to those who manage the group" in said, path
+        said = text(lone.get(f"services/quotas/{path}")).lower()
+        assert "it goes to the admins of this hub" in said, path
+        assert "those who manage" not in said, path
+    assert 'placeholder="16G"' in sam.get("services/quotas/ask").text
+    assert 'placeholder="2"' in lone.get("services/quotas/ask").text
+
+
 def test_who_only_sees_it_can_not_answer(hub):
     reader = hub.login("reader")
     send(hub.login("sam"), "ask", **form())

@@ -7,11 +7,12 @@ from random import Random
 import yaml
 from ledgers import clock, store, url
 
+from hub_groups.web import template_environment
 from hub_quotas.limits import parse_limit
 from hub_quotas.members import Member, member_limit, members, with_limits
 from hub_quotas.overview import overview
 from hub_quotas.policy import WHOLE_HUB, parse_policy
-from hub_quotas.quantities import HOUR
+from hub_quotas.quantities import HOUR, RESOURCES
 from hub_quotas.requests import Request
 from hub_quotas.tree import branches, under
 from hub_quotas.trend import LATELY, runs_out
@@ -255,3 +256,17 @@ def test_the_tree_is_read_from_the_top():
     assert [one.short for one in tree if one.depth] == ["c", "b", "y"]
     assert under(policy, "b", "x")
     assert not under(policy, "a-b", "a")
+
+
+def test_what_runs_is_said_without_what_is_not_known():
+    source = '{% from "parts.html" import running_now with context %}{{ running_now(one) }}'
+    shown = template_environment(["hub_groups", "hub_quotas"]).from_string(source)
+    for use, said in (
+        ({"servers": 2, "cpu": 0}, "2 servers"),
+        ({"servers": 1, "memory": 2**30}, "1 server, 1 GiB"),
+        (
+            {"servers": 1, "cpu": 500, "memory": 2**30, "gpu": 1},
+            "1 server, 0.5 cores, 1 GiB, 1 GPU",
+        ),
+    ):
+        assert shown.render(one={"use": use}, resources=RESOURCES).strip() == said

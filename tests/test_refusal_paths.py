@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 import sys
 
 import pytest
@@ -71,6 +72,23 @@ def test_the_reason_reaches_the_user(start_hub, python, path, slow):
     assert hub.server(name, "two") is None
     assert hub.in_use()["course"] == before, "a refused server holds nothing"
     assert "Traceback" not in hub.log.partition(WHY)[2]
+
+
+def test_an_admin_is_sent_to_the_limit_and_reads_it_as_text(start_hub):
+    hub = start_hub("formless", slow_spawn_timeout=10)
+    hub.limits("default: {member.servers: 0}")
+    page = hub.login("admin").get("hub/spawn/admin/two")
+    assert page.status_code == 403
+    group = '<a href="/services/quotas/groups/default">Groups and limits</a>'
+    assert f'{group} · <a href="/services/quotas/">See what you use</a> · <a href' in page.text
+    assert re.search(r'<span class="d-block fs-6[^>]*>default allows no servers', page.text)
+    assert "You can change this under Groups and limits." in page.text
+    assert "ask an admin" not in page.text
+    answer = hub.api("users/admin/servers/two", "POST")
+    assert answer.json()["message"].endswith("You can change this under Groups and limits.")
+    student = hub.login("greedier").get("hub/spawn/greedier")
+    assert "ask an admin of this hub" in shown(student)
+    assert "Groups and limits" not in student.text
 
 
 def test_refusals_do_not_bring_the_hub_down(start_hub, python):

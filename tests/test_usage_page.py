@@ -207,9 +207,19 @@ def test_names_are_shown_as_text(new_hub):
     assert (answer.status_code, EVIL in answer.text) == (404, False)
 
 
+def test_a_server_without_a_size_has_no_memory_or_cpu_limit(new_hub):
+    visitor = new_hub.login("sizeless")
+    assert new_hub.ledger().reserve("sizeless", "sizeless", "", ["default"], {}).granted
+    said = text(visitor.get(PAGE))
+    assert "no memory or CPU limit" in said
+    assert "no limits" not in said
+
+
 def test_who_is_in_no_group_is_told_where_it_counts(new_hub):
     said = text(new_hub.login("lonely").get(PAGE))
-    assert "default You are in no group: what you use counts here. No limits hold here." in said
+    assert (
+        "what you use counts here, as for everybody without a group. No limits hold here." in said
+    )
     assert "in no group" not in text(a_student(new_hub, "social").get(PAGE))
 
 
