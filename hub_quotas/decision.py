@@ -100,6 +100,11 @@ class Decision:
         return tuple(check for check in self.checks if not check.passed)
 
     @property
+    def unsized(self) -> bool:
+        """Whether it is refused since it has no limit of its own: waiting does not help."""
+        return any(check.asked is None for check in self.refusals)
+
+    @property
     def room(self) -> dict[str, int]:
         """The largest server that would be admitted now; only resources that some cap names, and
         0 of one whose budget is used up."""

@@ -111,7 +111,7 @@ class GroupPage(QuotaPage):
         try:
             version = whole(form.get("version", ""))
             expected = {} if version is None else {(GROUP_ENTRY, name): version}
-            await self.edit(
+            held = await self.edit(
                 lambda before: put(before, _entry(before, name, form, read)),
                 form.get("why", ""),
                 expected,
@@ -123,7 +123,9 @@ class GroupPage(QuotaPage):
             self.set_status(409)
             await self._show_group(name, Typed(form, {}, say_conflict(error), overtaken=True))
         else:
-            self.done(_("Saved. It holds from the next start of a server on."))
+            said = _("Saved. It holds from the next start of a server on.")
+            found = await asyncio.to_thread(what_if, self.store, policy, held.policy)
+            self.done(f"{said} {found.text}" if found.refused else said)
 
     async def _stop(self, name: str) -> None:
         """Stop a server that is charged to this group or below it."""

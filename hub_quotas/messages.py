@@ -203,7 +203,7 @@ def both(texts: Iterable[str]) -> str:
 def _what_fits(decisions: Sequence[Decision]) -> str:
     fits = []
     for decision in decisions:
-        if decision.full or any(check.asked is None for check in decision.refusals):
+        if decision.full or decision.unsized:
             continue
         size = _say_room(decision.room)
         if len(decisions) > 1:

@@ -114,6 +114,9 @@ class _Reading:
         smallest = self.decide(group, Request({}))
         request = largest(smallest)
         most = self.decide(group, request) if request and not smallest.full else None
+        tried = [Choice(name, self.decide(group, asked)) for name, asked in choices]
+        if smallest.unsized and not request and not tried:
+            tried.append(Choice("", smallest))  # nobody knows what this hub offers
         days_of, days = self._days(group)
         return GroupStanding(
             group=group,
@@ -124,7 +127,9 @@ class _Reading:
             storage=tuple(limit for limit in limits if limit.resource == "storage"),
             days=days,
             days_of=days_of,
-            choices=tuple(Choice(name, self.decide(group, asked)) for name, asked in choices),
+            choices=tuple(
+                one for one in tried if size(one.decision.amounts) or one.decision.unsized
+            ),
         )
 
     def decide(self, group: str, request: Request) -> Decision:
@@ -215,11 +220,12 @@ class _Reading:
 
 
 def _choices(servers: Iterable[Running | Ended]) -> list[tuple[str, Request]]:
-    """What was started lately: of each profile the last size, and of each size without one."""
+    """What was started lately: of each profile the last size, and of each size without one; no
+    size is one of them."""
     found: dict[tuple[str, str], tuple[str, Request]] = {}
     for server in servers:
         what = size(server.draws)
         key = (server.profile, "" if server.profile else repr(what))
-        if what and key not in found and len(found) < _MOST_CHOICES:
+        if key not in found and len(found) < _MOST_CHOICES:
             found[key] = (server.profile, once_more(server.draws))
     return list(found.values())

@@ -331,9 +331,10 @@ class QuotaStore(PolicyStore):
     def again(self, user: str, decision: Decision, horizon: int = _A_YEAR) -> int | None:
         """When a refused server would be admitted, if everything else goes on as now.
 
-        None where that can't be told: a cap waits for somebody to stop a server.
+        None where that can't be told: a cap waits for somebody to stop a server, and what has no
+        size waits for an admin who sets one.
         """
-        if any(check.limit.window is None for check in decision.refusals):
+        if decision.unsized or any(check.limit.window is None for check in decision.refusals):
             return None
         with self.db.read() as tx:
             policy, view = (

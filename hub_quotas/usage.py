@@ -97,7 +97,8 @@ class GroupStanding:
         storage: limits of it; what is used is not measured.
         days: what I used on each of the last days, the present one last: amount x microseconds.
         days_of: the resource of that.
-        choices: what I started lately, and what would be said of it now.
+        choices: what I started lately, and what would be said of it now; what had no size only
+            where it would not start.
     """
 
     group: str
@@ -119,6 +120,11 @@ class GroupStanding:
     def tried(self) -> tuple[Choice, ...]:
         """The choices, where there is anything to say of them: some limit."""
         return self.choices if self.lines else ()
+
+    @property
+    def unsized(self) -> bool:
+        """Whether something of it would not start since it has no limit of its own."""
+        return any(choice.decision.unsized for choice in self.tried)
 
     @property
     def each(self) -> tuple[Line, ...]:

@@ -94,6 +94,45 @@ def test_a_whole_form_is_saved_and_says_what_is_wrong_where(hub):
     assert last.by.address
 
 
+def test_with_each_first_limit_that_is_suggested_servers_start(hub):
+    store, admin = hub.ledger(), hub.login("admin")
+    policy(hub, "{}")
+    page = admin.get("services/quotas/groups").text
+    cards = re.findall(r'<form method="post" action="[^"]*groups/\*".*?</form>', page, re.DOTALL)
+    assert len(cards) == 3
+    for number, card in enumerate(cards):
+        policy(hub, "{}")
+        tags = re.findall("<input [^>]*>", card)
+        fields = [dict(re.findall(r'(\w+)="([^"]*)"', tag)) for tag in tags]
+        form = {one["name"]: one["value"] for one in fields if one["name"] != "_xsrf"}
+        assert send(admin, "groups/*", **form).status_code == 200
+        assert form["new_key"] in held(hub)["groups"]["*"]["limits"]
+        id = f"first-limit-{number}"
+        assert store.reserve(id, "first", "", ["course"], {}).granted, form
+        store.void(id, "tests")
+
+
+def test_what_is_saved_says_that_it_would_have_refused_what_has_started(hub):
+    store, admin = hub.ledger(), hub.login("admin")
+    policy(hub, "{}")
+    store.reserve("without-a-size", "unsized", "", ["arts"], {})
+    store.close_session("without-a-size", "stopped")
+    form = {"new_key": "group.cpu-hours", "new_amount": "2000 per month"}
+    said = send(admin, "groups/arts", **form).text
+    assert "Saved. It holds from the next start of a server on. In the last 30 days this" in said
+    assert "nothing of it has been used yet" in said
+    said = send(admin, "groups/arts", **{"limit:server.cpu": "1"}).text
+    assert "Saved. It holds from the next start of a server on.</p>" in said
+    send(admin, "groups/*", **form)
+    mine = re.sub(r"\s+", " ", hub.login("unsized").get("services/quotas/").text)
+    assert "Whatever this hub offers" not in mine
+    assert "A server without limits of its own</strong> would not start: this hub limits" in mine
+    send(admin, "groups/*", new_key="group.memory", new_amount="8G")
+    mine = hub.login("unsized").get("services/quotas/").text
+    assert "8 GiB at most would start" not in mine, "without a CPU limit neither"
+    policy(hub, TREE)
+
+
 def test_who_comes_second_overwrites_nothing_unseen(hub):
     policy(hub, TREE)
     admin = hub.login("admin")

@@ -78,6 +78,14 @@ def test_the_first_group_that_admits_is_charged(store):
     assert [s.group for s in store.open_sessions("sam")] == ["b"]
 
 
+def test_a_server_without_a_size_is_promised_no_instant(store):
+    """Waiting does not help: somebody has to set a size."""
+    allow(store, '"*": {limits: {group.cpu-hours: 2000 per month}}')
+    refused = store.reserve("1", "sam", "", ["a"], {})
+    assert not refused.granted
+    assert store.again("sam", refused.decisions[0]) is None
+
+
 def test_a_refusal_charges_nothing(store):
     allow(store, "a: {limits: {group.memory: 1G}}")
     assert not start(store, "1", memory=2 * G)

@@ -351,6 +351,30 @@ def test_who_is_new_and_a_group_without_limits(store):
     assert group.shared == ()
 
 
+def test_a_server_without_a_size_is_said_not_to_start_where_its_hours_are_counted(store):
+    for number in range(2):
+        store.reserve(str(number), "sam", "", ["lab"], {})
+        store.close_session(str(number), "stopped")
+    policy(store, lab={"group.servers": 9})
+    (group,) = standing(store, "sam", ["lab"]).groups
+    assert group.choices == (), "there is nothing to say of its size"
+    policy(store, lab={"group.servers": 9, "group.cpu-hours": "2000 per month"})
+    for user in ("sam", "new"):
+        (group,) = standing(store, user, ["lab"]).groups
+        (choice,) = group.tried
+        assert not choice.decision.allowed
+        assert [check.limit.key for check in choice.decision.refusals] == ["group.cpu-hours"]
+        assert group.unsized
+    store.reserve("sized", "kim", "", ["lab"], {"cpu": 1000})
+    (group,) = standing(store, "kim", ["lab"]).groups
+    assert [one.decision.allowed for one in group.choices] == [True]
+    assert not group.unsized
+    policy(store, lab={"server.cpu": 1, "group.cpu-hours": "2000 per month"})
+    (group,) = standing(store, "sam", ["lab"]).groups
+    assert [one.decision.allowed for one in group.choices] == [True]
+    assert not group.unsized
+
+
 def test_the_tightest_limits_of_each_group(store, clock):
     policy(
         store,

@@ -15,6 +15,7 @@ import pytest
 import yaml
 from hubs import ROOT, Hub, Visitor, wait_for
 from templates import untranslated
+from threads import in_a_thread
 
 from hub_groups import words
 from hub_groups.web import template_environment
@@ -143,6 +144,7 @@ def test_amounts_are_said_in_the_language_that_is_spoken_when_they_are_said():
     assert words.speaking("de", lambda: words.in_english(said)) == english
 
 
+@in_a_thread
 async def test_a_thread_speaks_the_language_of_whom_it_works_for():
     async def request(language: str) -> set[str]:
         words.speak(language)
