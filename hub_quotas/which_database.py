@@ -32,16 +32,18 @@ def is_missing(url: str) -> bool:
 
 def no_ledger(url: str, may_make: bool = False) -> str:
     """The sentence for who asks for a ledger that is not there: where it was looked for, and which
-    the hubs of this user that run have.
+    the hub of this user that runs has.
 
     Args:
         may_make: whether the command makes one that is named.
     """
     looked = without_password(whole(url))
-    used = [(config, found) for config, found in _used() if found != looked]
-    if used:
-        hubs = ", ".join(f"the hub of {config} has --db {found}" for config, found in used)
-        return f"There is no ledger at {looked}, and none was made: {hubs}."
+    config, used = _used()
+    if used not in ("", looked):
+        return (
+            f"There is no ledger at {looked}, and none was made: the hub of {config} has "
+            f"--db {used}."
+        )
     more = ", also to make one before the hub's first start" if may_make else ""
     return (
         f"There is no ledger at {looked}, and none was made: run this in the hub's folder, or "
@@ -49,12 +51,12 @@ def no_ledger(url: str, may_make: bool = False) -> str:
     )
 
 
-def _used() -> list[tuple[str, str]]:
-    """Configurations of hubs of this user that run, and their ledgers, without passwords."""
-    reads = [read_config(hub) for hub in running_hubs()]
-    return [
-        (read.config.file, without_password(place.url))
-        for read in reads
-        for place in read.places
-        if place.package == _PACKAGE
-    ]
+def _used() -> tuple[str, str]:
+    """The configuration of the one hub of this user that runs, and its ledger without a password;
+    empty where none or several run."""
+    running = running_hubs()
+    if len(running) != 1:
+        return "", ""
+    read = read_config(running[0])
+    urls = [place.url for place in read.places if place.package == _PACKAGE]
+    return read.config.file, without_password(urls[0]) if urls else ""

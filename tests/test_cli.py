@@ -158,13 +158,17 @@ def test_the_ledger_of_a_hub_that_runs_is_named(elsewhere, tmp_path, monkeypatch
         'for d in Path(sys.prefix, "etc/jupyterhub/jupyterhub_config.d").glob("*.py"):\n'
         "    load_subconfig(str(d))\n"
     )
-    monkeypatch.setattr(which_database, "running_hubs", lambda: [Started(config, tmp_path)])
+    running = [Started(config, tmp_path)]
+    monkeypatch.setattr(which_database, "running_hubs", lambda: running)
     assert main(["explain", "alice"]) == UNUSABLE
     said = capsys.readouterr().err
     assert said == (
         f"There is no ledger at sqlite:///{elsewhere}/hub_quotas.sqlite, and none was made: the "
         f"hub of {config} has --db sqlite:///{tmp_path}/hub_quotas.sqlite.\n"
     )
+    running.append(Started(tmp_path / "another.py", tmp_path))
+    assert main(["explain", "alice"]) == UNUSABLE
+    assert "run this in the hub's folder" in capsys.readouterr().err, "nobody knows which"
 
 
 def test_what_can_not_be_opened_is_named(file, tmp_path, capsys):
