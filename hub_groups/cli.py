@@ -138,7 +138,7 @@ def _store(url: str) -> GroupStore:
     """The hub's database. Raises FileError: also where there is none, which would be made."""
     try:
         if missing := missing_file(url):
-            raise FileError(f"{missing}: there is no such database.")
+            raise FileError(f"{Path(missing).absolute()}: there is no such database.")
         store = open_store(url)
         store.open()
         return store

@@ -35,6 +35,7 @@ from .reports import read_report, write_csv
 from .sessions import Session
 from .store import QuotaStore, open_store
 from .transaction import LedgerError
+from .which_database import BESIDE_THE_HUB, is_missing, no_ledger
 from .windows import WindowError, parse_window, read_zone
 from .windows import length as window_length
 
@@ -49,6 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         An exit code: DONE, UNUSABLE or REFUSED. Wrong usage exits with USAGE.
     """
     options = _parser().parse_args(arguments)
+    options.named = bool(options.db)
+    options.db = options.db or BESIDE_THE_HUB
     try:
         code: int = options.run(options)
     except (FileError, PolicyError, QuantityError, WindowError) as error:
@@ -73,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     everywhere = argparse.ArgumentParser(add_help=False)
     everywhere.add_argument(
         "--db",
-        default=os.environ.get("HUB_QUOTAS_DB", "sqlite:///hub_quotas.sqlite"),
+        default=os.environ.get("HUB_QUOTAS_DB"),
         help="c.HubQuotas.db_url of the hub (default: $HUB_QUOTAS_DB, or hub_quotas.sqlite here)",
     )
     everywhere.add_argument(
@@ -91,7 +94,11 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("file", type=Path, help="a policy in YAML or JSON")
     apply = command("apply", _apply, "make a policy file all that holds; shows the changes first")
     apply.add_argument("file", type=Path, help="a policy in YAML or JSON")
-    apply.add_argument("--yes", action="store_true", help="write; without it, only show")
+    apply.add_argument(
+        "--yes",
+        action="store_true",
+        help="write; without it, only show. A database that --db names is made if there is none",
+    )
     explain = command("explain", _explain, "say whether a user could start a server, and why")
     explain.add_argument("user")
     explain.add_argument("--group", action="append", help="the group to charge (default: theirs)")
@@ -127,11 +134,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _store(options: argparse.Namespace) -> QuotaStore:
+    """The ledger that is there. Raises FileError: there is none."""
     zone = read_zone(options.time_zone)
-    try:
-        return open_store(options.db, zone)
-    except ValueError as error:
-        raise FileError(f"--db: {error}.") from None
+    if is_missing(options.db):
+        raise FileError(no_ledger(options.db))
+    return open_store(options.db, zone)
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -146,10 +153,17 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _apply(options: argparse.Namespace) -> int:
-    policy, store = read_policy(options.file), _store(options)
-    todo = differences(store.policy(), policy)
-    if options.yes and todo:
+    policy, zone = read_policy(options.file), read_zone(options.time_zone)
+    missing = is_missing(options.db)
+    if missing and not options.named:
+        raise FileError(no_ledger(options.db, may_make=True))
+    store = open_store(options.db, zone) if options.yes or not missing else None  # which makes it
+    todo = differences(store.policy() if store else Policy(), policy)
+    if store and options.yes and todo:
         store.apply(policy, getpass.getuser(), "cli")
+    if missing:
+        how = "it is made now" if options.yes else "--yes makes it"
+        print(f"There was no ledger at {without_password(options.db)}; {how}.", file=sys.stderr)
     if options.json:
         keys = ("place", "before", "after")
         changes = [dict(zip(keys, change, strict=True)) for change in todo]

@@ -13,6 +13,7 @@ RULES: tuple[Callable[[Facts], Iterator[Finding]], ...] = (
     config_rules.configuration,
     config_rules.drop_ins,
     config_rules.settings_that_do_little,
+    config_rules.advisory_limits,
     config_rules.pages_for_a_proxy_elsewhere,
     config_rules.databases,
     hub_rules.hub,

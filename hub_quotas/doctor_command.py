@@ -40,9 +40,10 @@ def add(commands: Any) -> None:
         dest="config",
         type=Path,
         metavar="FILE",
-        help="the hub's configuration, to be read in this folder and with these environment "
-        f"variables; by default {NAME} here, else that of the hub of this user that runs, else "
-        "where it usually is",
+        help="the hub's configuration; where a hub of this user runs with it, it is read in that "
+        "hub's folder and with its environment variables, else in this folder and with these; by "
+        f"default {NAME} here, else that of the hub of this user that runs, else where it usually "
+        "is",
     )
     doctor.add_argument(
         "--url",
@@ -63,7 +64,7 @@ def _address(text: str) -> str:
 def _run(options: argparse.Namespace) -> int:
     from .doctor_looks import examine  # takes as long as the rest of the command line together
 
-    hub = Started(options.config) if options.config else find_hub()
+    hub = hub_of(options.config) if options.config else find_hub()
     facts = examine(hub, options.url or "")
     findings = diagnose(facts)
     if options.json:
@@ -73,6 +74,13 @@ def _run(options: argparse.Namespace) -> int:
     return FOUND if any(one.level != HINT for one in findings) else DONE
 
 
+def hub_of(config: Path) -> Started:
+    """How the hub of a configuration is started: as the one that runs with it, if it is clear
+    which; else from here."""
+    running = [hub for hub in running_hubs() if hub.config.resolve() == config.resolve()]
+    return running[0] if len(running) == 1 else Started(config)
+
+
 def find_hub() -> Started:
     """The hub, where nobody has named its configuration.
 
@@ -80,7 +88,7 @@ def find_hub() -> Started:
         FileError: its configuration is in none of the usual places; or several hubs run.
     """
     if Path(NAME).is_file():
-        return Started(Path(NAME))
+        return hub_of(Path(NAME))
     running = running_hubs()
     if len(running) > 1:
         named = ", ".join(str(one.config) for one in running)

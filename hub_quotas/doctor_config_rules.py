@@ -33,11 +33,13 @@ from .doctor_words import (
     place,
 )
 
-_LOAD = (
-    "Load them in jupyterhub_config.py: "
-    'for d in sorted(Path(sys.prefix, "etc/jupyterhub/jupyterhub_config.d").glob("*.py")): '
-    "load_subconfig(str(d))"
-)
+_LOAD = """Load them in jupyterhub_config.py:
+
+import sys
+from pathlib import Path
+
+for drop_in in sorted(Path(sys.prefix, "etc/jupyterhub/jupyterhub_config.d").glob("*.py")):
+    load_subconfig(str(drop_in))"""
 
 # -- the configuration ----------------------------------------------------------------------------
 
@@ -121,6 +123,19 @@ def settings_that_do_little(facts: Facts) -> Iterator[Finding]:
         )
 
 
+def advisory_limits(facts: Facts) -> Iterator[Finding]:
+    config = facts.config
+    if config.limits_by and QUOTAS in config.packages:
+        yield Finding(
+            "limits-advisory",
+            HINT,
+            f"Memory and CPU of servers are counted, but nothing holds a server to them: "
+            f"{config.spawner} does not.",
+            config.file,
+            f"Set {config.limits_by} See the documentation: limit local servers for real.",
+        )
+
+
 def pages_for_a_proxy_elsewhere(facts: Facts) -> Iterator[Finding]:
     config = facts.config
     if is_too_local(facts):
@@ -186,8 +201,8 @@ def databases(facts: Facts) -> Iterator[Finding]:
                 PROBLEM,
                 f"{said} is not there, and the hub runs: it uses another one, or lost this.",
                 where,
-                f"Run this in the folder that the hub runs in; if the file is gone, restore it. "
-                f"Name it by a whole path in {one.setting}.",
+                "Run this in the folder that the hub runs in, from which relative paths go; if the "
+                f"file is gone, restore it. Name it by a whole path in {one.setting}.",
             )
         yield from _about(facts, one, said, where)
 

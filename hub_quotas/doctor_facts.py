@@ -26,6 +26,8 @@ class Configuration:
         unreadable: files that settings name and that can't be used: setting, and why.
         missing: libraries that settings need: setting, and the extra that brings them.
         spawner: the class of spawners, by its full name.
+        limits_by: what would hold servers to their memory and CPU, where this spawner does not; ""
+            where it may.
         on_kubernetes: whether that is KubeSpawner, or made of it.
         proxy_elsewhere: whether the proxy is on another machine than the hub.
         service_url: where the pages are to be served.
@@ -46,6 +48,7 @@ class Configuration:
     unreadable: tuple[tuple[str, str], ...] = ()
     missing: tuple[tuple[str, str], ...] = ()
     spawner: str = ""
+    limits_by: str = ""
     on_kubernetes: bool = False
     proxy_elsewhere: bool = False
     service_url: str = "http://127.0.0.1:0"

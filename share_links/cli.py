@@ -117,9 +117,14 @@ def _build(options: argparse.Namespace) -> int:
     if (opened.folder / MYST).exists() or not wanted:
         file = write_table(opened, found)
         count = sum(1 for _ in each(found))
-        print(f"Wrote {file}: {count} links on {len(found.pages)} pages.", file=sys.stderr)
+        said = f"{_count(count, 'link')} on {_count(len(found.pages), 'page')}"
+        print(f"Wrote {file}: {said}.", file=sys.stderr)
     print("\n".join(found.problems), end="\n" if found.problems else "", file=sys.stderr)
     return FOUND if found.problems else DONE
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 
 def _make_key(_options: argparse.Namespace) -> int:

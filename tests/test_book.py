@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import yaml
-from books import BUTTONS, SETTINGS, TOC_BOOK, TOC_MYST, opens, write_book
+from books import BUTTONS, PAGES, REPOSITORY, SETTINGS, TOC_BOOK, TOC_MYST, opens, write_book
 from bs4 import BeautifulSoup
 from gitserver import commit, git
 from hypothesis import given
@@ -416,6 +416,15 @@ def test_build_prints_all_links_in_bulk(tmp_path, capsys):
         row["url"] for row in rows
     ]
     assert not (tmp_path / "share_links.json").exists()
+
+
+def test_build_counts_one_as_one(tmp_path, capsys):
+    settings = SETTINGS.partition("  - label: Binder")[0] + "content: {repository: %s}\n"
+    (tmp_path / "share_links.yml").write_text(settings % REPOSITORY)
+    (tmp_path / "a.md").write_text(PAGES["text.md"])
+    (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: a\n")
+    assert main(["build", str(tmp_path)]) == DONE
+    assert capsys.readouterr().err.endswith("share_links.json: 1 link on 1 page.\n")
 
 
 def test_build_writes_the_table_and_says_what_it_can_not_use(tmp_path, capsys):

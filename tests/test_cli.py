@@ -5,12 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sqlite3
+from contextlib import closing
 
 import pytest
 from hubs import ROOT
 
 from hub_groups.store import open_store as open_group_store
+from hub_quotas import which_database
 from hub_quotas.cli import DONE, REFUSED, UNUSABLE, USAGE, main
+from hub_quotas.doctor_process import Started
 from hub_quotas.store import open_store
 
 SAMPLE = str(ROOT / "examples" / "demo" / "quotas.yaml")
@@ -41,6 +45,7 @@ def file(tmp_path):
 
 
 def test_changes_are_shown_first_and_written_with_yes(cli, file, db):
+    open_store(db)
     code, said = cli("apply", str(file))
     assert (code, said) == (
         DONE,
@@ -88,6 +93,84 @@ def test_check(cli):
     assert json.loads(cli("check", SAMPLE, "--json")[1])["limits"] == 9
 
 
+OTHERS = [
+    *(("explain", "sam"), ("usage",), ("sessions",), ("export",), ("report",), ("menu",)),
+    *(("adjust", "a", "cpu-hours", "1", "--why", "x"), ("prune",)),
+]
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """An empty folder, and no hub that runs."""
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("HUB_QUOTAS_DB", raising=False)
+    monkeypatch.setattr(which_database, "running_hubs", list)
+    return folder
+
+
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("command", OTHERS, ids=lambda words: words[0])
+def test_no_command_makes_a_ledger_by_accident(command, named, elsewhere, capsys):
+    words = ["--db", "sqlite:///hub_quotas.sqlite"] if named else []
+    assert main([*command, *words]) == UNUSABLE
+    said = capsys.readouterr()
+    assert said.err == (
+        f"There is no ledger at sqlite:///{elsewhere}/hub_quotas.sqlite, and none was made: run "
+        "this in the hub's folder, or name its database, --db "
+        "sqlite:////PATH/hub_quotas.sqlite.\n"
+    )
+    assert (said.out, list(elsewhere.iterdir())) == ("", [])
+
+
+def test_apply_makes_a_ledger_only_where_it_is_named(file, elsewhere, monkeypatch, capsys):
+    for words in ([], ["--yes"]):
+        assert main(["apply", str(file), *words]) == UNUSABLE
+        assert "also to make one before the hub's first start.\n" in capsys.readouterr().err
+    db = f"sqlite:///{elsewhere}/new.sqlite"
+    assert main(["apply", str(file), "--db", db]) == DONE
+    said = capsys.readouterr()
+    assert said.err == f"There was no ledger at {db}; --yes makes it.\n"
+    assert said.out.startswith("+ a · member.servers: 2\nNothing is written yet")
+    assert list(elsewhere.iterdir()) == []
+    monkeypatch.setenv("HUB_QUOTAS_DB", db)
+    assert main(["apply", str(file), "--yes"]) == DONE
+    assert capsys.readouterr().err == f"There was no ledger at {db}; it is made now.\n"
+    assert main(["apply", str(file), "--yes"]) == DONE
+    assert capsys.readouterr() == ("Nothing to change.\n", "")
+    assert main(["usage"]) == DONE
+
+
+def test_another_database_is_no_ledger_and_is_left_as_it_is(elsewhere, capsys):
+    with closing(sqlite3.connect("jupyterhub.sqlite")) as hub:
+        hub.execute("CREATE TABLE users (name TEXT)")
+    before = (elsewhere / "jupyterhub.sqlite").read_bytes()
+    assert main(["usage", "--db", "sqlite:///jupyterhub.sqlite"]) == UNUSABLE
+    assert "There is no ledger at" in capsys.readouterr().err
+    assert (elsewhere / "jupyterhub.sqlite").read_bytes() == before
+
+
+def test_the_ledger_of_a_hub_that_runs_is_named(elsewhere, tmp_path, monkeypatch, capsys):
+    config = tmp_path / "jupyterhub_config.py"
+    config.write_text(
+        "import sys\nfrom pathlib import Path\n"
+        'for d in Path(sys.prefix, "etc/jupyterhub/jupyterhub_config.d").glob("*.py"):\n'
+        "    load_subconfig(str(d))\n"
+    )
+    running = [Started(config, tmp_path)]
+    monkeypatch.setattr(which_database, "running_hubs", lambda: running)
+    assert main(["explain", "alice"]) == UNUSABLE
+    said = capsys.readouterr().err
+    assert said == (
+        f"There is no ledger at sqlite:///{elsewhere}/hub_quotas.sqlite, and none was made: the "
+        f"hub of {config} has --db sqlite:///{tmp_path}/hub_quotas.sqlite.\n"
+    )
+    running.append(Started(tmp_path / "another.py", tmp_path))
+    assert main(["explain", "alice"]) == UNUSABLE
+    assert "run this in the hub's folder" in capsys.readouterr().err, "nobody knows which"
+
+
 def test_what_can_not_be_opened_is_named(file, tmp_path, capsys):
     db = f"sqlite:///{tmp_path}/no/such/folder.sqlite"
     assert main(["apply", str(file), "--db", db]) == UNUSABLE
@@ -122,9 +205,10 @@ def test_explain_answers_for_the_sample_world(cli, db, tmp_path):
     assert [c["limit"] for c in answer["checks"] if not c["passed"]] == ["member.servers"]
 
 
-def test_explain_says_what_may_be_stored(cli, tmp_path):
+def test_explain_says_what_may_be_stored(cli, db, tmp_path):
     file = tmp_path / "quotas.yaml"
     file.write_text("groups: {geo: {limits: {member.storage: 12G soft 10G, member.cpu: 4}}}")
+    open_store(db)
     assert cli("apply", str(file), "--yes") == (
         DONE,
         "+ geo · member.cpu: 4\n+ geo · member.storage: 12G soft 10G for 7d\nWritten: 2 changes.\n",
@@ -163,6 +247,7 @@ def test_usage_sessions_and_export(cli, db):
 
 
 def test_adjust(cli, db):
+    open_store(db)
     code, said = cli("adjust", "a", "cpu-hours", "2.5", "--user", "sam", "--why", "a broken node")
     assert (code, said) == (DONE, "Given back to sam in a: 2.5 CPU-hours.\n")
     code, said = cli("adjust", "a", "cpu", "2", "--why", "x")

@@ -37,6 +37,7 @@ from hub_quotas.hub_cli import main as hub_group_quotas
 from hub_quotas.limits import GROUP, MEMBER, SERVER
 from hub_quotas.policy import parse_policy
 from hub_quotas.refusal import REASONS
+from hub_quotas.store import QuotaStore
 from share_links.book import CHOICES, CONTENT, HUB, TOP, parse_book, parse_choice
 from share_links.book_files import read_hubs
 from share_links.cli import main as share_links
@@ -378,6 +379,7 @@ def test_every_command_works(command, tmp_path, monkeypatch, sandbox):
     elif words[0] == "hub-quotas":
         monkeypatch.chdir(tmp_path)
         (tmp_path / "quotas.yaml").write_text(blocks("docs/limits.md", "yaml")[0])
+        QuotaStore(f"sqlite:///{tmp_path / 'hub_quotas.sqlite'}").close()
         words = [word.replace("/srv/jupyterhub", str(tmp_path)) for word in words]
         assert hub_quotas(words[1:]) == 0
     elif words[0] == "hub-groups":

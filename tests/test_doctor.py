@@ -10,12 +10,15 @@ from pathlib import Path
 
 import pytest
 from hubs import ROOT
+from jupyterhub.spawner import LocalProcessSpawner, SimpleLocalProcessSpawner, Spawner
 
 from hub_groups.hub_state import skipped_methods
 from hub_groups.migrate import GROUPS, Migrations
 from hub_quotas import doctor_command
+from hub_quotas.cgroups import LimitedLocalProcessSpawner
 from hub_quotas.database_look import Place, look, network_of, whole
 from hub_quotas.doctor import diagnose, healthy
+from hub_quotas.doctor_config import limits_by
 from hub_quotas.doctor_facts import (
     BAD_URL,
     FOREIGN,
@@ -38,12 +41,17 @@ from hub_quotas.doctor_facts import (
     Pages,
     Running,
 )
-from hub_quotas.doctor_process import config_named
+from hub_quotas.doctor_process import Started, config_named
 from hub_quotas.hub_cli import main
 
 PACKAGES = ("hub_groups", "hub_quotas", "share_links")
 OK = Answer(200, right=True, ahead=0.4)
 NOBODY = Answer(why="Connection refused")
+
+
+class Own(LocalProcessSpawner): ...
+
+
 HERE = "http://127.0.0.1:10101"
 
 CONFIG = Configuration(
@@ -108,7 +116,7 @@ CASES = [
         config(missing=(("c.HubGroups.ldap", "ldap"),)),
         "pip install 'jupyterhub-group-quotas[ldap]'",
     ),
-    ("drop-ins-missing", PROBLEM, config(packages=()), "load_subconfig(str(d))"),
+    ("drop-ins-missing", PROBLEM, config(packages=()), "load_subconfig(str(drop_in))"),
     ("drop-ins-partial", WARNING, config(packages=("hub_quotas",)), "10-hub-groups.py"),
     ("refresh-off", WARNING, config(refreshes=False), "such as 300"),
     ("public-url-unset", WARNING, config(mail="mail:25"), "c.JupyterHub.public_url ="),
@@ -119,6 +127,12 @@ CASES = [
         "can't be used: refused",
     ),
     ("rival", WARNING, config(rivals=("jupyterhub-usage-quotas",)), "jupyterhub-usage-quotas"),
+    (
+        "limits-advisory",
+        HINT,
+        config(spawner="a.B", limits_by='c.JupyterHub.spawner_class = "c.D".'),
+        "a.B does not. Set c.JupyterHub.spawner_class =",
+    ),
     ("pages-local", PROBLEM, config(proxy_elsewhere=True), "http://hub:10101"),
     (
         "pages-local",
@@ -214,6 +228,44 @@ def test_each_ailment_is_among_these():
         for how in ("replaced", "overridden")
     }
     assert codes == {code for code, *_rest in CASES}
+
+
+def test_what_loads_the_drop_ins_can_be_pasted():
+    (found,) = diagnose(config(packages=()))
+    loaded = []
+    code = found.fix.partition("\n\n")[2]
+    exec(code, {"load_subconfig": loaded.append})  # noqa: S102
+    assert [Path(file).name[:3] for file in loaded] == ["10-", "20-", "30-"]
+
+
+@pytest.mark.parametrize(
+    ("spawner", "said"),
+    [
+        (LocalProcessSpawner, '= "hub_quotas.cgroups.LimitedLocalProcessSpawner".'),
+        (SimpleLocalProcessSpawner, '= "hub_quotas.cgroups.LimitedSimpleLocalProcessSpawner".'),
+        (Own, "class LimitedOwn(hub_quotas.cgroups.CgroupsMixin, Own)."),
+        (LimitedLocalProcessSpawner, ""),
+        (Spawner, ""),
+    ],
+)
+def test_what_would_hold_servers_to_their_limits(spawner, said):
+    found = limits_by(spawner)
+    assert found.endswith(said) and bool(found) == bool(said)
+
+
+def test_a_configuration_of_a_hub_that_runs_is_read_as_that_hub_reads_it(tmp_path, monkeypatch):
+    hub = Started(tmp_path / "hub" / "jupyterhub_config.py", tmp_path / "hub", {"A": "1"})
+    hub.folder.mkdir()
+    hub.config.write_text("")
+    running = [hub, Started(tmp_path / "other.py", tmp_path)]
+    monkeypatch.setattr(doctor_command, "running_hubs", lambda: running)
+    monkeypatch.chdir(tmp_path)
+    assert doctor_command.hub_of(Path("hub/jupyterhub_config.py")) == hub
+    assert doctor_command.hub_of(Path("none.py")) == Started(Path("none.py"), tmp_path)
+    monkeypatch.chdir(hub.folder)
+    assert doctor_command.find_hub() == hub
+    running.append(hub)
+    assert doctor_command.hub_of(hub.config).environment is None, "it is not clear which"
 
 
 def test_nothing_is_found_on_a_healthy_hub():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -30,6 +31,7 @@ from hub_quotas.migrate import LEDGER
 pytestmark = [pytest.mark.slow, pytest.mark.hub]
 
 PROXY_TOKEN = "a-token-of-the-proxy"
+ADVISORY = "limits-advisory"
 SECRET = "a-secret-password"
 LOAD = f"""
 import sys
@@ -46,11 +48,20 @@ def hub(start_hub) -> Hub:
     return start_hub("snippet", config=LOAD)
 
 
+def world_of(hub: Hub, name: str = "") -> str:
+    """A copy of a configuration, as old as it is: it is read with what the test says, not as a hub
+    that runs with it was started."""
+    worlds = hub.folder / "worlds"
+    if not worlds.exists():
+        shutil.copytree(HERE / "worlds", worlds)
+    return str(worlds / f"{name or hub.world}.py")
+
+
 def doctor(hub: Hub, *options: str, python: str = "", **settings: Any) -> tuple[set[str], str]:
-    """The codes of what is found, and all that is said."""
+    """The codes of what is found, and all that is said; not that local servers are not held to
+    limits, which is so in each world."""
     command = str(Path(python or hub.python).parent / "hub-group-quotas")
-    world = str(HERE / "worlds" / f"{hub.world}.py")
-    where = [] if "-f" in options else ["-f", world]
+    where = [] if "-f" in options else ["-f", world_of(hub)]
     done = subprocess.run(
         [command, "doctor", "--json", *where, *options],
         cwd=hub.folder,
@@ -67,7 +78,7 @@ def doctor(hub: Hub, *options: str, python: str = "", **settings: Any) -> tuple[
     assert all(one["what"] and one["where"] and one["fix"] for one in found)
     bad = any(one["level"] != "hint" for one in found)
     assert done.returncode == (3 if bad else 0), said
-    return {one["code"] for one in found}, said
+    return {one["code"] for one in found} - {ADVISORY}, said
 
 
 def seeded(hub: Hub, lines: str, **options: Any) -> tuple[set[str], str]:
@@ -83,6 +94,8 @@ def test_nothing_is_found_on_a_healthy_hub(hub):
     assert found == set(), said
     fine = json.loads(said)["fine"]
     assert len(fine) == 8, fine
+    assert [one["code"] for one in json.loads(said)["findings"]] == [ADVISORY]
+    assert "hub_quotas.cgroups.LimitedSimpleLocalProcessSpawner" in said
     assert "The pages of groups, quotas, launch are served: through http://127.0.0.1" in said
 
 
@@ -270,8 +283,7 @@ def test_a_ledger_on_postgresql(hub, postgres_url):
 
 def test_a_hub_that_was_not_restarted_after_its_configuration_was_changed(start_hub):
     bare = start_hub("bare")
-    world = str(HERE / "worlds" / "base.py")
-    assert doctor(bare, "-f", world)[0] == {"hub-without-us"}
+    assert doctor(bare, "-f", world_of(bare, "base"))[0] == {"hub-without-us"}
     assert doctor(bare)[0] == {"drop-ins-missing"}
 
 
@@ -371,4 +383,5 @@ def test_the_answer_for_people(hub):
         timeout=120,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.endswith("\nNothing is to be put right.\n")
+    (hint,) = (line for line in done.stdout.splitlines() if line[:2] not in ("ok", "  "))
+    assert hint.startswith("hint") and hint.endswith(f" [{ADVISORY}]")

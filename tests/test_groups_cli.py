@@ -176,7 +176,7 @@ def test_rules_are_compared_with_the_last_login(cli, store):
     assert "For nobody; no login is known yet:\n  + earth-lab (member)" in said
 
 
-def test_sources_that_failed_have_an_exit_code(cli, store, tmp_path):
+def test_sources_that_failed_have_an_exit_code(cli, store, tmp_path, monkeypatch):
     url = str(store.engine.url)
     assert cli("sources", "--db", url) == (DONE, "No roster and no directory has been read yet.\n")
     save_run(store, Run("ldap", 1_800_000_000, size=1200, held="800 of 1,200 would go"))
@@ -192,5 +192,8 @@ def test_sources_that_failed_have_an_exit_code(cli, store, tmp_path):
     nowhere = tmp_path / "nowhere.sqlite"
     code, said = cli("sources", "--db", f"sqlite:///{nowhere}")
     assert (code, said) == (UNUSABLE, f"{nowhere}: there is no such database.\n")
+    monkeypatch.chdir(tmp_path)
+    said = cli("sources", "--db", "sqlite:///nowhere.sqlite")[1]
+    assert said == f"{nowhere}: there is no such database.\n"
     assert not nowhere.exists()
     assert cli("sources", "--db", "no url")[0] == UNUSABLE

@@ -1,0 +1,62 @@
+"""Which ledger a command is about: the hub's, and never one that the command makes by accident."""
+
+from __future__ import annotations
+
+from hub_groups.database import with_driver, without_password
+
+from .database_look import Place, look, whole
+from .doctor_config import read_config
+from .doctor_facts import NEW
+from .doctor_process import running_hubs
+from .files import FileError
+from .migrate import LEDGER
+
+BESIDE_THE_HUB = "sqlite:///hub_quotas.sqlite"
+"""Where a hub has its ledger by default, for who is in its folder."""
+
+_PACKAGE, _SETTING = "hub_quotas", "c.HubQuotas.db_url"
+
+
+def is_missing(url: str) -> bool:
+    """Whether there is no ledger yet: no file, or a database without our tables. Makes none.
+
+    Raises:
+        FileError: this is no URL of a database.
+    """
+    try:
+        known = with_driver(url).render_as_string(hide_password=False)
+    except ValueError as error:
+        raise FileError(f"--db: {error}.") from None
+    return look(Place(_PACKAGE, _SETTING, whole(known), False, LEDGER)).state == NEW
+
+
+def no_ledger(url: str, may_make: bool = False) -> str:
+    """The sentence for who asks for a ledger that is not there: where it was looked for, and which
+    the hub of this user that runs has.
+
+    Args:
+        may_make: whether the command makes one that is named.
+    """
+    looked = without_password(whole(url))
+    config, used = _used()
+    if used not in ("", looked):
+        return (
+            f"There is no ledger at {looked}, and none was made: the hub of {config} has "
+            f"--db {used}."
+        )
+    more = ", also to make one before the hub's first start" if may_make else ""
+    return (
+        f"There is no ledger at {looked}, and none was made: run this in the hub's folder, or "
+        f"name its database, --db sqlite:////PATH/hub_quotas.sqlite{more}."
+    )
+
+
+def _used() -> tuple[str, str]:
+    """The configuration of the one hub of this user that runs, and its ledger without a password;
+    empty where none or several run."""
+    running = running_hubs()
+    if len(running) != 1:
+        return "", ""
+    read = read_config(running[0])
+    urls = [place.url for place in read.places if place.package == _PACKAGE]
+    return read.config.file, without_password(urls[0]) if urls else ""
