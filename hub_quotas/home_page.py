@@ -101,7 +101,8 @@ def _row(check: Check) -> str:
     return (
         '<li class="d-flex align-items-center gap-2">'
         f'<meter class="flex-shrink-0" max="{most or 1}" value="{check.used if most else 1}"'
-        f' high="{most * 4 // 5}" optimum="0" aria-label="{html.escape(headline(check))}"></meter>'
+        f' low="{most * 4 // 5}" high="{most * 19 // 20}" optimum="0"'
+        f' aria-label="{html.escape(headline(check))}"></meter>'
         f"<span>{left}</span></li>"
     )
 

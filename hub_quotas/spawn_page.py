@@ -96,8 +96,8 @@ def _bar(check: Check, group: str) -> str:
     line = html.escape(text.format(limit=title(check), group=above, use=headline(check)))
     return (
         '<li class="d-flex align-items-center gap-2">'
-        f'<meter class="flex-shrink-0" max="{most}" value="{check.used}" high="{most * 4 // 5}"'
-        f' optimum="0" aria-label="{said}"></meter>'
+        f'<meter class="flex-shrink-0" max="{most}" value="{check.used}" low="{most * 4 // 5}"'
+        f' high="{most * 19 // 20}" optimum="0" aria-label="{said}"></meter>'
         f"<span>{line}</span></li>"
     )
 
