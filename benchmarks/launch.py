@@ -108,6 +108,7 @@ def serve_pages(port: int, hub: int, folder: str, core: int) -> None:
         "snapshot_folder": f"{folder}/snapshots",
         "hub_major": 6,
         "public_url": "",
+        "community": "",
         "binder": "",
         "hubs": [],
         "build_takes": {},

@@ -106,7 +106,9 @@ def test_nothing_is_found_on_a_healthy_hub_of_5_5(start_hub, hub55):
     assert len(json.loads(said)["fine"]) == 8
     assert seeded(hub, "c.HubGroups.scim = True\n")[0] == {"extra-missing"}
     lines = f'c.HubQuotas.db_url = "postgresql+psycopg://hub:{SECRET}@127.0.0.1:1/a"\n'
-    assert seeded(hub, lines)[0] == {"database-driver"}
+    found, said = seeded(hub, lines)
+    assert found == {"setting-invalid"}, "the settings ask for the driver themselves"
+    assert "[postgres]" in said
 
 
 def test_who_comes_through_the_proxy_is_told_nothing(hub):

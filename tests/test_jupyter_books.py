@@ -106,7 +106,7 @@ def test_the_book_of_a_community(book_2, tmp_path):
     """docs/community.md, from a copy of the example to a folder that a hub serves."""
     book = tmp_path / "examples" / "community"
     shutil.copytree(ROOT / "examples" / "community", book)
-    shutil.copytree(ROOT / "tests" / "mystsite", book / "theme")
+    shutil.copytree(ROOT / "docs" / "template", book / "theme")
     settings = (book / "myst.yml").read_text()
     assert settings.count("template: book-theme") == 1
     (book / "myst.yml").write_text(settings.replace("book-theme", "./theme"))
