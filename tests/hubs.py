@@ -120,10 +120,11 @@ class Hub:
 
     def environment(self) -> dict[str, str]:
         path = f"{Path(self.python).parent}{os.pathsep}{os.environ['PATH']}"
+        modules = (os.environ.get("PYTHONPATH", ""), str(HERE / "quick"))
         return {
             **os.environ,
             "PATH": path,
-            "PYTHONPATH": str(HERE / "quick"),
+            "PYTHONPATH": os.pathsep.join(filter(None, modules)),
             "WORLD": json.dumps(self.settings),
         }
 
