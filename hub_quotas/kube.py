@@ -196,7 +196,9 @@ class KubeQuotaMixin(ProfilesQuotaMixin):
             changed = _difference(self._granted.gets.limits, asked[0])
             why = ""
             if decision and not decision.allowed:
-                why, _code = await off_loop(self.words, self.user.name, Answer((decision,)))
+                why, _code = await off_loop(
+                    self.words, self.user.name, Answer((decision,)), self.user.admin
+                )
             said = text.format(change=changed, why=why).strip()
             self.log.error("%s can't run: %s", self._who, said)
             raise self.refuse(said, "quota-pod")

@@ -126,7 +126,7 @@ def test_what_is_saved_says_that_it_would_have_refused_what_has_started(hub):
     send(admin, "groups/*", **form)
     mine = re.sub(r"\s+", " ", hub.login("unsized").get("services/quotas/").text)
     assert "Whatever this hub offers" not in mine
-    assert "A server without limits of its own</strong> would not start: this hub limits" in mine
+    assert "A server without limits of its own</strong> would not start: This hub limits" in mine
     send(admin, "groups/*", new_key="group.memory", new_amount="8G")
     mine = hub.login("unsized").get("services/quotas/").text
     assert "8 GiB at most would start" not in mine, "without a CPU limit neither"

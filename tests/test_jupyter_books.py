@@ -144,9 +144,10 @@ def test_the_book_of_a_community(book_2, tmp_path):
     assert "2 servers" in page("plans").get_text()
     assert "0.04 USD" in page("plans").get_text()
     assert page("help").find("a", string="write for help")["href"] == f"{hub}services/quotas/help"
-    inside = [a["href"] for name in (".", "material", "help") for a in page(name).select("main a")]
-    for address in (address for address in inside if not address.startswith("https://")):
-        assert (html / address.strip("/") / "index.html").exists(), address
+    for name in (".", "material", "help"):
+        inside = [a["href"] for a in page(name).select("main a")]
+        for address in (address for address in inside if not address.startswith("https://")):
+            assert (html / name / address / "index.html").exists(), (name, address)
 
 
 def test_the_benchmark_of_books_measures_myst_too(book_2):
