@@ -94,7 +94,8 @@ async function answer(url) {
   const [project] = config.projects;
   const data = await page(slug || project.index);
   if (data === null) return null;
-  const up = slug ? '../'.repeat(slug.split('.').length) : '';
+  // MyST asks for the first page by its name where the book has a base URL, and puts it on top too.
+  const up = slug && slug !== project.index ? '../'.repeat(slug.split('.').length) : '';
   const { mdast, frontmatter = {} } = JSON.parse(data);
   const body = (part) => html(part.mdast ?? {}, up);
   const parts = Object.values(frontmatter.parts ?? {}).map(body);
