@@ -29,12 +29,12 @@ chroot "$image" python3.14 -m venv /usr/local # the image's prefix
 chroot "$image" useradd --uid 1000 --create-home jovyan
 install --directory --owner 1000 --group 1000 "$image/srv/jupyterhub"
 
-cp "$requirements" "$image/root/requirements.txt"
-chroot "$image" pip install --quiet --no-cache-dir -r /root/requirements.txt
-chroot "$image" pip freeze | sort > "$image/root/before"
+cp "$requirements" "$image$HOME/requirements.txt"
+chroot "$image" pip install --quiet --no-cache-dir -r "$HOME/requirements.txt"
+chroot "$image" pip freeze | sort > "$image$HOME/before"
 
-cp "$wheel" "$image/root/"
-export PACKAGE="/root/$(basename "$wheel")"
+cp "$wheel" "$image$HOME/"
+export PACKAGE="$HOME/$(basename "$wheel")"
 user=0
 while read -r word step; do
   case $word in
@@ -46,9 +46,9 @@ while read -r word step; do
   esac
 done < <(sed --expression=':join' --expression='/\\$/N; s/\\\n//; t join' "$here/../../examples/z2jh/Containerfile")
 
-changed=$(comm -23 "$image/root/before" <(chroot "$image" pip freeze | sort))
+changed=$(comm -23 "$image$HOME/before" <(chroot "$image" pip freeze | sort))
 if [ -n "$changed" ]; then
   echo "Not what the image had: $changed" >&2
   exit 1
 fi
-chroot "$image" pip install --quiet --dry-run --no-cache-dir --constraint /root/before "$PACKAGE[postgres,ldap,scim]"
+chroot "$image" pip install --quiet --dry-run --no-cache-dir --constraint "$HOME/before" "$PACKAGE[postgres,ldap,scim]"
