@@ -16,6 +16,7 @@ import argparse
 import asyncio
 import copy
 import functools
+import ipaddress
 import itertools
 import json
 import resource
@@ -422,6 +423,15 @@ def verb_of(request: web.Request) -> str:
     return "watch" if "watch" in request.query else "list"
 
 
+def first_address(port: int) -> ipaddress.IPv4Address:
+    """Of the pods of the cluster at this port: 512 that no other cluster of this machine has.
+
+    A pod whose address another has would answer for it: the hub sees a server that is up, and the
+    one that it has started ends, for its port is taken.
+    """
+    return ipaddress.IPv4Address("127.0.0.0") + 512 * (port % 2**15) + 1
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--port", type=int, required=True)
@@ -431,8 +441,7 @@ def main() -> None:
     # A pod without a process of its own is a listening socket.
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    # Addresses of its own, as far as two clusters on one machine are concerned.
-    first = f"127.{1 + options.port % 250}.0.1"
+    first = str(first_address(options.port))
 
     async def app() -> web.Application:
         return Server(options.folder, first).app()
