@@ -35,6 +35,7 @@ def activate(c: Any) -> None:
     from . import reservations
     from .access import ACT, ON_PAGES, SCOPES
     from .banner import Banner
+    from .cgroups import would_hold
     from .config import CLAMP, HubQuotas, settings
     from .home_page import Summary, put_around_home
     from .reconcile import keep_reconciling
@@ -45,6 +46,7 @@ def activate(c: Any) -> None:
 
     def apply(app: Any) -> None:
         quotas, groups = settings(app), group_settings(app)
+        would_be_held_by = would_hold(app.spawner_class)
         app.spawner_class = with_quotas(app.spawner_class, quotas, groups)
         app.observe(lambda change: _check(app, change.new), "tornado_settings")
         app.log.info("hub_quotas: limits and ledger in %s", without_password(quotas.db_url))
@@ -71,6 +73,7 @@ def activate(c: Any) -> None:
                 "metrics_per_user": quotas.metrics_per_user,
                 "support": quotas.support,
                 "menu_for": quotas.menu_for,
+                "would_be_held_by": would_be_held_by,
             },
             # To know which groups there are, who is in which, and when a server was used last; to
             # stop servers.

@@ -367,3 +367,18 @@ class LimitedLocalProcessSpawner(CgroupsMixin, LocalProcessSpawner):
 
 class LimitedSimpleLocalProcessSpawner(CgroupsMixin, SimpleLocalProcessSpawner):
     """For trying out: servers run as the hub's own user, so limits hold against accidents only."""
+
+
+def would_hold(spawner: type) -> str:
+    """What would hold local servers to their memory and CPU; "" where they are not local, or held
+    already."""
+    if not issubclass(spawner, LocalProcessSpawner) or issubclass(spawner, CgroupsMixin):
+        return ""
+    if spawner in (LocalProcessSpawner, SimpleLocalProcessSpawner):
+        ours = f"hub_quotas.cgroups.Limited{spawner.__name__}"
+        return f'c.JupyterHub.spawner_class = "{ours}".'
+    name = spawner.__name__
+    return (
+        f"c.JupyterHub.spawner_class to a class Limited{name}(hub_quotas.cgroups.CgroupsMixin, "
+        f"{name})."
+    )

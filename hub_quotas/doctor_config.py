@@ -25,6 +25,7 @@ from urllib.parse import urlsplit, urlunsplit
 from hub_groups.documents import FileError
 from hub_groups.migrate import Migrations
 
+from .cgroups import would_hold
 from .database_look import Place, whole
 from .doctor_facts import Configuration
 from .doctor_process import Started
@@ -202,7 +203,7 @@ def _read(file: Path) -> dict[str, Any]:
         unreadable=tuple(_unreadable(groups)),
         missing=tuple(_missing(groups)),
         spawner=f"{app.spawner_class.__module__}.{app.spawner_class.__name__}",
-        limits_by=limits_by(app.spawner_class),
+        limits_by=would_hold(app.spawner_class),
         on_kubernetes="kubespawner" in bases,
         proxy_elsewhere=proxy_elsewhere,
         service_url=groups.service_url,
@@ -236,25 +237,6 @@ def _configured(app: Any, cls: Any, name: str) -> Any:
         if section in app.config and name in app.config[section]:
             value = app.config[section][name]
     return value
-
-
-def limits_by(spawner: Any) -> str:
-    """What would hold local servers to their memory and CPU; "" where they are not local, or held
-    already."""
-    from jupyterhub.spawner import LocalProcessSpawner, SimpleLocalProcessSpawner
-
-    from .cgroups import CgroupsMixin
-
-    if not issubclass(spawner, LocalProcessSpawner) or issubclass(spawner, CgroupsMixin):
-        return ""
-    if spawner in (LocalProcessSpawner, SimpleLocalProcessSpawner):
-        ours = f"hub_quotas.cgroups.Limited{spawner.__name__}"
-        return f'c.JupyterHub.spawner_class = "{ours}".'
-    name = spawner.__name__
-    return (
-        f"c.JupyterHub.spawner_class to a class Limited{name}(hub_quotas.cgroups.CgroupsMixin, "
-        f"{name})."
-    )
 
 
 def _unknown(app: Any, ours: list[Any]) -> list[tuple[str, str]]:

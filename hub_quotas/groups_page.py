@@ -185,6 +185,7 @@ class GroupsPage(QuotaPage):
             plans=sorted(policy.plans),
             above=policy.path(asked.under)[-2:0:-1] if asked.under else (),
             first_steps=first_steps,
+            would_be_held_by=self.context.settings["would_be_held_by"],
             address=lambda **changes: _address(self.request.path, asked, changes),
             wrong=wrong,
         )

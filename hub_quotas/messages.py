@@ -31,7 +31,9 @@ def say_group(name: str) -> str:
 
 
 def begin(text: str, group: str) -> str:
-    """A sentence that begins with a group: `This hub limits ...`. Names stay as they are."""
+    """A sentence that begins with a group: `This hub limits ...`, `geo-101 limits ...`."""
+    if group == DEFAULT_GROUP and text.startswith(f"{group} "):
+        return _("The group {sentence}").format(sentence=text)  # nobody reads it as a name
     return text[:1].upper() + text[1:] if group == WHOLE_HUB else text
 
 

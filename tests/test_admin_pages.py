@@ -100,6 +100,9 @@ def test_with_each_first_limit_that_is_suggested_servers_start(hub):
     page = admin.get("services/quotas/groups").text
     cards = re.findall(r'<form method="post" action="[^"]*groups/\*".*?</form>', page, re.DOTALL)
     assert len(cards) == 3
+    unheld = ["nothing holds one that runs to its memory" in card for card in cards]
+    assert unheld == [False, True, False], "servers of this hub are processes without a cgroup"
+    assert "hub_quotas.cgroups.LimitedSimpleLocalProcessSpawner" in cards[1]
     for number, card in enumerate(cards):
         policy(hub, "{}")
         tags = re.findall("<input [^>]*>", card)

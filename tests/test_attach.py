@@ -20,7 +20,7 @@ def test_later_configuration_is_wrapped_and_still_runs(fresh_hub):
         assert said in hub.log
     refused = hub.api("users/user/servers/two", "POST")
     assert refused.status_code == 403
-    assert "default allows each member 1 server" in refused.json()["message"]
+    assert "The group default allows each member 1 server" in refused.json()["message"]
 
     services = hub.api("services").json()
     assert {"tests", "mine", "groups", "quotas", "launch"} <= set(services)

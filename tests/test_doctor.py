@@ -15,10 +15,9 @@ from jupyterhub.spawner import LocalProcessSpawner, SimpleLocalProcessSpawner, S
 from hub_groups.hub_state import skipped_methods
 from hub_groups.migrate import GROUPS, Migrations
 from hub_quotas import doctor_command
-from hub_quotas.cgroups import LimitedLocalProcessSpawner
+from hub_quotas.cgroups import LimitedLocalProcessSpawner, would_hold
 from hub_quotas.database_look import Place, look, network_of, whole
 from hub_quotas.doctor import diagnose, healthy
-from hub_quotas.doctor_config import limits_by
 from hub_quotas.doctor_facts import (
     BAD_URL,
     FOREIGN,
@@ -249,7 +248,7 @@ def test_what_loads_the_drop_ins_can_be_pasted():
     ],
 )
 def test_what_would_hold_servers_to_their_limits(spawner, said):
-    found = limits_by(spawner)
+    found = would_hold(spawner)
     assert found.endswith(said) and bool(found) == bool(said)
 
 

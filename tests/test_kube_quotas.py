@@ -67,7 +67,10 @@ def test_a_hook_that_asks_for_more_than_fits_is_refused_before_there_is_a_pod(ku
     said = refused(spawn(hub, "ada", pod_memory="2Gi"), "quota-pod", hub, "ada")
     assert "was changed by this hub's configuration" in said
     assert "2 GiB of memory instead of 512 MiB" in said
-    assert "default allows each server at most 1 GiB of memory; this one asks for 2 GiB." in said
+    assert (
+        "The group default allows each server at most 1 GiB of memory; this one asks for 2 GiB."
+        in said
+    )
     assert pods(kubernetes, hub, "ada") == []
 
 

@@ -87,16 +87,22 @@ def node_proxy(tmp_path_factory) -> list[str]:
 
 
 @pytest.mark.browser
-def test_services_and_users_with_hosts_of_their_own(start_hub, new_page, node_proxy):
-    hub = start_hub("launches", subdomains=True, proxy=node_proxy)
+def test_services_and_users_with_hosts_of_their_own(start_hub, new_page, node_proxy, tmp_path):
+    (tmp_path / "index.html").write_text("<h1>Our hub</h1>")
+    book = {"community": str(tmp_path), "community_first": True}
+    hub = start_hub("launches", subdomains=True, proxy=node_proxy, share_links=book)
     port = urlsplit(hub.url).port
     base = f"http://hub.localhost:{port}/"
     page = new_page()
+    page.goto(base)
+    expect(page.get_by_role("heading", name="Our hub")).to_be_visible()
+    pages = f"http://launch--service.hub.localhost:{port}/services/launch/"
+    assert page.url == f"{pages}community/"
     page.goto(base + path(hub, Launch(None, Environment("small"))))
     page.locator("[name=username]").fill("sam")
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("heading", name="Open a server")).to_be_visible()
-    assert urlsplit(page.url).hostname == "launch--service.hub.localhost"
+    assert page.url.startswith(pages)
     page.get_by_role("button", name="Open", exact=True).click()
     page.wait_for_url(f"http://sam.hub.localhost:{port}/user/sam/lab**", timeout=60_000)
     assert options(hub, "sam") == {"profile": "small"}

@@ -81,7 +81,9 @@ def test_an_admin_is_sent_to_the_limit_and_reads_it_as_text(start_hub):
     assert page.status_code == 403
     group = '<a href="/services/quotas/groups/default">Groups and limits</a>'
     assert f'{group} · <a href="/services/quotas/">See what you use</a> · <a href' in page.text
-    assert re.search(r'<span class="d-block fs-6[^>]*>default allows no servers', page.text)
+    assert re.search(
+        r'<span class="d-block fs-6[^>]*>The group default allows no servers', page.text
+    )
     assert "You can change this under Groups and limits." in page.text
     assert "ask an admin" not in page.text
     answer = hub.api("users/admin/servers/two", "POST")
@@ -113,8 +115,8 @@ def test_what_would_fit_is_said_and_fits(start_hub):
 
     refused = shown(student.get("hub/spawn/careful/two?opt-memory=1G"))
     assert (
-        "default allows each member 1 GiB of memory at once; you have 512 MiB in use by 1 server, "
-        "and this one asks for 1 GiB." in refused
+        "The group default allows each member 1 GiB of memory at once; you have 512 MiB in use by "
+        "1 server, and this one asks for 1 GiB." in refused
     )
     assert "A server with at most 512 MiB of memory would start now." in refused
     assert "ask an admin of this hub" in refused

@@ -225,7 +225,7 @@ def test_a_start_over_the_limit_is_refused_and_one_below_it_is_not(kubernetes, h
     sam = hub.login("sam")
     assert "Running JupyterHub version 5.5.0" in hub.log
     assert "Large" in sam.get("hub/spawn/sam").text
-    why = "default allows each server at most 1 GiB of memory; this one asks for 4 GiB."
+    why = "The group default allows each server at most 1 GiB of memory; this one asks for 4 GiB."
     for _ in range(6):  # at five that failed in a row, a hub of the chart restarts
         sam.send_form("hub/spawn/sam", profile="large")
         wait_for("the reason", lambda: why in html.unescape(sam.get("hub/spawn-pending/sam").text))
@@ -234,7 +234,7 @@ def test_a_start_over_the_limit_is_refused_and_one_below_it_is_not(kubernetes, h
     sam.send_form("hub/spawn/sam", profile="small")
     wait_for("the server", lambda: hub.server("sam"))
     assert sam.get("user/sam/").text == "/user/sam/", "through the proxy"
-    assert "default allows each member 1 server at once" in refusal_of_a_second(sam)
+    assert "The group default allows each member 1 server at once" in refusal_of_a_second(sam)
 
 
 @pytest.mark.slow
@@ -281,7 +281,7 @@ def test_a_restart_keeps_what_was_granted(kubernetes, hub):
     assert replace(after, seen_at=0) == replace(before, seen_at=0)
     assert len(kubernetes.created(hub)) == 1, "it went on meanwhile"
     sam = Visitor(hub, "sam")
-    assert "default allows each member 1 server at once" in refusal_of_a_second(sam)
+    assert "The group default allows each member 1 server at once" in refusal_of_a_second(sam)
     hub.api("users/sam/server", "DELETE")
     wait_for("its end", lambda: not hub.ledger().open_sessions())
 

@@ -128,7 +128,7 @@ trap stop_hub EXIT
 
 # To the hub, a start that is refused is an error too.
 no_errors() {
-    if grep -E "Traceback|^\[E|^\[C" "$LOG" | grep -v "default allows"; then
+    if grep -E "Traceback|^\[E|^\[C" "$LOG" | grep -v "The group default allows"; then
         fail "the hub's log has errors"
     fi
 }
@@ -187,7 +187,7 @@ nothing_runs() { [ "$(status_of "$URL/user/robin/")" = 302 ]; }
 first_limit() {
     log_in robin
     limit "server.memory: 1G"
-    refused "default allows each server at most 1 GiB of memory; this one asks for 2 GiB."
+    refused "The group default allows each server at most 1 GiB of memory; this one asks for 2 GiB."
     limit "server.memory: 4G"
     started
     "$VENV/bin/hub-quotas" sessions --db "$DB" | grep -w robin

@@ -46,7 +46,7 @@ page --fail --header "X-XSRFToken: $(xsrf)" --header "Content-Type: application/
     --data '{"scopes": ["custom:quotas:act", "read:users!user"]}' "$URL/hub/api/users/robin/tokens" >token.json
 token=$(sed -E 's/.*"token": *"([^"]*)".*/\1/' token.json)
 limit "server.memory: 1G"
-refused "default allows each server at most 1 GiB of memory"
+refused "The group default allows each server at most 1 GiB of memory"
 stop_hub
 
 step "pip uninstall, with the data and the lines of the README still there"
