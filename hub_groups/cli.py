@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from .commands import exit_code
 from .database import missing_file, without_password
 from .documents import FileError, read_text
 from .presets import PRESETS
@@ -33,13 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         An exit code: DONE, UNUSABLE or UNSAID. Wrong usage exits with USAGE.
     """
-    options = _parser().parse_args(arguments)
-    try:
-        code: int = options.run(options)
-    except FileError as error:
-        print(error, file=sys.stderr)
-        return UNUSABLE
-    return code
+    return exit_code(_parser().parse_args(arguments), UNUSABLE)
 
 
 def _parser() -> argparse.ArgumentParser:

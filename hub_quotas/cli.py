@@ -13,6 +13,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from hub_groups.commands import exit_code
 from hub_groups.database import default_url, without_password
 from hub_groups.store import GroupStore
 from hub_groups.store import open_store as open_group_store
@@ -53,17 +54,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.named = bool(options.db)
     options.db = options.db or BESIDE_THE_HUB
     try:
-        code: int = options.run(options)
-    except (FileError, PolicyError, QuantityError, WindowError) as error:
-        print(error, file=sys.stderr)
-        return UNUSABLE
+        return exit_code(options, UNUSABLE, (FileError, PolicyError, QuantityError, WindowError))
     except LedgerError as error:
         print(
             f"The quota database {without_password(options.db)} can't be used: {error}",
             file=sys.stderr,
         )
         return UNUSABLE
-    return code
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from types import ModuleType
 
-from hub_groups.documents import FileError
+from hub_groups.commands import exit_code
 
 from . import doctor_command, import_command
 
@@ -27,13 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         An exit code: DONE, UNUSABLE or FOUND. Wrong usage exits with USAGE.
     """
-    options = _parser().parse_args(arguments)
-    try:
-        code: int = options.run(options)
-    except FileError as error:
-        print(error, file=sys.stderr)
-        return UNUSABLE
-    return code
+    return exit_code(_parser().parse_args(arguments), UNUSABLE)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import segno
 
+from hub_groups.commands import exit_code
 from hub_groups.documents import FileError, read_text
 
 from .addresses import LaunchError, normal_hub
@@ -34,13 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         An exit code: DONE, FOUND or UNUSABLE, with which wrong usage exits too.
     """
-    options = _parser().parse_args(arguments)
-    try:
-        code: int = options.run(options)
-    except FileError as error:
-        print(error, file=sys.stderr)
-        return UNUSABLE
-    return code
+    return exit_code(_parser().parse_args(arguments), UNUSABLE)
 
 
 def _parser() -> argparse.ArgumentParser:
