@@ -8,7 +8,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,25 +19,13 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from ports import free_port as free_port
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 TOKEN = secrets.token_hex(16)
 PATIENCE = 60
 """Seconds to wait for anything before a test fails."""
-
-
-def free_port() -> int:
-    """One to listen at later, and nobody else's until then.
-
-    Not one that the system picks: any connection out of this machine may be given the same before
-    it is listened at. Those below its range (ip_local_port_range of Linux) are nobody's.
-    """
-    while True:
-        port = secrets.choice(range(11_000, 32_000))
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 def wait_for(what: str, check, seconds: float = PATIENCE):
@@ -90,6 +77,7 @@ class Hub:
             "url": self.url,
             "hub_port": free_port(),
             "proxy_port": free_port(),
+            "pages_port": free_port(),
             "folder": str(folder),
             "token": TOKEN,
             **settings,

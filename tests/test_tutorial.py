@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 from bs4 import BeautifulSoup
-from hubs import ROOT, Hub, Visitor, free_port, wait_for
+from hubs import HERE, ROOT, Hub, Visitor, free_port, wait_for
 
 from share_links.forms import read
 
@@ -90,6 +90,8 @@ def blocks(folder: Path, url: str) -> list[tuple[str, str]]:
 def without_ports_of_others(block: str) -> str:
     """The hub's inner ports may be those of another test; and CI is root, readers are not."""
     ours = f"""\
+import runpy, jupyterhub.spawner
+jupyterhub.spawner.random_port = runpy.run_path("{HERE / "ports.py"}")["free_port"]
 c.JupyterHub.hub_port = {free_port()}
 c.ConfigurableHTTPProxy.api_url = "http://127.0.0.1:{free_port()}"
 c.Spawner.args = {["--allow-root"] if os.geteuid() == 0 else []}

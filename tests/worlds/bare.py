@@ -2,10 +2,19 @@
 
 import json
 import os
+import runpy
 import sys
+from pathlib import Path
+
+import jupyterhub.spawner
+import jupyterhub.utils
 
 c = get_config()
 world = json.loads(os.environ["WORLD"])
+
+free_port = runpy.run_path(str(Path(__file__).parent.parent / "ports.py"))["free_port"]
+jupyterhub.spawner.random_port = jupyterhub.utils.random_port = free_port
+c.HubGroups.service_url = f"http://127.0.0.1:{world['pages_port']}"
 
 c.JupyterHub.bind_url = world["url"] + world.get("base_url", "/")
 c.JupyterHub.hub_port = world["hub_port"]
