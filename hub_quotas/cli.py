@@ -36,7 +36,7 @@ from .reports import read_report, write_csv
 from .sessions import Session
 from .store import QuotaStore, open_store
 from .transaction import LedgerError
-from .which_database import BESIDE_THE_HUB, is_missing, no_ledger
+from .which_database import BESIDE_THE_HUB, check_makes, is_missing, no_ledger
 from .windows import WindowError, parse_window, read_zone
 from .windows import length as window_length
 
@@ -154,6 +154,8 @@ def _apply(options: argparse.Namespace) -> int:
     missing = is_missing(options.db)
     if missing and not options.named:
         raise FileError(no_ledger(options.db, may_make=True))
+    if missing:
+        check_makes(options.db)
     store = open_store(options.db, zone) if options.yes or not missing else None  # which makes it
     todo = differences(store.policy() if store else Policy(), policy)
     if store and options.yes and todo:
@@ -173,6 +175,12 @@ def _apply(options: argparse.Namespace) -> int:
             print(f"+ {place}: {after}")
         else:
             print(f"~ {place}: {before} -> {after}")
+    gone = sum(after is None for _place, _before, after in todo)
+    if gone:
+        print(
+            f"{gone} of these {'goes' if gone == 1 else 'go'}, also where set in the browser: the "
+            "file becomes all that holds. What holds now is under Import and export on the pages."
+        )
     if not todo:
         print("Nothing to change.")
     elif options.yes:

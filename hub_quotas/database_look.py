@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -122,16 +123,27 @@ def _file(found: Database, url: URL, migrations: Migrations) -> Database:
 
 
 def _schema_of_file(file: Path, table: str) -> str:
-    """Nothing is written, not even the files beside it that SQLite makes for readers: without a
-    log of what is to be written, nobody has it open, or it is as it was left."""
-    mode = "mode=ro" if Path(f"{file}-wal").exists() else "mode=ro&immutable=1"
-    db = sqlite3.connect(f"file:{quote(str(file.absolute()))}?{mode}", uri=True, timeout=PATIENCE)
-    try:
+    with closing(_read_alone(file)) as db:
         there = db.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone()
         row = there and db.execute(f"SELECT version_num FROM {table}").fetchone()  # noqa: S608
         return str(row[0]) if row else ""
-    finally:
-        db.close()
+
+
+def tables(file: Path) -> set[str]:
+    """The names of the tables in a SQLite file; none where it can't be read as one."""
+    try:
+        with closing(_read_alone(file)) as db:
+            return {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
+    except sqlite3.Error:
+        return set()
+
+
+def _read_alone(file: Path) -> sqlite3.Connection:
+    """Nothing is written, not even the files beside it that SQLite makes for readers: without a
+    log of what is to be written, nobody has it open, or it is as it was left."""
+    mode = "mode=ro" if Path(f"{file}-wal").exists() else "mode=ro&immutable=1"
+    name = quote(str(file.absolute()))
+    return sqlite3.connect(f"file:{name}?{mode}", uri=True, timeout=PATIENCE)
 
 
 def _writable(path: Path) -> bool:

@@ -31,6 +31,9 @@ def parse_text(text: str, file: str) -> Policy:
         FileError: it is not YAML, has a key twice, or is no policy.
     """
     document, root = read_yaml(text, file)
+    if document is None:  # half written, perhaps: all limits would go
+        empty = _("{file}: there is nothing in it. A policy without limits says so: groups: {{}}")
+        raise FileError(empty.format(file=file))
     try:
         return parse_policy(document)
     except PolicyError as error:

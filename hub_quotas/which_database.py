@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from hub_groups.database import with_driver, without_password
 
-from .database_look import Place, look, whole
+from .database_look import Place, look, tables, whole
 from .doctor_config import read_config
-from .doctor_facts import NEW
+from .doctor_facts import NEW, NO_FOLDER, Database
 from .doctor_process import running_hubs
 from .files import FileError
 from .migrate import LEDGER
@@ -21,13 +23,53 @@ def is_missing(url: str) -> bool:
     """Whether there is no ledger yet: no file, or a database without our tables. Makes none.
 
     Raises:
-        FileError: this is no URL of a database.
+        FileError: this is no URL of a database, or one in a folder that is not there.
     """
+    found = _look(url)
+    if found.state == NO_FOLDER:
+        folder = _file(found.url).parent
+        four = url.startswith("sqlite:///") and not url.startswith("sqlite:////")
+        hint = " A whole path has four slashes: sqlite:////PATH." if four else ""
+        raise FileError(
+            f"--db: there is no folder {folder}.{hint} The hub's log names its ledger when it "
+            "starts."
+        )
+    return found.state == NEW
+
+
+def check_makes(url: str) -> None:
+    """That a ledger which is to be made is not one by a mistake in its name.
+
+    Raises:
+        FileError: the file is another program's, or there is a ledger of another name beside it.
+    """
+    url = whole(url)
+    if not url.startswith("sqlite:///"):
+        return
+    file = _file(url)
+    if file.exists() and tables(file):
+        raise FileError(
+            f"--db: {file} is a database of something else, and has no ledger. A hub makes one "
+            "there if c.HubQuotas.db_url says so; nothing else does."
+        )
+    for beside in sorted(file.parent.glob("*.sqlite")):
+        if LEDGER.table in tables(beside):
+            raise FileError(
+                f"--db: there is no ledger {file}, and none was made: beside it is "
+                f"{beside.name}, which is one. A second one needs a folder of its own."
+            )
+
+
+def _look(url: str) -> Database:
     try:
         known = with_driver(url).render_as_string(hide_password=False)
     except ValueError as error:
         raise FileError(f"--db: {error}.") from None
-    return look(Place(_PACKAGE, _SETTING, whole(known), False, LEDGER)).state == NEW
+    return look(Place(_PACKAGE, _SETTING, whole(known), False, LEDGER))
+
+
+def _file(url: str) -> Path:
+    return Path(url.removeprefix("sqlite:///"))
 
 
 def no_ledger(url: str, may_make: bool = False) -> str:

@@ -58,7 +58,7 @@ def test_changes_are_shown_first_and_written_with_yes(cli, file, db):
     assert cli("apply", str(file)) == (DONE, "Nothing to change.\n")
     changes = json.loads(cli("apply", str(file), "--json")[1])
     assert changes == {"changes": [], "written": False}
-    file.write_text("")
+    file.write_text("groups: {}")
     assert "- a · member.servers: 3" in cli("apply", str(file), "--yes")[1]
 
 
@@ -151,6 +151,41 @@ def test_another_database_is_no_ledger_and_is_left_as_it_is(elsewhere, capsys):
     assert (elsewhere / "jupyterhub.sqlite").read_bytes() == before
 
 
+def test_apply_makes_no_ledger_by_a_mistake_in_its_name(file, elsewhere, capsys):
+    with closing(sqlite3.connect("jupyterhub.sqlite")) as hub:
+        hub.execute("CREATE TABLE users (name TEXT)")
+    before = (elsewhere / "jupyterhub.sqlite").read_bytes()
+    assert main(["apply", str(file), "--yes", "--db", "sqlite:///jupyterhub.sqlite"]) == UNUSABLE
+    assert "jupyterhub.sqlite is a database of something else" in capsys.readouterr().err
+    assert (elsewhere / "jupyterhub.sqlite").read_bytes() == before
+
+    assert main(["apply", str(file), "--yes", "--db", "sqlite:///hub_quotas.sqlite"]) == DONE
+    capsys.readouterr()
+    assert main(["apply", str(file), "--yes", "--db", "sqlite:///hub_quota.sqlite"]) == UNUSABLE
+    assert "beside it is hub_quotas.sqlite, which is one." in capsys.readouterr().err
+    assert not (elsewhere / "hub_quota.sqlite").exists()
+
+
+@pytest.mark.parametrize("command", [["usage"], ["apply", SAMPLE, "--yes"]], ids=lambda w: w[0])
+def test_a_folder_that_is_not_there_is_named(command, elsewhere, capsys):
+    assert main([*command, "--db", "sqlite:///srv/hub_quotas.sqlite"]) == UNUSABLE
+    said = capsys.readouterr().err
+    assert f"--db: there is no folder {elsewhere}/srv. A whole path has four slashes" in said
+    assert main([*command, "--db", f"sqlite:///{elsewhere}/srv/hub_quotas.sqlite"]) == UNUSABLE
+    assert "four slashes" not in capsys.readouterr().err
+
+
+def test_an_empty_file_is_no_policy(cli, file):
+    assert cli("apply", str(file), "--yes")[0] == DONE
+    file.write_text("# nothing yet\n")
+    code, said = cli("apply", str(file), "--yes")
+    assert code == UNUSABLE
+    assert "there is nothing in it. A policy without limits says so: groups: {}" in said
+    file.write_text("groups: {}\n")
+    said = cli("apply", str(file))[1]
+    assert "1 of these goes, also where set in the browser" in said
+
+
 def test_the_ledger_of_a_hub_that_runs_is_named(elsewhere, tmp_path, monkeypatch, capsys):
     config = tmp_path / "jupyterhub_config.py"
     config.write_text(
@@ -172,7 +207,7 @@ def test_the_ledger_of_a_hub_that_runs_is_named(elsewhere, tmp_path, monkeypatch
 
 
 def test_what_can_not_be_opened_is_named(file, tmp_path, capsys):
-    db = f"sqlite:///{tmp_path}/no/such/folder.sqlite"
+    db = f"sqlite:///{tmp_path}"  # a folder
     assert main(["apply", str(file), "--db", db]) == UNUSABLE
     said = f"The quota database {db} can't be used: unable to open database file\n"
     assert capsys.readouterr().err == said
