@@ -18,6 +18,10 @@ from .doctor_words import GROUPS, MOST_SKEW, PORTS, QUOTAS, RESTART, apart, is_t
 
 OLDEST_HUB = (5, 5)
 
+_OF_PROXIES = (0, 502, 503, 504)
+"""What says that a proxy can't reach what is behind it, or that there is none."""
+_SAY_WHERE = "if it runs elsewhere, say where: --url https://hub.example.org/"
+
 # -- the running hub ------------------------------------------------------------------------------
 
 
@@ -138,7 +142,7 @@ def pages(facts: Facts) -> Iterator[Finding]:
             "See what the hub's log says of group-quotas; set c.HubGroups.service_url to a free "
             "port. The hub starts the pages again after half a minute.",
         )
-    elif facts.front and facts.front.status:
+    elif facts.front and facts.front.right:
         yield from _through_the_proxy(facts, [one for one in served if one.public])
 
 
@@ -148,7 +152,7 @@ def _through_the_proxy(facts: Facts, served: list[Pages]) -> Iterator[Finding]:
         return
     answer = lost[0].public
     assert answer
-    if answer.status in (0, 502, 503, 504):
+    if answer.status in _OF_PROXIES:
         port = urlsplit(lost[0].url).port
         fix = "Set c.HubGroups.service_url to an address that the proxy reaches"
         if facts.config.on_kubernetes:
@@ -179,14 +183,24 @@ def _names(pages: list[Pages]) -> str:
 def front(facts: Facts) -> Iterator[Finding]:
     if facts.front is None or (facts.hub and not facts.hub.right):
         return
-    if not facts.front.status or not facts.front.right:
-        why = f"it answers {facts.front.status}" if facts.front.status else facts.front.why
+    status = facts.front.status
+    if not facts.front.right and status not in _OF_PROXIES:
+        yield Finding(
+            "public-unreachable",
+            PROBLEM,
+            f"Something else than this hub answers at the address that browsers use ({status}).",
+            facts.public,
+            f"End what listens there, or put c.JupyterHub.bind_url right; {_SAY_WHERE} If it is "
+            "this hub's proxy, restart the hub, which tells its proxy all routes anew.",
+        )
+    elif not facts.front.right:
+        why = f"it answers {status}" if status else facts.front.why
         yield Finding(
             "public-unreachable",
             PROBLEM,
             f"The hub is not to be found at the address that browsers use: {why}.",
             facts.public,
-            "Start the proxy; if it runs elsewhere, say where: --url https://hub.example.org/",
+            f"Start the proxy; {_SAY_WHERE}",
         )
     elif facts.front.ahead is not None and abs(facts.front.ahead) > MOST_SKEW:
         yield Finding(

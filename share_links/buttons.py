@@ -15,9 +15,10 @@ def html_button(url: str, label: str) -> str:
 
 
 def markdown_link(url: str, label: str) -> str:
-    """For Markdown and MyST."""
+    """For Markdown and MyST. The address is bare where it can be, for who copies it from there."""
     text = label.replace("\\", "\\\\").replace("[", "\\[").replace("]", "\\]")
-    return f"[{text}](<{url}>)"
+    where = f"<{url}>" if set(url) & set(" ()") else url
+    return f"[{text}]({where})"
 
 
 def myst_button(url: str, label: str) -> str:

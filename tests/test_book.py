@@ -412,7 +412,7 @@ def test_build_prints_all_links_in_bulk(tmp_path, capsys):
     assert [link["href"] for link in html.find_all("a")] == [row["url"] for row in rows]
     assert main(["build", str(tmp_path), "--markdown"]) == DONE
     lines = capsys.readouterr().out.splitlines()
-    assert [line.rpartition("(<")[2].removesuffix(">)") for line in lines] == [
+    assert [line.rpartition("](")[2].removesuffix(")") for line in lines] == [
         row["url"] for row in rows
     ]
     assert not (tmp_path / "share_links.json").exists()

@@ -201,6 +201,7 @@ CASES = [
     ("proxy-route", PROBLEM, launch(public=Answer(302)), "pages of launch (302)"),
     ("public-unreachable", PROBLEM, replace(HEALTHY, front=NOBODY), "--url"),
     ("public-unreachable", PROBLEM, replace(HEALTHY, front=Answer(502)), "it answers 502"),
+    ("public-unreachable", PROBLEM, replace(HEALTHY, front=Answer(404)), "End what listens there"),
     ("clock-public", WARNING, replace(HEALTHY, front=replace(OK, ahead=61)), "61 s ahead of"),
 ]  # fmt: skip
 

@@ -141,4 +141,5 @@ def test_the_button_is_a_plain_link():
 
     Reader().feed(html_button(url, 'Open "<b>"'))
     assert seen == [("a", {"class": "launch-button", "href": url})]
-    assert markdown_link("https://h/", "a [b]") == "[a \\[b\\]](<https://h/>)"
+    assert markdown_link("https://h/", "a [b]") == "[a \\[b\\]](https://h/)"
+    assert markdown_link("https://h/(1)", "a") == "[a](<https://h/(1)>)"

@@ -153,7 +153,7 @@ def test_all_of_it_in_order(terminals, tmp_path):
     assert "/user/kim/" in str(starts(kim).url)
 
     second.type(book[1])
-    (address,) = re.findall(r"\(<(http\S+)>\)", second.type(link[1]))
+    (address,) = re.findall(r"\]\((http\S+)\)", second.type(link[1]))
     assert address.startswith(f"{url}/services/launch/open?")
     assert "Go on only if you trust" in words(sam.get(address))
     progress = sam.send_form(address.removeprefix(hub.base))
