@@ -154,6 +154,8 @@ class QuotaPage(Desk, CheckedPage):
             if group and not self.access.may(Who.SEES, await self.policy(), group):
                 raise web.HTTPError(404, no_such_group())
             raise web.HTTPError(403, refusal_of(who))
+        if group:
+            await self.directory.look_for(group, self.groups)
         if self.access.admin or self.access.managed:
             self.asks_waiting = await asyncio.to_thread(self._count_asks)
 

@@ -20,6 +20,9 @@ from traitlets import HasTraits, List
 
 from hub_quotas import home_page
 from hub_quotas.home_page import Summary, WithSummary, put_around_home
+from hub_quotas.policy import parse_policy
+from hub_quotas.policy_store import now
+from hub_quotas.sessions import new_id
 
 LIMITS = """
 course:
@@ -213,6 +216,68 @@ def test_a_server_without_a_size_has_no_memory_or_cpu_limit(new_hub):
     said = text(visitor.get(PAGE))
     assert "no memory or CPU limit" in said
     assert "no limits" not in said
+
+
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [
+        (
+            "group.cpu-hours: 400 per 30d",
+            "At this size, the budget of course is used up on {day}; the server goes on running "
+            "then. (group.cpu-hours)",
+        ),
+        (
+            "group.cpu-hours: 400 per 30d then downsize to cpu 1",
+            "At this size, the budget of course is used up on {day}; the server goes on running "
+            "then, and only smaller ones start. (group.cpu-hours)",
+        ),
+        (
+            "group.cpu-hours: 400 per 30d then stop",
+            "At this size, it stops on {day}: the budget of course is used up by then. "
+            "(group.cpu-hours)",
+        ),
+        (
+            "member.cpu-hours: 400 per 30d",
+            "At this size, your budget (course) is used up on {day}; the server goes on running "
+            "then. (member.cpu-hours)",
+        ),
+        (
+            "member.cpu-hours: 400 per 30d then downsize to cpu 1",
+            "At this size, your budget (course) is used up on {day}; the server goes on running "
+            "then, and only smaller ones start. (member.cpu-hours)",
+        ),
+        (
+            "member.cpu-hours: 400 per 30d then stop",
+            "At this size, it stops on {day}: your budget (course) is used up by then. "
+            "(member.cpu-hours)",
+        ),
+        ("server.lifetime: 400h", "Stops on {day} (server.lifetime · course)"),
+    ],
+)
+def test_what_ends_a_server_is_said_as_what_will_be(new_hub, limit, said):
+    visitor = a_student(new_hub, "ender")
+    store = new_hub.ledger()
+    new_hub.limits(f"course: {{{limit}}}")
+    id = new_id(now())
+    assert store.reserve(id, "ender", "", ["course"], {"cpu": 1000}).granted
+    store.start(id)
+    try:
+        page = re.sub(r" (?=[;:.])", "", text(visitor.get(PAGE)))  # it stands where a tag ended
+    finally:
+        store.void(id, "tests")
+    day = r"\d+ [A-Z][a-z]+( \d{4})? at \d\d:\d\d"
+    found = re.search(re.escape(said).replace(re.escape("{day}"), day), page)
+    assert found, page[page.index("Running now") :][:700]
+
+
+def test_a_boost_is_said_until_when(new_hub):
+    visitor = a_student(new_hub, "raised")
+    document = {"limits": {"member.servers": 2}}
+    document["boosts"] = [{"limit": "member.servers", "amount": 5, "until": "2098-12-10"}]
+    store = new_hub.ledger()
+    store.apply(parse_policy({"groups": {"course": document}}), "tests", "tests")
+    said = text(visitor.get(PAGE))
+    assert "Raised until 11 December 2098, 00:00" in said, said
 
 
 def test_who_is_in_no_group_is_told_where_it_counts(new_hub):
