@@ -110,6 +110,7 @@ class UsagePage(QuotaPage):
             ask_address=ask_address,
             plot=plot,
             reason=short_reason,
+            say_whose=usage_words.say_whose,
             MEMBER=MEMBER,
             DAYS=DAYS,
         )

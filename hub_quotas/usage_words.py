@@ -8,6 +8,8 @@ from datetime import datetime, timedelta, timezone, tzinfo
 from hub_groups.words import _, ngettext, pgettext
 
 from .decision import Decision
+from .messages import say_group
+from .policy import DEFAULT_GROUP
 from .quantities import RESOURCES, resource, say_duration
 from .requests import Amounts
 from .usage import Choice, GroupStanding, Running, size
@@ -102,6 +104,16 @@ def hours(amount: int, name: str) -> str:
     return number("cpu-hours" if name == "cpu" else "gpu-hours", amount)
 
 
+def say_whose(name: str) -> str:
+    """A group, to whom it is for: those who are in none have never heard of `default`."""
+    return _("everybody without a group") if name == DEFAULT_GROUP else say_group(name)
+
+
+def group_title(name: str) -> str:
+    """The same at the start of a line."""
+    return _("Everybody without a group") if name == DEFAULT_GROUP else name
+
+
 def say_server(name: str) -> str:
     """A server at the begin of a line."""
     return name or _("Default server")
@@ -121,7 +133,8 @@ def say_ended(reason: str) -> str:
         return known[reason]
     key, of, group = reason.partition(" of ")
     if of and resource(key.partition(".")[2]):
-        return _("A limit stopped it: {key} of {group}").format(key=key, group=group)
+        text = _("A limit stopped it: {key} of {group}")
+        return text.format(key=key, group=say_whose(group))
     return reason
 
 

@@ -280,11 +280,30 @@ def test_a_boost_is_said_until_when(new_hub):
     assert "Raised until 11 December 2098, 00:00" in said, said
 
 
-def test_who_is_in_no_group_is_told_where_it_counts(new_hub):
-    said = text(new_hub.login("lonely").get(PAGE))
+def test_who_is_in_no_group_is_told_where_it_counts_and_never_of_default(new_hub):
+    new_hub.limits("default: {member.servers: 3}")
+    visitor, store = new_hub.login("lonely"), new_hub.ledger()
+    store.reserve("lone-1", "lonely", "old", ["default"], TINY)
+    store.close_session("lone-1", "server.lifetime of default")
+    store.reserve("lone-2", "lonely", "new", ["default"], TINY)
+    try:
+        said, home = text(visitor.get(PAGE)), text(visitor.get("hub/home"))
+        helped = text(visitor.get(f"{PAGE}help"))
+    finally:
+        store.void("lone-2", "tests")
+    assert "charged to everybody without a group" in said
+    assert "A limit stopped it: server.lifetime of everybody without a group" in said
     assert (
-        "what you use counts here, as for everybody without a group. No limits hold here." in said
+        "Everybody without a group Ask for more You are in no group: what you use counts here, as "
+        "for everybody without a group." in said
     )
+    assert "What I have left My usage Everybody without a group Servers, me: 2" in home
+    assert "Groups: everybody without a group" in helped
+    for page in (said, home, helped):
+        assert not re.search(r"\bdefault\b", page), page
+    new_hub.limits("course: {member.servers: 3}")
+    said = text(visitor.get(PAGE))
+    assert "No limits hold here." in said
     assert "in no group" not in text(a_student(new_hub, "social").get(PAGE))
 
 
