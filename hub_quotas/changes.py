@@ -157,7 +157,7 @@ def _boosts_said(document: Any) -> list[str]:
 
 
 def _say_boost(entry: Mapping[str, str]) -> str:
-    text = _("boost: {limit} is {amount} for everybody until {until}")
+    text = _("boost: {limit} is {amount} until {until}")
     if entry.get("member"):
         text = _("boost: {limit} is {amount} for {member} until {until}")
     said = text.format(**{"member": "", **entry, "until": str(entry["until"]).replace("T", " ")})

@@ -74,10 +74,15 @@ def say_size(draws: Amounts) -> str:
 
 
 def said_once(group: GroupStanding) -> tuple[Choice, ...]:
-    """What was started lately, without what would read the same: as another of these, or as the
-    largest server that would start."""
+    """What was started lately, without what would read the same: as another of these, as one that
+    has a name too, or as the largest server that would start."""
     found = {(one.name, *_said(one.decision)): one for one in group.tried}
-    return tuple(one for one in found.values() if one.name or not _is_largest(one, group))
+    named = {said[1:] for said in found if said[0]}
+    return tuple(
+        one
+        for (name, *said), one in found.items()
+        if name or not (tuple(said) in named or _is_largest(one, group))
+    )
 
 
 def lasts_is_said(group: GroupStanding) -> bool:

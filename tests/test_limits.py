@@ -271,7 +271,7 @@ def test_a_boost_is_one_sentence_of_what_has_changed():
     two = {**one, "member": "sam", "until": "2026-12-10T14:00", "why": "thesis"}
     before = {"limits": {"member.servers": "2"}, "boosts": [one]}
     after = {"limits": {"member.servers": "3"}, "boosts": [two]}
-    first = "boost: member.servers is 5 for everybody until 2026-12-10"
+    first = "boost: member.servers is 5 until 2026-12-10"
     second = "boost: member.servers is 5 for sam until 2026-12-10 14:00 (thesis)"
     assert said_differences(before, after) == [
         ("member.servers", "2", "3"),

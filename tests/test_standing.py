@@ -445,6 +445,10 @@ def test_what_could_start_is_said_once(store, clock):
     world.stop(world.start("sam", "lab", 1000, "large"))
     names = [("large", "1 core"), ("", "0.5 cores")]
     assert said() == (names, True), "its name says more, and how long it lasts"
+    policy(store, lab={"group.cpu-hours": "96 per 7d"})
+    (group,) = standing(store, "sam", ["lab"]).groups
+    names = [(one.name, one.decision.amounts["cpu"]) for one in usage_words.said_once(group)]
+    assert names == [("large", 1000), ("", 500)], "where nothing is the largest too"
 
 
 def test_why_a_server_ended_is_said_in_words():
