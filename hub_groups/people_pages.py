@@ -24,7 +24,7 @@ from .joining import (
     clean_code,
     spaced,
 )
-from .memberships import BY_PEOPLE, usable
+from .memberships import BY_PEOPLE, MEMBER, usable
 from .names import PeopleError, last_day
 from .people import archive_of
 from .people_desk import NotSure
@@ -133,7 +133,7 @@ class GroupListPage(GroupsPage):
             people_desk.check_group_name(group)
             if await people_desk.group_is(self, group):
                 raise PeopleError(_("There is a group {group} already.").format(group=group))
-            role = group_pages.role_of(self.get_body_argument("role", "manager"))
+            role = group_pages.role_of(self.get_body_argument("role", MEMBER))
             new = bool(self.get_body_argument("new", ""))
             await people_desk.add(self, group, self.get_body_argument("names", ""), role, None, new)
         except PeopleError as error:

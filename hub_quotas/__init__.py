@@ -74,6 +74,7 @@ def activate(c: Any) -> None:
                 "support": quotas.support,
                 "menu_for": quotas.menu_for,
                 "would_be_held_by": would_be_held_by,
+                "named_servers": app.allow_named_servers,
             },
             # To know which groups there are, who is in which, and when a server was used last; to
             # stop servers.

@@ -7,14 +7,17 @@ from dataclasses import dataclass
 
 from tornado.httputil import url_concat
 
+from hub_groups.words import _
+
 from . import more_desk
 from .asking import Asking
 from .decision import Check
 from .desk import QuotaPage
-from .limits import SERVER, Limit, PolicyError
+from .limits import GROUP, SERVER, Limit, PolicyError
 from .more import OPEN, Ask, Wanted, choices, holds, now, say_key, say_limit, say_until
 from .more_forms import ERRORS, Typed, number_of, typed_in, value_of, wrong
 from .outlook import time_of
+from .policy import WHOLE_HUB
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,7 @@ class AskPage(QuotaPage):
             "ask.html",
             by_group=by_group,
             chosen=chosen,
-            example=example(chosen.limit.resource) if chosen else "",
+            hint=hint(chosen.limit) if chosen else "",
             has_managers=bool(chosen and await asyncio.to_thread(self._answerers, chosen.limit)),
             typed=typed,
             checking=checking,
@@ -137,10 +140,23 @@ class AskPage(QuotaPage):
         return offered, asked
 
 
-def example(resource: str) -> str:
-    """What could be typed as an amount of it."""
+def example(limit: Limit) -> str:
+    """What could be typed to get more of it than there is now."""
     known = {"memory": "16G", "storage": "50G", "servers": "2", "cpu": "4", "gpu": "1"}
-    return known.get(resource, "3h" if resource in ("lifetime", "idle") else "80")
+    text = known.get(limit.resource, "3h" if limit.resource in ("lifetime", "idle") else "80")
+    kind = limit.kind
+    return text if kind.parse(text) > limit.amount else kind.format(2 * limit.amount)
+
+
+def hint(limit: Limit) -> str:
+    """What stands in the empty field: of what all share, whose it is, since nobody asks for a part
+    of it."""
+    if limit.scope != GROUP:
+        return example(limit)
+    text = _("{amount} for the whole group, now {now}")
+    if limit.group == WHOLE_HUB:
+        text = _("{amount} for the whole hub, now {now}")
+    return text.format(amount=example(limit), now=limit.kind.format(limit.amount))
 
 
 def _meant(offered: list[Choice], wanted: Wanted) -> Choice | None:

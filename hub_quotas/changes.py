@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from hub_groups.words import _
+
 from .boosts import boosts
 from .policy import (
     Group,
@@ -139,6 +141,33 @@ def document_differences(before: Any, after: Any) -> list[tuple[str, str | None,
     old, new = (_flat(document or {}) for document in (before, after))
     places = sorted(old.keys() | new.keys())
     return [(p, old.get(p), new.get(p)) for p in places if old.get(p) != new.get(p)]
+
+
+def said_differences(before: Any, after: Any) -> list[tuple[str, str | None, str | None]]:
+    """The same for who reads a page: a boost is one sentence, not a line for each part of it."""
+    old, new = _boosts_said(before), _boosts_said(after)
+    found = document_differences(_without_boosts(before), _without_boosts(after))
+    found += [("", said, None) for said in old if said not in new]
+    return found + [("", None, said) for said in new if said not in old]
+
+
+def _boosts_said(document: Any) -> list[str]:
+    entries = document.get("boosts") if isinstance(document, Mapping) else None
+    return [_say_boost(entry) for entry in entries or ()]
+
+
+def _say_boost(entry: Mapping[str, str]) -> str:
+    text = _("boost: {limit} is {amount} until {until}")
+    if entry.get("member"):
+        text = _("boost: {limit} is {amount} for {member} until {until}")
+    said = text.format(**{"member": "", **entry, "until": str(entry["until"]).replace("T", " ")})
+    return f"{said} ({entry['why']})" if entry.get("why") else said
+
+
+def _without_boosts(document: Any) -> Any:
+    if not isinstance(document, Mapping):
+        return document
+    return {key: value for key, value in document.items() if key != "boosts"}
 
 
 def _flat(document: Any, place: tuple[str, ...] = ()) -> dict[str, str]:

@@ -19,7 +19,7 @@ from hub_groups.words import _, pgettext
 
 from .access import Access, NotAllowed, Who, access_of, check_changes
 from .asking import Asking
-from .changes import Entry, document_differences
+from .changes import Entry, said_differences
 from .costs import money, per_hour
 from .directory import Directory
 from .files import FileError
@@ -39,6 +39,8 @@ from .windows import read_zone, say_window, short_months
 log = logging.getLogger("group-quotas")
 
 T = TypeVar("T")
+
+_MINUTE = 60 * 10**6
 
 
 def ledger_of(context: Context) -> QuotaStore:
@@ -154,6 +156,8 @@ class QuotaPage(Desk, CheckedPage):
             if group and not self.access.may(Who.SEES, await self.policy(), group):
                 raise web.HTTPError(404, no_such_group())
             raise web.HTTPError(403, refusal_of(who))
+        if group:
+            await self.directory.look_for(group, self.groups)
         if self.access.admin or self.access.managed:
             self.asks_waiting = await asyncio.to_thread(self._count_asks)
 
@@ -187,7 +191,7 @@ class QuotaPage(Desk, CheckedPage):
             "say_used": partial(say_used, currency=self.context.settings["currency"]),
             "say_entry": say_entry,
             "say_via": say_via,
-            "change_said": lambda change: document_differences(change.before, change.after),
+            "change_said": lambda change: said_differences(change.before, change.after),
             "quota_nav": self._nav(),
             "money": partial(money, currency=self.context.settings["currency"]),
             "per_hour": partial(per_hour, currency=self.context.settings["currency"]),
@@ -285,10 +289,11 @@ def say_conflict(error: Conflict) -> str:
 def say_via(via: str) -> str:
     """Where a change was made."""
     known = {
-        "page": pgettext("made by", "page"),
-        "cli": pgettext("made by", "cli"),
-        "config": pgettext("made by", "config"),
-        "rename": pgettext("made by", "rename"),
+        "page": pgettext("made by", "in the browser"),
+        "api": pgettext("made by", "by the API"),
+        "cli": pgettext("made by", "on the command line"),
+        "config": pgettext("made by", "by the configuration"),
+        "rename": pgettext("made by", "by a renaming"),
     }
     return known.get(via, via)
 
@@ -353,8 +358,9 @@ def ago(at: int) -> str:
 
 
 def long_ago(at: int) -> str:
-    """`3 h ago`."""
-    return say_ago(max(0, now() - at))
+    """`3 h ago`; of the last minute, `just now`."""
+    passed = max(0, now() - at)
+    return _("just now") if passed < _MINUTE else say_ago(passed)
 
 
 def _group(name: str) -> str:

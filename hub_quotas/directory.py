@@ -10,6 +10,8 @@ from urllib.parse import quote
 from tornado import httpclient
 
 from hub_groups.access import GROUP_NAMES
+from hub_groups.memberships import usable
+from hub_groups.store import GroupStore
 from hub_groups.web import Context
 
 from .limits import PolicyError
@@ -31,6 +33,7 @@ class Directory:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._names: tuple[str, ...] | None = None
+        self._new: dict[str, float] = {}
         self._good_until = 0.0
         self._task: asyncio.Task[None] | None = None
         self._members: dict[str, tuple[tuple[str, ...], float]] = {}
@@ -43,7 +46,19 @@ class Directory:
             if self._names is None:
                 self._names = ()  # the next page does not wait
                 await asyncio.wait([self._task], timeout=_PATIENCE)
-        return self._names or ()
+        names = self._names or ()
+        new = self._new.keys() - names if self._new else ()
+        return (*names, *sorted(new))
+
+    async def look_for(self, name: str, memberships: GroupStore) -> None:
+        """Know a group from now on that has members and is not in the hub: it was made just now, or
+        nobody in it has logged in yet."""
+        present = time.monotonic()
+        self._new = {one: until for one, until in self._new.items() if until > present}
+        if name in await self.groups() or not usable(name):
+            return
+        if await asyncio.to_thread(memberships.sizes, [name]):
+            self._new[name] = present + _GOOD_FOR
 
     async def _read(self) -> None:
         try:

@@ -186,6 +186,7 @@ class GroupsPage(QuotaPage):
             above=policy.path(asked.under)[-2:0:-1] if asked.under else (),
             first_steps=first_steps,
             would_be_held_by=self.context.settings["would_be_held_by"],
+            named_servers=self.context.settings["named_servers"],
             address=lambda **changes: _address(self.request.path, asked, changes),
             wrong=wrong,
         )

@@ -22,6 +22,7 @@ from .messages import headline, title
 from .policy import DEFAULT_GROUP, group_name
 from .standing import tightest
 from .store import QuotaStore
+from .usage_words import group_title
 
 log = logging.getLogger("JupyterHub.quotas")
 
@@ -79,7 +80,7 @@ def in_html(left: Left, usage: str) -> str:
     for group, checks in left[:_MOST_GROUPS]:
         rows = "".join(_row(check) for check in checks)
         parts.append(
-            f'<div><div class="fw-bold">{html.escape(group)}</div>'
+            f'<div><div class="fw-bold">{html.escape(group_title(group))}</div>'
             f'<ul class="list-unstyled mb-0">{rows}</ul></div>'
         )
     heading, link = html.escape(_("What I have left")), html.escape(_("My usage"))

@@ -6,6 +6,7 @@ import datetime
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from urllib.parse import urlencode
 
 from hub_groups.words import _
 
@@ -164,6 +165,12 @@ def chosen(limits: Sequence[Limit], wanted: Wanted) -> Limit:
 def say_key(window: Window | None) -> str:
     """A window as in a policy; empty for a cap."""
     return format_window(window) if window else ""
+
+
+def ask_address(limit: Limit) -> str:
+    """The page on which more of it is asked for, below the address of the quotas' pages."""
+    meant = {"group": limit.group, "limit": limit.key, "window": say_key(limit.window)}
+    return f"ask?{urlencode({name: value for name, value in meant.items() if value})}"
 
 
 def now(policy: Policy, limit: Limit, user: str, at: int, zone: datetime.tzinfo) -> Limit:

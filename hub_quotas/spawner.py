@@ -21,6 +21,7 @@ from .corrections import correct_end, known_as, name_of
 from .decision import Answer, Decision
 from .limits import CHARGED_GROUP, PolicyError
 from .messages import reasons, told, tried
+from .more import ask_address
 from .off_loop import off_loop, outbox
 from .policy_store import now
 from .quantities import QuantityError
@@ -39,6 +40,18 @@ LEDGER = "quota-ledger"
 """The code of refusals while the ledger can't be reached."""
 
 _polling: ContextVar[bool] = ContextVar("polling", default=False)
+
+
+Link = tuple[str, str]
+"""An address and its words."""
+
+
+def to_more(refused: Decision, admin: bool) -> Link | None:
+    """Where whoever is refused changes that, or asks for more; None where more would not help."""
+    limit = refused.refusals[0].limit
+    if admin:
+        return f"groups/{quote(limit.group, safe='*/')}", _("Groups and limits")
+    return None if refused.unsized else (ask_address(limit), _("Ask for more"))
 
 
 class QuotaMixin(ChargedGroupMixin, RescueMixin):
@@ -119,7 +132,7 @@ class QuotaMixin(ChargedGroupMixin, RescueMixin):
             self.save_state()
         who = (self.user.id, self.user.name)
         try:
-            granted, why, code, noted, more = await off_loop(
+            granted, why, code, noted, way = await off_loop(
                 self._reserve, session, *who, groups, request, self.profile(), self.user.admin
             )
         except (LedgerError, PolicyError) as error:
@@ -138,7 +151,7 @@ class QuotaMixin(ChargedGroupMixin, RescueMixin):
             ) from None
         if granted is None:
             self._let_go()
-            raise self.refuse(why, code, noted=noted, more=more)
+            raise self.refuse(why, code, noted=noted, way=way)
         if self.session_id != session:  # the hub's stop of the server before took this for it
             await outbox.tell(
                 f"a start of {self._who} that came to nothing",
@@ -187,9 +200,9 @@ class QuotaMixin(ChargedGroupMixin, RescueMixin):
         request: Request,
         profile: str,
         admin: bool,
-    ) -> tuple[Decision | None, str, str, str, str]:
-        """What is granted; or the words and the code of a refusal, what is kept of it, and the
-        group whose page an admin needs.
+    ) -> tuple[Decision | None, str, str, str, Link | None]:
+        """What is granted; or the words and the code of a refusal, what is kept of it, and where
+        to get more.
 
         In a thread: nothing here may touch the hub's own database.
         """
@@ -206,10 +219,9 @@ class QuotaMixin(ChargedGroupMixin, RescueMixin):
             *(id, user, self.name, order, request), profile=profile, always=self.first_rescue
         )
         if answer.granted:
-            return answer.granted, "", "", "", ""
+            return answer.granted, "", "", "", None
         kept = in_english(reasons, answer.decisions)
-        group = answer.decisions[0].refusals[0].limit.group if admin else ""
-        return None, *self.words(user, answer, admin), kept, group
+        return None, *self.words(user, answer, admin), kept, to_more(answer.decisions[0], admin)
 
     def words(self, user: str, answer: Answer, admin: bool) -> tuple[str, str]:
         """The words and the code of a refusal. In a thread."""
@@ -267,7 +279,12 @@ class QuotaMixin(ChargedGroupMixin, RescueMixin):
         return address
 
     def refuse(
-        self, text: str, reason: str, status: int = 403, noted: str = "", more: str = ""
+        self,
+        text: str,
+        reason: str,
+        status: int = 403,
+        noted: str = "",
+        way: Link | None = None,
     ) -> Refused:
         """The exception to raise. It is also kept for a while, for when its user asks for help.
 
@@ -276,7 +293,7 @@ class QuotaMixin(ChargedGroupMixin, RescueMixin):
 
         Args:
             noted: what is kept beside the code; in English.
-            more: the group in which whoever is refused can change that.
+            way: where whoever is refused gets more; its address is below that of the pages.
         """
         self._refused = True
         self.orm_spawner.user_options = {}
@@ -288,8 +305,8 @@ class QuotaMixin(ChargedGroupMixin, RescueMixin):
             self._note(reason, noted)
         usage = f"{self.hub.base_url.removesuffix('hub/')}services/quotas/"
         links = [(usage, _("See what you use")), (f"{usage}help", _("Get help"))]
-        if more:
-            links.insert(0, (f"{usage}groups/{quote(more, safe='*/')}", _("Groups and limits")))
+        if way:
+            links.insert(0, (f"{usage}{way[0]}", way[1]))
         return Refused(text, links, reason, status)
 
     def _note(self, reason: str, noted: str) -> None:

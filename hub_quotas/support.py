@@ -9,11 +9,11 @@ from urllib.parse import quote, urlsplit
 
 from hub_groups.words import _
 
-from .messages import headline, say_group, title
+from .messages import headline, title
 from .more import say_limit
 from .quantities import say_duration
 from .usage import GroupStanding, Running, Standing
-from .usage_words import say_server, say_size
+from .usage_words import say_server, say_size, say_whose
 
 ME, VERSIONS, SERVERS, LIMITS, STORED, REFUSALS, BROWSER = (
     *("me", "versions", "servers", "limits", "storage", "refusals", "browser"),
@@ -95,7 +95,7 @@ def sections(facts: Facts) -> tuple[Section, ...]:
     lines: dict[str, Iterable[str]] = {
         ME: (
             f"User: {facts.user}",
-            f"Groups: {', '.join(one.group for one in found.groups)}",
+            f"Groups: {', '.join(say_whose(one.group) for one in found.groups)}",
             f"Hub: {facts.hub}",
             f"Time: {_when(found.at, facts.zone)}",
         ),
@@ -125,7 +125,7 @@ def _server(one: Running, facts: Facts) -> str:
         one.profile,
         facts.images.get(one.server, ""),
         say_size(one.draws),
-        f"charged to {one.group}",
+        f"charged to {say_whose(one.group)}",
         f"since {_when(one.since, facts.zone)}" if one.up else "starting",
     )
     return f"{say_server(one.server)}: {', '.join(part for part in parts if part)}"
@@ -135,14 +135,17 @@ def _limits(group: GroupStanding) -> list[str]:
     lines = []
     for check in (line.check for line in group.lines):
         above = check.limit.group if check.limit.group != group.group else ""
-        of = f" (from {say_group(above)})" if above else ""
+        of = f" (from {say_whose(above)})" if above else ""
         lines.append(f"{title(check)}{of}: {headline(check)}")
     for limit in group.ends:
         length = say_duration(limit.amount)
         lasts, idle = f"runs for {length} at most", f"that is not used for {length} stops"
         lines.append(f"each server {lasts if limit.resource == LIFETIME else idle}")
     lines += [say_limit(limit) for limit in group.storage]
-    return [f"{group.group}:", *(f"  {line}" for line in lines or ["no limits hold here"])]
+    return [
+        f"{say_whose(group.group)}:",
+        *(f"  {line}" for line in lines or ["no limits hold here"]),
+    ]
 
 
 def subject(what: str) -> str:

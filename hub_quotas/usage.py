@@ -9,7 +9,7 @@ from datetime import tzinfo
 from .decision import Check, Decision
 from .forecast import Budget, fits, returns, runs_out
 from .ledger import Charge
-from .limits import SERVER, STOP, Limit
+from .limits import DOWNSIZE, MEMBER, SERVER, STOP, Limit
 from .quantities import DURATION
 from .requests import Amounts, Request, in_use
 from .watch import Order, place, whose
@@ -142,6 +142,7 @@ class End:
         stops: whether the server stops then, or only its budget is used up.
         exact: else it is not before `at`.
         idle: whether using it puts that off.
+        small: whether only smaller servers start from then on.
     """
 
     at: int
@@ -150,6 +151,17 @@ class End:
     stops: bool
     exact: bool = True
     idle: bool = False
+    small: bool = False
+
+    @property
+    def by_budget(self) -> bool:
+        """Whether what is used up ends it; else it is its own time."""
+        return self.key.rpartition(".")[2] not in ("lifetime", "idle")
+
+    @property
+    def mine(self) -> bool:
+        """Whether the limit is one of each member."""
+        return self.key.startswith(f"{MEMBER}.")
 
 
 @dataclass(frozen=True)
@@ -271,8 +283,9 @@ def ends_of(
         elif limit.window and draws.get(limit.kind.curve):
             seen = outlook(limit)
             if seen.runs_out is not None:
-                end = End(seen.runs_out, limit.key, limit.group, False, seen.exact)
-                others.append(end)
+                small = limit.reaction.kind == DOWNSIZE
+                at = seen.runs_out
+                others.append(End(at, limit.key, limit.group, False, seen.exact, small=small))
     stop = min(stops, key=lambda end: end.at, default=None)
     other = min(others, key=lambda end: end.at, default=None)
     first = other if other and (stop is None or other.at < stop.at) else None

@@ -20,6 +20,7 @@ from .home_storage import FULL_SHARE, WARN_SHARE, Shelf, shelves
 from .limits import MEMBER
 from .looks_api import look_into_home
 from .messages import short_reason
+from .more import ask_address
 from .notices import Told
 from .notices_api import told_to
 from .quantities import resource, whole
@@ -103,10 +104,13 @@ class UsagePage(QuotaPage):
             zone=self.store.zone,
             words=usage_words,
             instant=partial(usage_words.instant, present=found.at, zone=self.store.zone),
+            until=partial(usage_words.until, present=found.at, zone=self.store.zone),
             exactly=partial(usage_words.exactly, zone=self.store.zone),
             machine=lambda at: datetime.fromtimestamp(at / 10**6, timezone.utc).isoformat(),
+            ask_address=ask_address,
             plot=plot,
             reason=short_reason,
+            say_whose=usage_words.say_whose,
             MEMBER=MEMBER,
             DAYS=DAYS,
         )

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone, tzinfo
 
-from hub_groups.words import _, ngettext
+from hub_groups.words import _, ngettext, pgettext
 
-from .quantities import RESOURCES, resource
+from .decision import Decision
+from .messages import say_group
+from .policy import DEFAULT_GROUP
+from .quantities import RESOURCES, resource, say_duration
 from .requests import Amounts
-from .usage import Running, size
+from .usage import Choice, GroupStanding, Running, size
 
 _MINUTE = 60 * 10**6
 
@@ -30,6 +33,20 @@ def instant(at: int, present: int, zone: tzinfo) -> str:
         return _("on {weekday} at {time}").format(weekday=_weekdays()[when.weekday()], time=time)
     day = day_of(when, here)
     return _("on {day} at {time}").format(day=day, time=time)
+
+
+def until(at: int, present: int, zone: tzinfo) -> str:
+    """`15:10`, `Tuesday, 08:00`, `11 December, 00:00`: an instant to come, after "until"."""
+    when, here = _local(-(-at // _MINUTE) * _MINUTE, zone), _local(present, zone)
+    time, days = f"{when:%H:%M}", (when.date() - here.date()).days
+    if days == 0:
+        return time
+    day = day_of(when, here)
+    if days == 1:
+        day = pgettext("until", "tomorrow")
+    elif 1 < days < 7:
+        day = _weekdays()[when.weekday()]
+    return _("{day}, {time}").format(day=day, time=time)
 
 
 def day_of(when: datetime, here: datetime) -> str:
@@ -56,6 +73,32 @@ def say_size(draws: Amounts) -> str:
     return " · ".join(kind.say(amount) for kind, amount in found if kind)
 
 
+def said_once(group: GroupStanding) -> tuple[Choice, ...]:
+    """What was started lately, without what would read the same: as another of these, as one that
+    has a name too, or as the largest server that would start."""
+    found = {(one.name, *_said(one.decision)): one for one in group.tried}
+    named = {said[1:] for said in found if said[0]}
+    return tuple(
+        one
+        for (name, *said), one in found.items()
+        if name or not (tuple(said) in named or _is_largest(one, group))
+    )
+
+
+def lasts_is_said(group: GroupStanding) -> bool:
+    """Whether one with a name that is as large as the largest says already how long that lasts."""
+    return any(_is_largest(one, group) for one in said_once(group))
+
+
+def _is_largest(choice: Choice, group: GroupStanding) -> bool:
+    return group.largest is not None and _said(choice.decision) == _said(group.largest)
+
+
+def _said(decision: Decision) -> tuple[str, bool, str]:
+    lasts = "" if decision.lasts is None else say_duration(decision.lasts)
+    return say_size(decision.amounts), decision.allowed, lasts
+
+
 def number(name: str, amount: int) -> str:
     """An amount of time or money, without its unit; for a table."""
     return RESOURCES[name].say(amount).partition(" ")[0]
@@ -64,6 +107,16 @@ def number(name: str, amount: int) -> str:
 def hours(amount: int, name: str) -> str:
     """How many hours of CPU, or of one of anything else."""
     return number("cpu-hours" if name == "cpu" else "gpu-hours", amount)
+
+
+def say_whose(name: str) -> str:
+    """A group, to whom it is for: those who are in none have never heard of `default`."""
+    return _("everybody without a group") if name == DEFAULT_GROUP else say_group(name)
+
+
+def group_title(name: str) -> str:
+    """The same at the start of a line."""
+    return _("Everybody without a group") if name == DEFAULT_GROUP else name
 
 
 def say_server(name: str) -> str:
@@ -85,7 +138,8 @@ def say_ended(reason: str) -> str:
         return known[reason]
     key, of, group = reason.partition(" of ")
     if of and resource(key.partition(".")[2]):
-        return _("A limit stopped it: {key} of {group}").format(key=key, group=group)
+        text = _("A limit stopped it: {key} of {group}")
+        return text.format(key=key, group=say_whose(group))
     return reason
 
 

@@ -195,7 +195,7 @@ class Hub:
 
     def in_use(self) -> dict[str, int]:
         """Running servers by group, by the ledger."""
-        return {g: a["servers"] for g, a in self.ledger().group_use().items() if a["servers"]}
+        return {g: a["servers"] for g, a in self.ledger().group_use().items() if a.get("servers")}
 
     def limits(self, text: str) -> None:
         """Make these all the limits that there are; YAML as in a policy's `groups`."""

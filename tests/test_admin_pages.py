@@ -197,6 +197,7 @@ def test_changes_are_listed_and_undone(hub):
     send(admin, "groups/science/geo", new_key="group.gpu-hours", new_amount="9 a week", why="less")
     page = admin.get("services/quotas/audit?group=science/geo").text
     assert "<q>less</q>" in page
+    assert re.search(r">just now</time>\s*<span [^>]*>in the browser, ", page)
     assert "<del>200 per month</del> → <ins>9 per week</ins>" in page
     changed = re.search(r'name="version" value="(\d+)"', page)[1]
     assert send(admin, "audit", version=changed).status_code == 200

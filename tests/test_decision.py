@@ -12,6 +12,7 @@ from hub_quotas.explained import explanation
 from hub_quotas.messages import of, refusal, say_instant, title
 from hub_quotas.policy import parse_policy
 from hub_quotas.quantities import HOUR
+from hub_quotas.spawner import to_more
 
 G = 2**30
 
@@ -49,6 +50,19 @@ def test_a_server_without_a_limit_gets_the_tightest_of_the_groups():
     found = answer("a/b", {}, rules)
     assert found.allowed
     assert found.amounts == {"servers": 1, "memory": 4 * G}
+
+
+def test_who_is_refused_comes_to_what_helps():
+    too_large = answer("a", {"memory": 9 * G}, {"a": {"server.memory": "8G"}})
+    ask = ("ask?group=a&limit=server.memory", "Ask for more")
+    assert to_more(too_large, admin=False) == ask
+    assert to_more(too_large, admin=True) == ("groups/a", "Groups and limits")
+    used_up = answer("a", {"cpu": 1}, {"*": {"member.cpu-hours": "0 per 7d"}})
+    address, _words = to_more(used_up, admin=False)
+    assert address == "ask?group=%2A&limit=member.cpu-hours&window=7d"
+    unsized = answer("a", {}, {"a": {"group.memory": "16G"}})
+    assert to_more(unsized, admin=False) is None, "more of it would not help"
+    assert to_more(unsized, admin=True) == ("groups/a", "Groups and limits")
 
 
 def test_a_server_without_a_limit_is_refused_where_only_a_cap_is_set():

@@ -339,6 +339,19 @@ def test_an_admin_makes_a_group_of_its_first_manager(hub, store):
     assert "2 groups" not in listed
 
 
+def test_the_first_people_of_a_group_are_members_unless_somebody_says_managers(hub, store):
+    admin = hub.login("admin")
+    page = admin.get(f"{GROUPS}groups").text
+    (roles,) = re.findall(r'<select [^>]*name="role">(.*?)</select>', page)
+    assert re.findall(r'value="(\w+)"( selected)?', roles) == [("member", ""), ("manager", "")]
+    assert "commas" in page.partition('id="new-names-about">')[2].partition("<")[0]
+    send(admin, f"{GROUPS}groups", group="arts/course", names="sam, ana")
+    assert store.managers(["arts/course"]).get("arts/course", ()) == ()
+    assert store.sizes(["arts/course"]) == {"arts/course": 2}
+    again = send(admin, f"{GROUPS}groups", group="arts/other", names="nobody", role="manager")
+    assert '<option value="manager" selected>' in again.text, "what was chosen stays"
+
+
 def test_archiving_says_what_it_does_and_takes_nothing_for_good(hub, store):
     put_members(store, "science/old", ["sam", "ana"], BY)
     wait_for("the hub", lambda: "science/old" in hub.groups("sam"))

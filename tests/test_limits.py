@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub_quotas.changes import differences, edited
+from hub_quotas.changes import differences, edited, said_differences
 from hub_quotas.limits import KEYS, Limit, PolicyError, Soft, parse_limit
 from hub_quotas.policy import Policy, parse_policy, print_policy
 from hub_quotas.quantities import HOUR, RESOURCES
@@ -264,3 +264,25 @@ def test_editing_one_limit():
     assert again.limits_of("new/group") == ()
     with pytest.raises(PolicyError, match="is not a whole number"):
         edited(policy, "a", "member.servers", "many")
+
+
+def test_a_boost_is_one_sentence_of_what_has_changed():
+    one = {"limit": "member.servers", "amount": "5", "until": "2026-12-10"}
+    two = {**one, "member": "sam", "until": "2026-12-10T14:00", "why": "thesis"}
+    before = {"limits": {"member.servers": "2"}, "boosts": [one]}
+    after = {"limits": {"member.servers": "3"}, "boosts": [two]}
+    first = "boost: member.servers is 5 until 2026-12-10"
+    second = "boost: member.servers is 5 for sam until 2026-12-10 14:00 (thesis)"
+    assert said_differences(before, after) == [
+        ("member.servers", "2", "3"),
+        ("", first, None),
+        ("", None, second),
+    ]
+    more = {**before, "boosts": [two, one]}
+    assert said_differences(before, more) == [("", None, second)], "what stays is not said"
+    assert said_differences(None, {"boosts": [one]}) == [("", None, first)]
+    prices = [{"since": "2026-01-01", "cpu": "1"}]
+    assert said_differences(None, prices) == [
+        ("1 · cpu", None, "1"),
+        ("1 · since", None, prices[0]["since"]),
+    ]

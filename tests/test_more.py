@@ -8,7 +8,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from hub_quotas.access import Access, NotAllowed, check_changes, room
-from hub_quotas.limits import PolicyError
+from hub_quotas.ask_page import hint
+from hub_quotas.desk import long_ago, say_via
+from hub_quotas.limits import PolicyError, parse_limit
 from hub_quotas.more import (
     APPROVED,
     DECLINED,
@@ -29,6 +31,7 @@ from hub_quotas.more import (
     why_of,
 )
 from hub_quotas.policy import parse_policy, print_policy
+from hub_quotas.policy_store import now as present
 
 DAY = 24 * 3600 * 10**6
 AT = 1_790_000_000 * 10**6  # 21 September 2026, 14:13:20 UTC
@@ -341,3 +344,30 @@ def test_what_is_said_to_who_asked():
     )
     declined = replace(an_ask(wanted(), state=DECLINED, **answer), answer="Not now.")
     assert say_answer(declined) == f"ada has declined what you asked for: {asked}.\nNot now."
+
+
+@pytest.mark.parametrize(
+    ("group", "key", "text", "said"),
+    [
+        ("a", "member.memory", "4G", "16G"),
+        ("a", "member.memory", "16G", "32G"),
+        ("a", "member.servers", "1", "2"),
+        ("a", "server.lifetime", "8h", "16h"),
+        ("a", "member.cpu-hours", "200 per 7d", "400"),
+        ("a", "group.servers", "3", "6 for the whole group, now 3"),
+        ("a", "group.servers", "0", "2 for the whole group, now 0"),
+        ("a", "group.gpu-hours", "40 per month", "80 for the whole group, now 40"),
+        ("*", "group.nvidia.com/gpu", "90", "180 for the whole hub, now 90"),
+    ],
+)
+def test_the_example_in_the_form_is_more_than_there_is(group, key, text, said):
+    assert hint(parse_limit(group, key, text)) == said
+
+
+def test_changes_are_said_without_words_of_the_log():
+    assert say_via("page") == "in the browser"
+    assert say_via("cli") == "on the command line"
+    assert say_via("something else") == "something else"
+    assert long_ago(present()) == "just now"
+    assert long_ago(present() - 59 * 10**6) == "just now"
+    assert long_ago(present() - 61 * 10**6) == "1 min ago"

@@ -93,6 +93,27 @@ def test_an_admin_is_sent_to_the_limit_and_reads_it_as_text(start_hub):
     assert "Groups and limits" not in student.text
 
 
+def test_who_is_refused_comes_to_the_form_for_more_of_what_refused(start_hub):
+    hub = start_hub("formless", slow_spawn_timeout=10)
+    hub.api("groups/asks", "POST")
+    student = hub.login("asking")
+    assert hub.api("groups/asks/users", "POST", json={"users": ["asking"]}).is_success
+    hub.limits(
+        """
+        asks: {member.servers: 3, member.cpu-hours: 80 per 7d}
+        "*": {group.cpu-hours: 0 per month, server.cpu: 1}
+        """
+    )
+    page = student.get("hub/spawn/asking")
+    assert page.status_code == 403
+    link = re.search('<a href="/([^"]*)">Ask for more</a> · <a href="[^"]*">See what', page.text)
+    assert link, shown(page)
+    form = student.get(html.unescape(link[1])).text
+    assert '<option value="group.cpu-hours month *" selected>' in form
+    said = hub.api("users/asking/server", "POST").json()["message"]
+    assert "Ask for more" not in said, "programs get the words alone"
+
+
 def test_refusals_do_not_bring_the_hub_down(start_hub, python):
     """A 5.5 hub exits after five failed spawns in a row; a refusal is not a failure."""
     hub = start_hub("formless", python=python, slow_spawn_timeout=10)

@@ -411,6 +411,46 @@ def test_instants_are_said_as_people_say_them(ahead, said):
     assert usage_words.instant(at, START, timezone.utc) == said
 
 
+@pytest.mark.parametrize(
+    ("ahead", "said"),
+    [
+        (timedelta(minutes=56), "15:10"),
+        (timedelta(hours=10), "tomorrow, 00:14"),
+        (timedelta(days=3), "Thursday, 14:14"),
+        (timedelta(days=7), "28 September, 14:14"),
+        (timedelta(days=200), "9 April 2027, 14:14"),
+    ],
+)
+def test_until_when_is_said_without_another_preposition(ahead, said):
+    at = START + ahead // timedelta(microseconds=1)
+    assert usage_words.until(at, START, timezone.utc) == said
+
+
+def test_what_could_start_is_said_once(store, clock):
+    policy(store, lab={"server.cpu": 1, "group.cpu-hours": "96 per 7d"})
+    world = World(store, clock, 0)
+
+    def said() -> list[tuple[str, str]]:
+        (group,) = standing(store, "sam", ["lab"]).groups
+        assert usage_words.say_size(group.decision.room) == "1 core"
+        names = [
+            (one.name, usage_words.say_size(one.decision.amounts))
+            for one in usage_words.said_once(group)
+        ]
+        return names, usage_words.lasts_is_said(group)
+
+    for cpu, profile in ((1000, ""), (500, ""), (500, "")):
+        world.stop(world.start("sam", "lab", cpu, profile))
+    assert said() == ([("", "0.5 cores")], False), "the largest is said by itself"
+    world.stop(world.start("sam", "lab", 1000, "large"))
+    names = [("large", "1 core"), ("", "0.5 cores")]
+    assert said() == (names, True), "its name says more, and how long it lasts"
+    policy(store, lab={"group.cpu-hours": "96 per 7d"})
+    (group,) = standing(store, "sam", ["lab"]).groups
+    names = [(one.name, one.decision.amounts["cpu"]) for one in usage_words.said_once(group)]
+    assert names == [("large", 1000), ("", 500)], "where nothing is the largest too"
+
+
 def test_why_a_server_ended_is_said_in_words():
     for reason in ("stopped", "failed", "died", "gone", "expired", "released"):
         assert usage_words.say_ended(reason).startswith(("It ", "Its "))

@@ -20,6 +20,9 @@ from traitlets import HasTraits, List
 
 from hub_quotas import home_page
 from hub_quotas.home_page import Summary, WithSummary, put_around_home
+from hub_quotas.policy import parse_policy
+from hub_quotas.policy_store import now
+from hub_quotas.sessions import new_id
 
 LIMITS = """
 course:
@@ -215,11 +218,92 @@ def test_a_server_without_a_size_has_no_memory_or_cpu_limit(new_hub):
     assert "no limits" not in said
 
 
-def test_who_is_in_no_group_is_told_where_it_counts(new_hub):
-    said = text(new_hub.login("lonely").get(PAGE))
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [
+        (
+            "group.cpu-hours: 400 per 30d",
+            "At this size, the budget of course is used up on {day}; the server goes on running "
+            "then. (group.cpu-hours)",
+        ),
+        (
+            "group.cpu-hours: 400 per 30d then downsize to cpu 1",
+            "At this size, the budget of course is used up on {day}; the server goes on running "
+            "then, and only smaller ones start. (group.cpu-hours)",
+        ),
+        (
+            "group.cpu-hours: 400 per 30d then stop",
+            "At this size, it stops on {day}: the budget of course is used up by then. "
+            "(group.cpu-hours)",
+        ),
+        (
+            "member.cpu-hours: 400 per 30d",
+            "At this size, your budget (course) is used up on {day}; the server goes on running "
+            "then. (member.cpu-hours)",
+        ),
+        (
+            "member.cpu-hours: 400 per 30d then downsize to cpu 1",
+            "At this size, your budget (course) is used up on {day}; the server goes on running "
+            "then, and only smaller ones start. (member.cpu-hours)",
+        ),
+        (
+            "member.cpu-hours: 400 per 30d then stop",
+            "At this size, it stops on {day}: your budget (course) is used up by then. "
+            "(member.cpu-hours)",
+        ),
+        ("server.lifetime: 400h", "Stops on {day} (server.lifetime · course)"),
+    ],
+)
+def test_what_ends_a_server_is_said_as_what_will_be(new_hub, limit, said):
+    visitor = a_student(new_hub, "ender")
+    store = new_hub.ledger()
+    new_hub.limits(f"course: {{{limit}}}")
+    id = new_id(now())
+    assert store.reserve(id, "ender", "", ["course"], {"cpu": 1000}).granted
+    store.start(id)
+    try:
+        page = re.sub(r" (?=[;:.])", "", text(visitor.get(PAGE)))  # it stands where a tag ended
+    finally:
+        store.void(id, "tests")
+    day = r"\d+ [A-Z][a-z]+( \d{4})? at \d\d:\d\d"
+    found = re.search(re.escape(said).replace(re.escape("{day}"), day), page)
+    assert found, page[page.index("Running now") :][:700]
+
+
+def test_a_boost_is_said_until_when(new_hub):
+    visitor = a_student(new_hub, "raised")
+    document = {"limits": {"member.servers": 2}}
+    document["boosts"] = [{"limit": "member.servers", "amount": 5, "until": "2098-12-10"}]
+    store = new_hub.ledger()
+    store.apply(parse_policy({"groups": {"course": document}}), "tests", "tests")
+    said = text(visitor.get(PAGE))
+    assert "Raised until 11 December 2098, 00:00" in said, said
+
+
+def test_who_is_in_no_group_is_told_where_it_counts_and_never_of_default(new_hub):
+    new_hub.limits("default: {member.servers: 3}")
+    visitor, store = new_hub.login("lonely"), new_hub.ledger()
+    store.reserve("lone-1", "lonely", "old", ["default"], TINY)
+    store.close_session("lone-1", "server.lifetime of default")
+    store.reserve("lone-2", "lonely", "new", ["default"], TINY)
+    try:
+        said, home = text(visitor.get(PAGE)), text(visitor.get("hub/home"))
+        helped = text(visitor.get(f"{PAGE}help"))
+    finally:
+        store.void("lone-2", "tests")
+    assert "charged to everybody without a group" in said
+    assert "A limit stopped it: server.lifetime of everybody without a group" in said
     assert (
-        "what you use counts here, as for everybody without a group. No limits hold here." in said
+        "Everybody without a group Ask for more You are in no group: what you use counts here, as "
+        "for everybody without a group." in said
     )
+    assert "What I have left My usage Everybody without a group Servers, me: 2" in home
+    assert "Groups: everybody without a group" in helped
+    for page in (said, helped):
+        assert not re.search(r"\bdefault\b", page), page
+    new_hub.limits("course: {member.servers: 3}")
+    said = text(visitor.get(PAGE))
+    assert "No limits hold here." in said
     assert "in no group" not in text(a_student(new_hub, "social").get(PAGE))
 
 

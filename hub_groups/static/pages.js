@@ -25,7 +25,8 @@ async function refresh() {
   }
 }
 
-/** A form marked data-check: what the server says of it as it is now, into the element of that id. */
+/** A form marked data-check: what the server says of it as it is now, into the element of that id; and examples in its
+    empty fields. */
 function checkWhileTyping(form) {
   const where = document.getElementById(form.dataset.check);
   let timer, round = 0;
@@ -42,8 +43,12 @@ function checkWhileTyping(form) {
         });
         const text = await answer.text();
         if (mine !== round || !(answer.ok || answer.status === 400)) return;
-        const fresh = new DOMParser().parseFromString(text, "text/html").getElementById(where.id);
+        const page = new DOMParser().parseFromString(text, "text/html");
+        const fresh = page.getElementById(where.id);
         if (fresh) where.innerHTML = fresh.innerHTML;
+        for (const field of form.querySelectorAll("input[placeholder]")) {
+          field.placeholder = page.getElementById(field.id)?.placeholder ?? field.placeholder;
+        }
       } finally {
         if (mine === round) where.removeAttribute("aria-busy");
       }
