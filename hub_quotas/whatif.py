@@ -92,7 +92,7 @@ class WhatIf:
         """All of it, in a few sentences."""
         parts = [self._what_of_starts]
         if self.begin is not None and self.whole:
-            text = _("There are records since {when} only.")
+            text = _("Records go back to {when} only.")
             parts.append(text.format(when=self._say(self.begin)))
         parts += [one.text for one in self.full]
         if self.stops:

@@ -188,6 +188,7 @@ def test_half_a_limit_is_not_saved_as_nothing(hub, half, said, kept):
     assert held(hub) == print_policy(parse_policy(yaml.safe_load(TREE)))
     typing = send(admin, "groups/arts", check="1", **half).text
     assert said not in typing, "who types is not done yet"
+    assert ("limits no start more than before" in typing) is ("new_key" not in half)
     assert ("A whole number, such as 2." in typing) is ("new_key" in half)
     nothing = send(admin, "groups/arts", new_key="", new_amount="")
     assert "Nothing has changed.</p>" in nothing.text

@@ -302,7 +302,7 @@ def test_it_is_said_in_a_sentence(store, clock):
     assert what_if(store, limited, Policy()).text == "This limits no start more than before."
     store.reserve("1", "sam", "", ["a"], {"cpu": 1000})
     said = "In the last 30 days this would have refused "
-    young = " There are records since 2026-09-21 14:13 only."
+    young = " Records go back to 2026-09-21 14:13 only."
     full = " Now: 1 of 1 server in use: the next start would be refused."
     assert what_if(store, Policy(), limited).text == f"{said}no start.{young}{full}"
     none = policy("a: {limits: {group.servers: 0, group.cpu-hours: 0 per 7d then stop}}")
@@ -327,10 +327,10 @@ def test_records_are_young_until_one_is_older_than_the_days(store, clock):
     clock.now = START + 30 * DAY - 1
     said = what_if(store, Policy(), limited).text
     assert said == (
-        "There were no starts in the last 30 days. There are records since 2026-09-21 14:13 only."
+        "There were no starts in the last 30 days. Records go back to 2026-09-21 14:13 only."
     )
     clock.now = START + 30 * DAY + 1
-    assert "records" not in what_if(store, Policy(), limited).text
+    assert "Records" not in what_if(store, Policy(), limited).text
 
 
 def test_what_is_full_already_is_said(store, clock):
