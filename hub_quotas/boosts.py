@@ -70,8 +70,13 @@ def _place(limit: Limit) -> tuple[Any, ...]:
     return limit.group, limit.key, limit.window
 
 
-def parse_boosts(group: str, entries: Any, place: tuple[str, ...]) -> tuple[Boost, ...]:
+def parse_boosts(
+    group: str, entries: Any, place: tuple[str, ...], kept: bool = False
+) -> tuple[Boost, ...]:
     """A list of `{limit: KEY, amount: AMOUNT, until: DAY, member: NAME, why: WORDS}`.
+
+    Args:
+        kept: see `parse_limit`.
 
     Raises:
         PolicyError: for the first that can't be read.
@@ -82,11 +87,13 @@ def parse_boosts(group: str, entries: Any, place: tuple[str, ...]) -> tuple[Boos
     if not isinstance(entries, list) or not all(isinstance(e, Mapping) for e in entries):
         raise PolicyError(place, _("write a list: {example}").format(example=example))
     return tuple(
-        _parse(group, entry, (*place, str(number))) for number, entry in enumerate(entries, 1)
+        _parse(group, entry, (*place, str(number)), kept) for number, entry in enumerate(entries, 1)
     )
 
 
-def _parse(group: str, entry: Mapping[Any, Any], place: tuple[str, ...]) -> Boost:
+def _parse(
+    group: str, entry: Mapping[Any, Any], place: tuple[str, ...], kept: bool = False
+) -> Boost:
     for key in entry:
         if key not in _KEYS:
             known = ", ".join(_KEYS)
@@ -95,7 +102,8 @@ def _parse(group: str, entry: Mapping[Any, Any], place: tuple[str, ...]) -> Boos
                 _("there is nothing of that name here: {known}.").format(known=known),
             )
     key = str(entry.get("limit") or "")
-    limit = parse_limit(group, key, entry.get("amount"), (*place, "amount" if key else "limit"))
+    where = (*place, "amount" if key else "limit")
+    limit = parse_limit(group, key, entry.get("amount"), where, kept)
     member = str(entry.get("member") or "")
     if member and limit.scope == GROUP:
         why = _("{key} is what all members use together; leave the member out.").format(

@@ -56,8 +56,11 @@ def documents(policy: Policy, without: Policy = _NONE) -> dict[Entry, Any]:
     return found
 
 
-def put(policy: Policy, changes: Mapping[Entry, Any]) -> Policy:
+def put(policy: Policy, changes: Mapping[Entry, Any], kept: bool = False) -> Policy:
     """`policy` with these entries as their documents say; None for one that goes.
+
+    Args:
+        kept: whether these are read from the database (see `parse_limit`).
 
     Raises:
         PolicyError: for the first thing that is wrong; the policy is checked as a whole.
@@ -67,9 +70,9 @@ def put(policy: Policy, changes: Mapping[Entry, Any]) -> Policy:
         if kind == PRICES:
             prices = parse_prices(document)
         elif kind == PLAN:
-            _put(plans, name, None if document is None else parse_plan(name, document))
+            _put(plans, name, None if document is None else parse_plan(name, document, kept))
         else:
-            _put(groups, name, None if document is None else parse_group(name, document))
+            _put(groups, name, None if document is None else parse_group(name, document, kept))
     return checked(Policy(groups, plans, prices))
 
 

@@ -19,9 +19,18 @@ from .burndown import BurnDown, picture
 from .changes import GROUP_ENTRY, documents, put
 from .costs import hours
 from .desk import QuotaPage, no_such_group, say_conflict
-from .history import running, what_if
+from .history import running, sizes_missing, what_if
 from .home_storage import group_storage
-from .limit_fields import Field, fields, merged, read_typed, typed_limits
+from .limit_fields import (
+    Field,
+    fields,
+    half_typed,
+    hint_of,
+    merged,
+    new_limit,
+    read_typed,
+    typed_limits,
+)
 from .limits import KEYS, PolicyError
 from .members import member_limit, members, with_limits
 from .messages import of
@@ -30,7 +39,7 @@ from .more_desk import boosts_of
 from .more_forms import Typed as NoBoost
 from .overview import Overview, Used
 from .policies import Conflict
-from .policy import WHOLE_HUB, Policy
+from .policy import DEFAULT_GROUP, WHOLE_HUB, Policy
 from .quantities import whole
 from .spending import spending_of
 from .stopping import stop_in_group
@@ -38,7 +47,7 @@ from .storage_trend import say_full_at
 from .store import QuotaStore
 from .tree import Branch, under
 from .usage_page import course
-from .whatif import WhatIf
+from .whatif import WhatIf, say_size_needed
 from .windows import Calendar, Fixed, Rolling, span
 
 PAGE = 50
@@ -51,7 +60,7 @@ class Typed:
     """A form that was sent, and what came of it.
 
     Attributes:
-        wrong: by key, why it can't be read.
+        wrong: by key, why it can't be read; by field, what is missing of a limit that is added.
         why_not: why it was not saved as a whole.
         overtaken: somebody else was first; sending it again is about what is there now.
     """
@@ -69,6 +78,17 @@ class Typed:
     def limits(self) -> dict[str, str]:
         return typed_limits(self.arguments)
 
+    @property
+    def new(self) -> tuple[str, str]:
+        """Key and amount of a limit of which something is missing."""
+        return new_limit(self.arguments) if half_typed(self.arguments) else ("", "")
+
+    @property
+    def hint(self) -> str:
+        """How the limit is written that is chosen and has no amount yet."""
+        key, amount = self.new
+        return "" if amount else hint_of(key)
+
 
 @dataclass(frozen=True)
 class Preview:
@@ -76,11 +96,15 @@ class Preview:
 
     Attributes:
         why_not: why it would not be saved.
+        hint: how the limit is written that is being added.
+        sizes: what servers would need a limit of their own on, which nothing gives them.
     """
 
     fields: Sequence[Field]
     why_not: str = ""
     what_if: WhatIf | None = None
+    hint: str = ""
+    sizes: Sequence[str] = ()
 
 
 class GroupPage(QuotaPage):
@@ -99,6 +123,8 @@ class GroupPage(QuotaPage):
             return
         form = {key: self.get_body_argument(key) for key in self.request.body_arguments}
         read, wrong = read_typed(name, typed_limits(form))
+        if form.get("check") != "1":  # who types is not done yet
+            wrong |= half_typed(form)
         typed = Typed(form, wrong)
         policy = await self.policy()
         if "check" in form:
@@ -123,9 +149,18 @@ class GroupPage(QuotaPage):
             self.set_status(409)
             await self._show_group(name, Typed(form, {}, say_conflict(error), overtaken=True))
         else:
-            said = _("Saved. It holds from the next start of a server on.")
-            found = await asyncio.to_thread(what_if, self.store, policy, held.policy)
-            self.done(f"{said} {found.text}" if found.refused else said)
+            self.done(await asyncio.to_thread(self._say_saved, name, policy, held.policy))
+
+    def _say_saved(self, name: str, before: Policy, after: Policy) -> str:
+        """What saving has done. Blocks."""
+        if before.groups.get(name) == after.groups.get(name):
+            return _("Nothing has changed.")
+        said = [_("Saved. It holds from the next start of a server on.")]
+        found = what_if(self.store, before, after)
+        if found.refused or found.full:
+            said.append(found.text)
+        said += map(say_size_needed, sizes_missing(self.store, after, name))
+        return " ".join(said)
 
     async def _stop(self, name: str) -> None:
         """Stop a server that is charged to this group or below it."""
@@ -142,21 +177,29 @@ class GroupPage(QuotaPage):
         read, wrong = read_typed(name, typed.limits)
         preview = await asyncio.to_thread(self._preview, name, policy, typed, read)
         if typed.arguments["check"] == "1":  # asked for while typing: the answer alone
-            self.show("check.html", preview=preview)
+            self.show(
+                "check.html",
+                preview=preview,
+                sizes=preview.sizes,
+                say_size_needed=say_size_needed,
+                typed=typed,
+            )
         else:
             await self._show_group(name, typed, preview)
 
     def _preview(self, name: str, policy: Policy, typed: Typed, read: dict[str, Any]) -> Preview:
         shown = fields(policy, self.access, name, typed.limits, typed.wrong)
         why_not, consequences = "", None
+        sizes: tuple[str, ...] = ()
         if not typed.wrong:
             try:
                 after = put(policy, _entry(policy, name, typed.arguments, read))
                 self.may_become(policy, after)
                 consequences = what_if(self.store, policy, after)
+                sizes = sizes_missing(self.store, after, name)
             except (PolicyError, NotAllowed) as error:
                 why_not = error.why if isinstance(error, PolicyError) else str(error)
-        return Preview(shown, why_not, consequences)
+        return Preview(shown, why_not, consequences, typed.hint, sizes)
 
     async def _show_group(
         self,
@@ -173,7 +216,7 @@ class GroupPage(QuotaPage):
         known = () if name == WHOLE_HUB else await self.directory.members(name)
         asked = (self.get_query_argument("m", ""), self.get_query_argument("msort", ""))
         shown = await asyncio.to_thread(self._read, name, seen, below, known, asked)
-        wanted = typed or Typed({}, {})
+        wanted, missing = typed or Typed({}, {}), shown.pop("sizes")
         self.show(
             "group.html",
             group=name,
@@ -189,8 +232,11 @@ class GroupPage(QuotaPage):
             above=policy.path(name)[-2:0:-1],
             subgroups=[b for b in below if policy.path(b.name)[1:2] == (name,)],
             seen_of=seen.of,
-            typed=typed,
+            typed=wanted,
             preview=preview,
+            sizes=preview.sizes if preview else missing,
+            say_size_needed=say_size_needed,
+            in_no_group=name == DEFAULT_GROUP,
             manages=self.access.manages(policy, name),
             no_boost=NoBoost(),
             zone=self.store.zone,
@@ -233,6 +279,7 @@ class GroupPage(QuotaPage):
             "storage": group_storage(store, name, [*everyone]),
             "spending": spending_of(store, [name])[name],
             "hours": hours,
+            "sizes": sizes_missing(store, policy, name),
             "asked": [ask for ask in asked_of(store, self.access, policy) if ask.group == name],
         }
 

@@ -6,21 +6,28 @@ Reservations that came to nothing (voided) are as if they had never been.
 from __future__ import annotations
 
 import threading
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
-from .limits import STOP
+from .boosts import boosted
+from .limits import GROUP, MEMBER, SERVER, STOP, Limit
+from .points import View
 from .policy import WHOLE_HUB, Policy
-from .replay import Start, beyond, replay
+from .replay import Limits, Start, beyond, replay
+from .requests import in_use
 from .sessions import VOIDED, Session, find, read_charges
 from .store import QuotaStore
 from .transaction import Row, Transaction
-from .whatif import WhatIf, changed
+from .whatif import Full, WhatIf, changed, sizes_needed
 from .windows import DAY, span
 
 MOST_STARTS = 20_000
 """That a what-if decides again: a second."""
 MOST_BEFORE = 40_000
 """Servers that ended before these, and count in windows."""
+
+MOST_SIZES = 200
+"""Starts that tell whether servers have limits of their own."""
 
 AT_ONCE = 500
 """Names in one statement."""
@@ -127,7 +134,74 @@ def _what_if(store: QuotaStore, before: Policy, after: Policy, days: int) -> Wha
         starts=sum(row[0] >= since for row in rows),
         refused=tuple(replay(after, limits, _read(rows), since, store.zone)),
         stops=len(beyond(after, limits, _read(rows), present, store.zone)) if stopping else 0,
+        begin=_begin(store, asked),
+        full=tuple(_full(store, after, limits, rows, present)),
     )
+
+
+def _begin(store: QuotaStore, since: int) -> int | None:
+    """Of all records; None where there are some from before an instant, or none at all."""
+    with store.db.read() as tx:
+        # In the order of ids, which is about that of time, the first look finds an old one.
+        if tx.one("SELECT 1 FROM session WHERE reserved_at < ? ORDER BY id LIMIT 1", since):
+            return None
+        row = tx.one("SELECT min(reserved_at) FROM session")
+        return row[0] if row else None
+
+
+def _full(
+    store: QuotaStore, policy: Policy, limits: Limits, rows: Iterable[Row], present: int
+) -> Iterator[Full]:
+    """The limits of which nothing is left now, as the ledger has it: with credits."""
+    running = list(_read(row for row in rows if row[-1] is None))
+    with store.db.read() as tx:
+        view = View(store.points, store.zone, tx, present)
+        for name, of_group in limits.items():
+            for limit in boosted(of_group, policy.boosts(name), "", present, store.zone):
+                if not limit.amount or limit.reaction.size:
+                    continue  # what allows nothing needs no saying, and small servers start still
+                if limit.scope == GROUP:
+                    use = view.use(policy, limit, "")
+                    if use.used is not None and use.used >= limit.amount:
+                        yield Full(limit, use.used)
+                elif limit.scope == MEMBER and limit.window is None:
+                    members = _members_at(policy, limit, running, present, store)
+                    yield from [Full(limit, members=members)] if members else []
+
+
+def _members_at(
+    policy: Policy, limit: Limit, running: Iterable[Start], present: int, store: QuotaStore
+) -> int:
+    """How many members have all in use that a cap gives each."""
+    used: dict[str, int] = defaultdict(int)
+    for start in running:
+        if limit.group in policy.path(start.group):
+            used[start.user] += in_use(start.charges[-1].amounts, limit.kind.curve)
+    raised = policy.boosts(limit.group)
+    return sum(
+        amount >= boosted([limit], raised, user, present, store.zone)[0].amount
+        for user, amount in used.items()
+    )
+
+
+def sizes_missing(store: QuotaStore, policy: Policy, group: str) -> tuple[str, ...]:
+    """`sizes_needed`, unless the last starts on this ledger show that servers have limits of their
+    own on it. Blocks."""
+    return tuple(
+        name for name in sizes_needed(policy, group) if not _servers_have_their_own(store, name)
+    )
+
+
+def _servers_have_their_own(store: QuotaStore, name: str) -> bool:
+    with store.db.read() as tx:
+        given = f'%"{SERVER}.{name}"%'
+        if tx.one("SELECT 1 FROM policy_entry WHERE document LIKE ? LIMIT 1", given):
+            return False  # servers may have had theirs from that
+        rows = tx.all(
+            "SELECT charges FROM session WHERE state <> ? ORDER BY id DESC LIMIT ?",
+            *(VOIDED, MOST_SIZES),
+        )
+    return bool(rows) and all(read_charges(row[0])[0].amounts.get(name) for row in rows)
 
 
 def _starts(store: QuotaStore, groups: Iterable[str], since: int) -> list[Row]:

@@ -8,12 +8,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hub_groups.words import _
+
 from .access import Access, ceiling
-from .limits import KEYS, Limit, PolicyError
+from .limits import KEYS, SERVER, Limit, PolicyError
 from .policy import Group, Policy, limits_of_key
+from .quantities import DURATION, TIME, resource
 
 PREFIX = "limit:"
 """Of the names of fields; the key follows."""
+NEW_KEY, NEW_AMOUNT = "new_key", "new_amount"
+"""The names of the fields of a limit that is added."""
+SIZE = "size:"
+"""Of the names of fields that count only where SET_SIZE names their resource too."""
+SET_SIZE = "set_size"
 
 _LONGEST = 300
 _BETWEEN = re.compile(r",(?!\s*soft\b)", re.IGNORECASE)
@@ -30,6 +38,7 @@ class Field:
         wrong: why what was typed can't be read.
         means: how what was typed is understood, where it differs.
         most: what whoever edits can't exceed, where there is something.
+        saved: whether that is what holds.
     """
 
     key: str
@@ -39,6 +48,7 @@ class Field:
     means: str = ""
     most: Limit | None = None
     editable: bool = True
+    saved: bool = True
 
 
 def texts_of(limits: tuple[Limit, ...]) -> dict[str, str]:
@@ -56,10 +66,52 @@ def typed_limits(arguments: Mapping[str, str]) -> dict[str, str]:
         for name, value in arguments.items()
         if name.startswith(PREFIX)
     }
-    key, amount = _cut(arguments.get("new_key", "")), _cut(arguments.get("new_amount", ""))
+    key, amount = new_limit(arguments)
     if key and amount:
         found[key] = amount
+    name = arguments.get(SET_SIZE, "")
+    if size := _cut(arguments.get(f"{SIZE}{name}", "")):
+        found[f"{SERVER}.{name}"] = size
     return found
+
+
+def new_limit(arguments: Mapping[str, str]) -> tuple[str, str]:
+    """Key and amount of the limit that a form adds, as far as they are there."""
+    return _cut(arguments.get(NEW_KEY, "")), _cut(arguments.get(NEW_AMOUNT, ""))
+
+
+def half_typed(arguments: Mapping[str, str]) -> dict[str, str]:
+    """By the name of its field, what is missing of a limit that a form adds."""
+    key, amount = new_limit(arguments)
+    if amount and not key:
+        return {NEW_KEY: _("Choose which limit this is.")}
+    return {NEW_AMOUNT: _("Write an amount.")} if key and not amount else {}
+
+
+def hint_of(key: str) -> str:
+    """How an amount of one limit is written; empty where there is no such limit."""
+    name = key.partition(".")[2]
+    found = resource(name) if name else None
+    if found is None:
+        return ""
+    if name == "cpu":
+        return _("Such as 2, or 500m for half a core.")
+    if name == "memory":
+        return _("Such as 8G, which is 8 × 1024³ bytes, or 512M.")
+    if name == "storage":
+        return _(
+            "Such as 10G; or with a soft limit, above which people may be for a while: "
+            "12G soft 10G for 7d."
+        )
+    if found.kind == TIME:
+        return _(
+            "An amount and its window, such as 40 per 7d, 2000 per month or "
+            "200 per 2026-09-01..2026-12-20; what happens when it is used up stands behind it: "
+            "then stop after 10m."
+        )
+    if found.kind == DURATION:
+        return _("Such as 30m, 8h or 2d.")
+    return _("A whole number, such as 2.")
 
 
 def _cut(text: str) -> str:
@@ -124,6 +176,7 @@ def fields(
                 means=_means(name, key, text, own.get(key, "")) if key in typed else "",
                 most=_most(policy, access, name, key, text or plan.get(key, "")),
                 editable=access.admin or not _given(access, policy, name, key),
+                saved=text == own.get(key, ""),
             )
         )
     return found
@@ -152,7 +205,7 @@ def _most(policy: Policy, access: Access, name: str, key: str, text: str) -> Lim
 
 
 def _means(name: str, key: str, text: str, before: str) -> str:
-    read, _ = read_typed(name, {key: text})
+    read, _wrong = read_typed(name, {key: text})
     if key not in read:
         return ""
     value = read[key]

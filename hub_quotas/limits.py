@@ -199,11 +199,15 @@ KEYS = tuple(
 """All limits there are, but for those of Kubernetes extended resources (`group.nvidia.com/gpu`)."""
 
 
-def parse_limit(group: str, key: str, value: object, place: Iterable[str] = ()) -> Limit:
+def parse_limit(
+    group: str, key: str, value: object, place: Iterable[str] = (), kept: bool = False
+) -> Limit:
     """One limit from its key and value, as in `member.cpu-hours: 40 per 7d`.
 
     Args:
         place: where it stands, for error messages; the group and key if not given.
+        kept: whether it is read from the database: what an earlier version has let in has to stay
+            readable, or no server at all would start.
 
     Raises:
         PolicyError: for an unknown key, an amount or window that can't be read, a budget without
@@ -256,28 +260,33 @@ def parse_limit(group: str, key: str, value: object, place: Iterable[str] = ()) 
         raise PolicyError(place, why)
     try:
         window = parse_window(window_text.strip()) if per else None
-        reaction = parse_reaction(reaction_text) if then else Reaction()
-        amount, held = read_amount(found, text)
+        reaction = parse_reaction(reaction_text, kept) if then else Reaction()
+        amount, held = read_amount(found, text, kept)
         return Limit(group, scope, name, amount, window, reaction=reaction, soft=held)
     except (QuantityError, WindowError) as error:
         raise PolicyError(place, str(error)) from None
 
 
-def read_amount(found: Resource, text: str) -> tuple[int, Soft | None]:
+def read_amount(found: Resource, text: str, kept: bool = False) -> tuple[int, Soft | None]:
     """An amount, of storage also with a soft limit: `12G soft 10G for 7d`.
 
+    Args:
+        kept: see `parse_limit`.
+
     Raises:
-        QuantityError: it can't be read, or the soft limit is not the lesser one.
+        QuantityError: it can't be read, is too little to be meant, or the soft limit is not the
+            lesser one.
     """
     parts = _soft_parts(text) if found.name == STORAGE else None
+    read = found.parse if kept else found.parse_meant
     if parts is None:
-        return found.parse(text), None
+        return read(text), None
     hard_text, soft_text, grace_text = parts
     example = "12G soft 10G for 7d"
     if not hard_text or not soft_text:
         why = _("a hard limit stands before 'soft' and a soft one after it; write {example}.")
         raise QuantityError(why.format(example=example))
-    hard, amount = found.parse(hard_text), found.parse(soft_text)
+    hard, amount = read(hard_text), read(soft_text)
     if amount >= hard:
         right = found.format(hard)
         if amount > hard:
@@ -309,9 +318,12 @@ def _budget(text: str) -> tuple[str, str, str]:
     return text.removesuffix(" per"), "", ""
 
 
-def parse_reaction(text: str) -> Reaction:
+def parse_reaction(text: str, kept: bool = False) -> Reaction:
     """What happens when a budget is used up: `refuse`, `stop`, `stop after 10m`,
     `downsize to cpu 1 and memory 2G`.
+
+    Args:
+        kept: see `parse_limit`.
 
     Raises:
         QuantityError: it can't be read.
@@ -323,7 +335,7 @@ def parse_reaction(text: str) -> Reaction:
     if kind == STOP and rest.startswith("after "):
         return Reaction(STOP, parse_duration(rest.removeprefix("after ")))
     if kind == DOWNSIZE and rest.startswith("to "):
-        return Reaction(DOWNSIZE, size=_size(rest.removeprefix("to ")))
+        return Reaction(DOWNSIZE, size=_size(rest.removeprefix("to "), kept))
     raise QuantityError(
         _(
             "'{text}' is not what can happen when a budget is used up; write 'then "
@@ -332,7 +344,7 @@ def parse_reaction(text: str) -> Reaction:
     )
 
 
-def _size(text: str) -> tuple[tuple[str, int], ...]:
+def _size(text: str, kept: bool) -> tuple[tuple[str, int], ...]:
     size = {}
     for part in text.split(" and "):
         name, _space, amount = part.strip().partition(" ")
@@ -341,7 +353,7 @@ def _size(text: str) -> tuple[tuple[str, int], ...]:
             raise QuantityError(
                 _("'{part}' is not a size; write, for example, memory 2G.").format(part=part)
             )
-        size[name] = found.parse(amount)
+        size[name] = found.parse(amount) if kept else found.parse_meant(amount)
     return tuple(sorted(size.items()))
 
 

@@ -47,19 +47,25 @@ def refusal(
         again: when the first of them would admit it, if that is known: `on Tue 24 Nov at 08:00`.
         admin: whether an admin of the hub reads it, who has nobody to ask.
     """
-    parts = [" ".join(_why(check) for check in decision.refusals) for decision in decisions]
+    parts = [_whys([decision]) for decision in decisions]
     if any(check.limit.group == DEFAULT_GROUP for d in decisions for check in d.refusals):
         text = _("The group {group} is for everybody without a group.")
         parts.append(text.format(group=DEFAULT_GROUP))
     parts.append(_("You can start it {again}.").format(again=again) if again else "")
     mine = _("You can change this under Groups and limits.") if admin else ""
-    parts += [_what_fits(decisions), mine or _whom_to_ask(decisions[0], managers)]
+    ask = _who_sets if decisions[0].unsized else _whom_to_ask
+    parts += [_what_fits(decisions), mine or ask(decisions[0], managers)]
     return " ".join(part for part in parts if part)
 
 
 def reasons(decisions: Sequence[Decision]) -> str:
     """Of a refusal, only which limits refused: nobody's name, and no advice."""
-    return " ".join(_why(check) for decision in decisions for check in decision.refusals)
+    return _whys(decisions)
+
+
+def _whys(decisions: Sequence[Decision]) -> str:
+    whys = (_why(check) for decision in decisions for check in decision.refusals)
+    return " ".join(dict.fromkeys(whys))  # several limits may lack the same amount
 
 
 def tried(policy: Policy, answer: Answer) -> set[str]:
@@ -113,10 +119,7 @@ def _why_in_words(check: Check) -> str:
     limit, kind = check.limit, check.limit.kind
     group = say_group(limit.group)
     if check.asked is None:
-        return _(
-            "{group} limits {resource}, and this server has no {resource} limit of its own; an "
-            "admin of the hub has to set one ({key} of the group is enough)."
-        ).format(group=group, resource=things(kind.curve), key=f"server.{kind.curve}")
+        return _incomplete(kind.curve).format(group=group, key=f"{SERVER}.{kind.curve}")
     if not limit.amount and not limit.window:
         return _("{group} allows no {resource}.").format(group=group, resource=things(kind.name))
     if limit.scope == SERVER:
@@ -144,6 +147,19 @@ def _why_in_words(check: Check) -> str:
         used=kind.say(check.used),
         servers=_say("servers", check.use.servers),
         asked=kind.say(check.asked),
+    )
+
+
+def _incomplete(name: str) -> str:
+    """What is missing where a server gets no limit on what every server takes."""
+    if name == "memory":
+        return _(
+            "{group} is not set up completely: it limits memory, but does not say how much "
+            "memory each server gets ({key})."
+        )
+    return _(
+        "{group} is not set up completely: it limits CPU, but does not say how many cores "
+        "each server gets ({key})."
     )
 
 
@@ -216,7 +232,8 @@ def _what_fits(decisions: Sequence[Decision]) -> str:
         return _("A server with {size} would start now.").format(size=either)
     if any(_waits_for_me(decision) for decision in decisions):
         return _("Stop a server that you don't need, and this one can start.")
-    if any(check.limit.window is None for d in decisions for check in d.refusals):
+    waits = [check for d in decisions if not d.unsized for check in d.refusals]
+    if any(check.limit.window is None for check in waits):
         return _("Nothing more fits until a server in the group stops.")
     return ""
 
@@ -244,6 +261,19 @@ def _whom_to_ask(decision: Decision, managers: Managers) -> str:
         if names:
             return ask_for_more(names, check.limit.group)
     return ask_for_more((), "")
+
+
+def _who_sets(decision: Decision, managers: Managers) -> str:
+    """Who completes what is not set up: more would not help, and the reader can't."""
+    groups = [check.limit.group for check in decision.refusals if check.asked is None]
+    group = next((name for name in (*groups, decision.group) if managers.get(name)), "")
+    if not group:
+        return _("You have done nothing wrong: an admin of this hub has to set that.")
+    return ngettext(
+        "You have done nothing wrong: {names}, who manages {group}, has to set that.",
+        "You have done nothing wrong: {names}, who manage {group}, have to set that.",
+        len(managers[group]),
+    ).format(names=join(managers[group], _("or")), group=say_group(group))
 
 
 def ask_for_more(managers: Sequence[str], group: str) -> str:

@@ -81,12 +81,12 @@ class Ask:
     @property
     def limit(self) -> Limit:
         """What they ask to hold for them."""
-        return parse_limit(self.group, self.key, self.amount)
+        return parse_limit(self.group, self.key, self.amount, kept=True)
 
     @property
     def given_limit(self) -> Limit:
         """What they got."""
-        return parse_limit(self.group, self.key, self.given)
+        return parse_limit(self.group, self.key, self.given, kept=True)
 
     @property
     def changed(self) -> bool:

@@ -128,7 +128,7 @@ class Policies:
             versions[entry] = version
             sources[entry] = source
         sources = {entry: source for entry, source in sources.items() if source}
-        self._held = Held(latest, put(before.policy, changes), versions, sources)
+        self._held = Held(latest, put(before.policy, changes, kept=True), versions, sources)
         return self._held
 
     def note_rename(self, tx: Transaction, old: str, new: str, at: int) -> None:

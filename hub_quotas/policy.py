@@ -219,8 +219,8 @@ def _short(value: object) -> str:
     return repr(text)
 
 
-def parse_group(name: object, spec: Any) -> Group:
-    """One group from its entry in a policy. Raises PolicyError."""
+def parse_group(name: object, spec: Any, kept: bool = False) -> Group:
+    """One group from its entry in a policy; `kept` as in `parse_limit`. Raises PolicyError."""
     group = group_name(name)
     place = ("groups", str(name))
     keys = ("parent", "plan", "managers", "priority", "limits", "boosts")
@@ -247,8 +247,8 @@ def parse_group(name: object, spec: Any) -> Group:
         plan=_word(entry.get("plan"), (*place, "plan")),
         managers=tuple(managers),
         priority=priority,
-        limits=_limits(group, entry.get("limits"), (*place, "limits")),
-        boosts=parse_boosts(group, entry.get("boosts"), (*place, "boosts")),
+        limits=_limits(group, entry.get("limits"), (*place, "limits"), kept),
+        boosts=parse_boosts(group, entry.get("boosts"), (*place, "boosts"), kept),
     )
 
 
@@ -264,14 +264,14 @@ def print_group(group: Group) -> dict[str, Any]:
     return {key: value for key, value in entry.items() if value}
 
 
-def parse_plan(name: str, spec: Any) -> Plan:
-    """One plan from its entry in a policy. Raises PolicyError."""
+def parse_plan(name: str, spec: Any, kept: bool = False) -> Plan:
+    """One plan from its entry in a policy; `kept` as in `parse_limit`. Raises PolicyError."""
     entry = mapping(spec, ("plans", name), ("limits",))
     if not name.strip() or not _can_be_shown(name):
         raise PolicyError(
             ("plans",), _("{name} is not the name of a plan.").format(name=_short(name))
         )
-    return Plan(name, _limits("", entry.get("limits"), ("plans", name, "limits")))
+    return Plan(name, _limits("", entry.get("limits"), ("plans", name, "limits"), kept))
 
 
 def print_plan(plan: Plan) -> dict[str, Any]:
@@ -321,17 +321,19 @@ def _refuse_cycle(policy: Policy, start: str) -> None:
         seen.append(above)
 
 
-def _limits(group: str, spec: Any, place: tuple[str, ...]) -> tuple[Limit, ...]:
+def _limits(group: str, spec: Any, place: tuple[str, ...], kept: bool) -> tuple[Limit, ...]:
     found: list[Limit] = []
     for key, value in mapping(spec, place).items():
-        found += limits_of_key(group, str(key), value, (*place, str(key)))
+        found += limits_of_key(group, str(key), value, (*place, str(key)), kept)
     return sorted_limits(found)
 
 
-def limits_of_key(group: str, key: str, value: object, place: tuple[str, ...]) -> tuple[Limit, ...]:
-    """One limit, or several windows of one budget as a list."""
+def limits_of_key(
+    group: str, key: str, value: object, place: tuple[str, ...], kept: bool = False
+) -> tuple[Limit, ...]:
+    """One limit, or several windows of one budget as a list; `kept` as in `parse_limit`."""
     values = value if isinstance(value, list) and value else [value]
-    limits = tuple(parse_limit(group, key, one, place) for one in values)
+    limits = tuple(parse_limit(group, key, one, place, kept) for one in values)
     if len({limit.window for limit in limits}) < len(limits):
         raise PolicyError(place, _("the same window stands here twice."))
     return limits

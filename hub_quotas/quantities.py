@@ -40,6 +40,10 @@ _EXTENDED = re.compile(
 _BYTES = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _DURATIONS = {"s": HOUR // 3600, "m": HOUR // 60, "h": HOUR, "d": 24 * HOUR}
 _LARGEST = 2**63 - 1
+_BYTE = "bytes"
+_LEAST_MEANT = _BYTES["M"]
+_FEW = 100
+"""Up to so many are gibibytes that somebody has left without a unit, more are mebibytes."""
 
 
 class QuantityError(ValueError):
@@ -68,6 +72,17 @@ class Resource:
     format: Callable[[int], str]
     say: Callable[[int], str]
 
+    def parse_meant(self, text: str) -> int:
+        """The same of what people write as a limit: `8` bytes are a unit that was forgotten.
+
+        Raises:
+            QuantityError: it can't be read, or is less than anybody means.
+        """
+        amount = self.parse(text)
+        if self.unit == _BYTE and 0 < amount < _LEAST_MEANT:
+            raise QuantityError(_too_little(text, amount))
+        return amount
+
 
 def parse_cpu(text: str) -> int:
     """Milli-cores in `2`, `0.5`, `500m` or `2 cores` (Kubernetes' notation)."""
@@ -92,6 +107,15 @@ def parse_memory(text: str) -> int:
     unit = match["unit"].upper().removesuffix("B").removesuffix("I")
     why = _("'{text}' is too fine: that is not a whole byte.").format(text=text)
     return _whole(match["number"], _BYTES[unit], text, why)
+
+
+def _too_little(text: str, amount: int) -> str:
+    number = _match(_BYTES_TEXT, text, "")["number"]
+    unit = "G" if Decimal(number) <= _FEW else "M"
+    right = f"{number}{unit}"
+    return _("{amount} is too little to be meant: write {right} for {said}.").format(
+        amount=_say_memory(amount), right=right, said=_say_memory(parse_memory(right))
+    )
 
 
 def parse_count(text: str) -> int:
@@ -204,7 +228,7 @@ def _say_memory(amount: int) -> str:
     for unit, name in (("T", "TiB"), ("G", "GiB"), ("M", "MiB"), ("K", "KiB")):
         if abs(amount) >= _BYTES[unit]:
             return f"{_about(amount, _BYTES[unit])} {name}"
-    return _("{n} bytes").format(n=amount) if amount else "0 GiB"
+    return ngettext("{n} byte", "{n} bytes", amount).format(n=amount) if amount else "0 GiB"
 
 
 def say_duration(amount: int) -> str:
@@ -265,10 +289,10 @@ RESOURCES = {
     resource.name: resource
     for resource in (
         Resource("cpu", AMOUNT, "milli-cores", "cpu", parse_cpu, format_cpu, _say_cpu),
-        Resource("memory", AMOUNT, "bytes", "memory", parse_memory, format_memory, _say_memory),
+        Resource("memory", AMOUNT, _BYTE, "memory", parse_memory, format_memory, _say_memory),
         _counted("gpu", "GPUs", _say_gpus),
         _counted("servers", "servers", _say_servers),
-        Resource("storage", AMOUNT, "bytes", "storage", parse_memory, format_memory, _say_memory),
+        Resource("storage", AMOUNT, _BYTE, "storage", parse_memory, format_memory, _say_memory),
         _time("cpu-hours", "cpu", 1000, "milli-core-microseconds", lambda: _("CPU-hours")),
         _time("memory-hours", "memory", 2**30, "byte-microseconds", lambda: _("GiB-hours")),
         _time("gpu-hours", "gpu", 1, "GPU-microseconds", lambda: _("GPU-hours")),

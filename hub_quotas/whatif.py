@@ -10,9 +10,44 @@ from hub_groups.words import _, ngettext
 
 from .boosts import boosts
 from .decision import concerns_a_start
-from .limits import Limit
+from .limits import SERVER, Limit
+from .messages import of, things
 from .policy import Policy
 from .replay import Limits, Refused
+from .requests import MEASURED
+
+
+@dataclass(frozen=True)
+class Full:
+    """A limit of which nothing is left now.
+
+    Attributes:
+        used: by the whole group.
+        members: how many have used all that each member has; 0 where it is the group's.
+    """
+
+    limit: Limit
+    used: int = 0
+    members: int = 0
+
+    @property
+    def text(self) -> str:
+        kind = self.limit.kind
+        if self.members:
+            text = ngettext(
+                "Now: {n} member has {amount} in use or more: their next start would be refused.",
+                "Now: {n} members have {amount} in use or more: their next start would be refused.",
+                self.members,
+            )
+            return text.format(n=self.members, amount=kind.say(self.limit.amount))
+        what = _("the next start would be refused")
+        if kind.curve not in ("servers", "cost", *MEASURED):
+            what = _("the next start with {resource} would be refused")
+            what = what.format(resource=things(kind.curve))
+        text = (
+            _("Now: {use} used: {what}.") if self.limit.window else _("Now: {use} in use: {what}.")
+        )
+        return text.format(use=of(kind.name, self.used, self.limit.amount), what=what)
 
 
 @dataclass(frozen=True)
@@ -30,6 +65,8 @@ class WhatIf:
         starts: how many were looked at.
         refused: those that would have been refused, oldest first.
         stops: how many servers that run now would be stopped by a budget that is used up.
+        begin: of all records, where that is within the days.
+        full: those of which nothing is left now.
         zone: the hub's.
     """
 
@@ -42,6 +79,8 @@ class WhatIf:
     starts: int = 0
     refused: tuple[Refused, ...] = ()
     stops: int = 0
+    begin: int | None = None
+    full: tuple[Full, ...] = ()
 
     @property
     def members(self) -> tuple[str, ...]:
@@ -50,8 +89,12 @@ class WhatIf:
 
     @property
     def text(self) -> str:
-        """All of it, in up to three sentences."""
+        """All of it, in a few sentences."""
         parts = [self._what_of_starts]
+        if self.begin is not None and self.whole:
+            text = _("Records go back to {when} only.")
+            parts.append(text.format(when=self._say(self.begin)))
+        parts += [one.text for one in self.full]
         if self.stops:
             text = ngettext(
                 "{n} server that runs now would be stopped.",
@@ -104,6 +147,28 @@ class WhatIf:
     def _say(self, at: int) -> str:
         when = datetime.fromtimestamp(at // 10**6, timezone.utc).astimezone(self.zone)
         return f"{when:%Y-%m-%d %H:%M}"
+
+
+def sizes_needed(policy: Policy, group: str) -> tuple[str, ...]:
+    """Of what every server takes: what servers that are charged to a group need a limit of their
+    own on to start, since it is limited there and no `server` limit gives them one."""
+    limits = [limit for limit in policy.limits(group) if concerns_a_start(limit)]
+    given = {limit.resource for limit in limits if limit.scope == SERVER}
+    counted = {limit.kind.curve for limit in limits if limit.scope != SERVER}
+    return tuple(name for name in MEASURED if name in counted and name not in given)
+
+
+def say_size_needed(name: str) -> str:
+    """What to do where servers need a limit of their own on one of MEASURED."""
+    if name == "memory":
+        return _(
+            "A server without a memory limit of its own would not start: set 'Memory, each server' "
+            "too, which such servers then get."
+        )
+    return _(
+        "A server without a CPU limit of its own would not start: set 'CPU, each server' too, "
+        "which such servers then get."
+    )
 
 
 def changed(before: Policy, after: Policy) -> Limits:

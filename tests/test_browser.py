@@ -174,6 +174,36 @@ def test_an_admin_finds_one_of_many_changes_it_and_takes_it_back(screen, somebod
     expect(field).to_have_value("200 per 30d")
 
 
+def test_who_adds_a_limit_reads_how_it_is_written_and_what_it_takes(screen, somebody):
+    admin, group = somebody("admin"), course(screen).replace("42", "43")
+    page = admin.page
+    admin.go(f"groups/{group}")
+    key, amount = page.get_by_label("Add a limit"), page.get_by_label("Amount of the new limit")
+    preview = page.locator("#preview")
+    key.select_option("group.memory")
+    expect(preview).to_contain_text("Such as 8G, which is 8 × 1024³ bytes, or 512M.")
+    admin.press("Save")
+    expect(amount).to_have_attribute("aria-invalid", "true")
+    expect(amount).to_have_accessible_description(re.compile(r"^Write an amount\."))
+    expect(key).to_have_value("group.memory")
+    admin.look()
+    amount.fill("8")
+    expect(preview).to_contain_text("8 bytes is too little to be meant: write 8G for 8 GiB.")
+    amount.fill("8G")
+    expect(preview).to_contain_text("A server without a memory limit of its own would not start")
+    admin.look()
+    size = preview.get_by_label("Memory, each server")
+    size.fill("3G")
+    page.wait_for_timeout(700)  # longer than it takes to ask for a preview
+    expect(size).to_be_focused()
+    admin.press("Save with this")
+    expect(page.get_by_role("status").filter(has_text="Saved.")).to_be_visible()
+    expect(page.get_by_role("textbox", name="Memory, each server")).to_have_value("3G")
+    expect(page.get_by_role("textbox", name="Memory, the whole group")).to_have_value("8G")
+    expect(preview).to_have_text("")
+    admin.look()
+
+
 def test_a_manager_splits_what_they_have_and_gives_no_more(screen, somebody):
     prof, group = somebody(f"prof-{screen}"), course(screen)
     page = prof.page

@@ -70,7 +70,31 @@ def test_a_server_without_a_limit_is_refused_where_only_a_cap_is_set():
     for rules in ({"group.memory": "16G"}, {"member.memory-hours": "16 per 7d"}):
         found = answer("a", {}, {"a": rules})
         assert not found.allowed
-        assert "this server has no memory limit of its own" in refusal([found], {})
+        assert refusal([found], {}) == (
+            "a is not set up completely: it limits memory, but does not say how much memory each "
+            "server gets (server.memory). "
+            "You have done nothing wrong: an admin of this hub has to set that."
+        )
+
+
+def test_who_has_to_set_what_is_missing():
+    rules = {"a": {"group.cpu-hours": "9 per 7d", "member.cpu": 4}, "a/b": {"member.servers": 2}}
+    found = answer("a/b", {}, rules)
+    missing = (
+        "a is not set up completely: it limits CPU, but does not say how many cores each server "
+        "gets (server.cpu). "
+    )
+    assert refusal([found], {"a": ["ada", "bo"], "a/b": ["kim"]}) == (
+        f"{missing}You have done nothing wrong: ada or bo, who manage a, have to set that."
+    ), "once, and nothing of a server that stops or of getting more"
+    assert refusal([found], {"a": [], "a/b": ["kim"]}) == (
+        f"{missing}You have done nothing wrong: kim, who manages a/b, has to set that."
+    )
+    assert refusal([found], {"a": ["ada"]}, admin=True) == (
+        f"{missing}You can change this under Groups and limits."
+    )
+    full = answer("c", {"cpu": 1}, {"c": {"group.servers": 0}})
+    assert refusal([full, found], {}).endswith("To get more, ask an admin of this hub."), "of c"
 
 
 def test_a_budget_admits_as_long_as_something_is_left():
@@ -136,7 +160,7 @@ def test_a_refusal_begins_as_a_sentence_and_says_who_default_is():
     hub = answer("a", {"cpu": 1000}, {"*": {"server.cpu": 0.5}})
     assert refusal([hub], {}).startswith("This hub allows each server at most")
     unknown = answer("a", {}, {"*": {"group.cpu": 4}})
-    assert refusal([unknown], {}).startswith("This hub limits cpu, and this server has no cpu")
+    assert refusal([unknown], {}).startswith("This hub is not set up completely: it limits CPU")
     nobody = answer("default", {"cpu": 1000}, {"default": {"server.cpu": 0.5}})
     assert "this one asks for 1 core. The group default is for everybody without" in refusal(
         [nobody], {}

@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub_quotas.changes import differences, edited, said_differences
+from hub_quotas.changes import differences, edited, put, said_differences
 from hub_quotas.limits import KEYS, Limit, PolicyError, Soft, parse_limit
 from hub_quotas.policy import Policy, parse_policy, print_policy
 from hub_quotas.quantities import HOUR, RESOURCES
@@ -98,7 +98,7 @@ def test_any_limit_prints_back_the_same(data):
     window = data.draw(st.sampled_from([Rolling(7 * DAY), Calendar("month")]))
     soft = data.draw(st.none() | softs(amount)) if name == "storage" and amount else None
     limit = Limit("a", scope, name, amount, window if kind == "time" else None, soft=soft)
-    assert parse_limit("a", limit.key, limit.text) == limit
+    assert parse_limit("a", limit.key, limit.text, kept=True) == limit
 
 
 @pytest.mark.parametrize(
@@ -163,6 +163,26 @@ WRONG = [
     (limit("member.cpu", 0.0001), "'0.0001' is too fine"),
     (limit("member.memory", "8 potatoes"), "'8 potatoes' is not an amount of bytes"),
     (limit("member.memory", "-8G"), "is not an amount of bytes"),
+    (
+        limit("member.memory", 8),
+        "groups · a · limits · member.memory: 8 bytes is too little to be meant: "
+        "write 8G for 8 GiB.",
+    ),
+    (limit("server.memory", "512"), "512 bytes is too little to be meant: write 512M for 512 MiB."),
+    (limit("group.memory", "1023 K"), "1023 KiB is too little to be meant: write 1023M for 1023"),
+    (limit("group.storage", "1"), "1 byte is too little to be meant: write 1G for 1 GiB."),
+    (limit("member.storage", "12G soft 10"), "10 bytes is too little to be meant: write 10G for"),
+    (
+        limit("member.cpu-hours", "40 per 7d then downsize to memory 2"),
+        "2 bytes is too little to be meant: write 2G for 2 GiB.",
+    ),
+    (
+        group(
+            limits={"server.memory": "1G"},
+            boosts=[{"limit": "server.memory", "amount": 4, "until": "2026-12-01"}],
+        ),
+        "4 bytes is too little to be meant: write 4G for 4 GiB.",
+    ),
     (limit("member.memory", "9" * 30), "is too large"),
     (limit("member.servers", 1.5), "'1.5' is not a whole number"),
     (limit("group.gpu", "-1"), "'-1' is not a whole number"),
@@ -222,6 +242,32 @@ def test_a_wrong_policy_is_refused_with_its_place(document, said):
         parse_policy(document)
     assert said in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        ("server.memory", "0"),
+        ("server.memory", "1M"),
+        ("server.memory", "1048576"),
+        ("group.memory-hours", "8 per month"),
+    ],
+)
+def test_little_that_can_be_meant_is_read(key, text):
+    assert parse_limit("a", key, text).text in (text, "1M")
+
+
+def test_what_an_earlier_version_has_let_in_stays_readable():
+    little = {
+        "limits": {"server.memory": "8", "group.cpu-hours": "1 per 7d then downsize to memory 2"},
+        "boosts": [{"limit": "server.memory", "amount": "9", "until": "2026-12-01"}],
+    }
+    entries = {("plan", "p"): {"limits": {"server.memory": "8"}}, ("group", "a"): little}
+    held = put(Policy(), entries, kept=True)
+    assert [limit.amount for limit in held.plans["p"].limits] == [8]
+    assert held.groups["a"].boosts[0].limit.amount == 9
+    with pytest.raises(PolicyError, match="too little to be meant"):
+        put(Policy(), entries)
 
 
 def test_there_are_at_least_forty_documented_mistakes():

@@ -240,6 +240,18 @@ def test_another_process_sees_changes_of_the_policy(store, url, clock):
     other.close()
 
 
+def test_a_limit_that_nobody_could_write_any_more_holds_on(store):
+    """Else no server at all would start behind an update."""
+    with store.db.write() as tx:
+        tx.run(
+            "INSERT INTO policy_entry (kind, name, document, at, who, via)"
+            " VALUES ('group', 'a', ?, ?, 'ada', 'page')",
+            *('{"limits": {"group.memory": "8"}}', START),
+        )
+    assert not start(store, "1", memory=9)
+    assert start(store, "2", memory=8)
+
+
 def test_each_change_is_in_the_audit_log(store):
     store.set_limit("a", "member.servers", 2, "ada", "page")
     store.set_limit("a", "member.servers", 2, "ada", "page")

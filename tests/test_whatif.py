@@ -17,10 +17,11 @@ from replays import Comparison, compare_seeds
 from hub_quotas import history
 from hub_quotas.changes import put
 from hub_quotas.corrections import adjust, rename
-from hub_quotas.history import below, what_if
+from hub_quotas.history import below, sizes_missing, what_if
 from hub_quotas.policy import Policy, parse_policy
 from hub_quotas.replay import request_of
 from hub_quotas.requests import LIMIT, Request
+from hub_quotas.whatif import say_size_needed, sizes_needed
 
 __all__ = ["clock", "store", "url"]
 
@@ -266,7 +267,8 @@ def test_too_many_starts_are_cut_where_it_says(store, clock, monkeypatch):
     found = what_if(store, Policy(), limited)
     assert (found.starts, found.since, ids(found)) == (3, START + 4 * HOUR, ["on"])
     assert found.text == (
-        "This would have refused 1 of the last 3 starts, since 2026-09-21 18:13, of 1 member."
+        "This would have refused 1 of the last 3 starts, since 2026-09-21 18:13, of 1 member. "
+        "Now: 6 of 5.5 CPU-hours used: the next start would be refused."
     )
     assert "none of the last 3 starts, since 2026-09-21 18:13." in (
         what_if(store, Policy(), policy("a: {limits: {group.servers: 9}}")).text
@@ -274,7 +276,7 @@ def test_too_many_starts_are_cut_where_it_says(store, clock, monkeypatch):
     monkeypatch.setattr(history, "MOST_BEFORE", 2)
     found = what_if(store, Policy(), limited)
     assert (ids(found), found.used_since) == ([], START + 2 * HOUR)
-    assert found.text.endswith("Servers that ended before 2026-09-21 16:13 are not counted.")
+    assert "Servers that ended before 2026-09-21 16:13 are not counted." in found.text
     monkeypatch.setattr(history, "MOST_STARTS", 7)
     assert what_if(store, Policy(), limited).since == clock.now - 30 * DAY
 
@@ -300,18 +302,111 @@ def test_it_is_said_in_a_sentence(store, clock):
     assert what_if(store, limited, Policy()).text == "This limits no start more than before."
     store.reserve("1", "sam", "", ["a"], {"cpu": 1000})
     said = "In the last 30 days this would have refused "
-    assert what_if(store, Policy(), limited).text == f"{said}no start."
+    young = " Records go back to 2026-09-21 14:13 only."
+    full = " Now: 1 of 1 server in use: the next start would be refused."
+    assert what_if(store, Policy(), limited).text == f"{said}no start.{young}{full}"
     none = policy("a: {limits: {group.servers: 0, group.cpu-hours: 0 per 7d then stop}}")
     assert what_if(store, Policy(), none).text == (
-        f"{said}the only start. 1 server that runs now would be stopped."
+        f"{said}the only start.{young} 1 server that runs now would be stopped."
     )
     store.reserve("2", "sam", "", ["a"], {"cpu": 1000})
-    assert what_if(store, Policy(), limited).text == f"{said}1 of 2 starts, of 1 member."
+    full = " Now: 2 of 1 server in use: the next start would be refused."
+    assert what_if(store, Policy(), limited).text == (
+        f"{said}1 of 2 starts, of 1 member.{young}{full}"
+    )
     store.reserve("3", "kim", "", ["a"], {"cpu": 1000})
     assert what_if(store, Policy(), none, days=7).text == (
         "In the last 7 days this would have refused 3 of 3 starts, of 2 members."
-        " 3 servers that run now would be stopped."
+        f"{young} 3 servers that run now would be stopped."
     )
+
+
+def test_records_are_young_until_one_is_older_than_the_days(store, clock):
+    limited = policy("a: {limits: {group.servers: 9}}")
+    run(store, clock, "1", 1, group="z")
+    clock.now = START + 30 * DAY - 1
+    said = what_if(store, Policy(), limited).text
+    assert said == (
+        "There were no starts in the last 30 days. Records go back to 2026-09-21 14:13 only."
+    )
+    clock.now = START + 30 * DAY + 1
+    assert "Records" not in what_if(store, Policy(), limited).text
+
+
+def test_what_is_full_already_is_said(store, clock):
+    store.reserve("1", "sam", "", ["a/b"], {"cpu": 2000, "gpu": 1})
+    store.reserve("2", "sam", "x", ["a"], {"cpu": 1000})
+    store.reserve("3", "kim", "", ["a/b"], {"cpu": 2000})
+    store.reserve("4", "lee", "", ["z"], {"cpu": 2000})
+    clock.now += HOUR
+    for limit, said in (
+        ("group.servers: 3", "Now: 3 of 3 servers in use: the next start would be refused."),
+        ("group.servers: 4", ""),
+        ("group.servers: 0", ""),
+        ("group.cpu: 4", "Now: 5 of 4 cores in use: the next start would be refused."),
+        ("group.gpu: 1", "Now: 1 of 1 GPU in use: the next start with GPUs would be refused."),
+        (
+            "group.cpu-hours: 5 per month",
+            "Now: 5 of 5 CPU-hours used: the next start would be refused.",
+        ),
+        ("group.cpu-hours: 6 per month", ""),
+        ("group.cpu-hours: 5 per 2026-01-01..2026-02-01", ""),
+        ("group.cpu-hours: 5 per month then downsize to cpu 1", ""),
+        (
+            "member.servers: 2",
+            "Now: 1 member has 2 servers in use or more: their next start would be refused.",
+        ),
+        (
+            "member.cpu: 2",
+            "Now: 2 members have 2 cores in use or more: their next start would be refused.",
+        ),
+        ("member.cpu: 4", ""),
+        ("server.cpu: 1", ""),
+    ):
+        text = what_if(store, Policy(), policy(f"a: {{limits: {{{limit}}}}}")).text
+        assert text.partition(" only.")[2].strip() == said, limit
+    raised = [{"limit": "group.servers", "amount": 9, "until": "2027-01-01"}]
+    after = parse_policy({"groups": {"a": {"limits": {"group.servers": 3}, "boosts": raised}}})
+    assert what_if(store, Policy(), after).full == ()
+
+
+@pytest.mark.parametrize(
+    ("groups", "needed"),
+    [
+        ("a: {limits: {group.cpu-hours: 9 per 7d}}", ("cpu",)),
+        ("a: {limits: {member.cpu: 4, group.memory: 8G}}", ("cpu", "memory")),
+        ("a: {limits: {group.cpu: 4, server.cpu: 1}}", ()),
+        ("a: {limits: {group.cpu: 4}}, '*': {limits: {server.cpu: 1}}", ()),
+        ("'*': {limits: {group.memory-hours: 9 per 7d}}, a: {}", ("memory",)),
+        ("a: {plan: p, limits: {group.cpu: 4}}", ()),
+        ("a: {limits: {group.cpu: 4, server.memory: 1G}}", ("cpu",)),
+        ("a: {limits: {group.servers: 1, group.gpu: 1, group.storage: 1G, server.idle: 1h}}", ()),
+        ("a/b: {limits: {group.cpu: 4}}", ()),
+    ],
+)
+def test_sizes_that_servers_need_to_start(store, groups, needed):
+    held = policy(groups, plans={"p": {"limits": {"server.cpu": 1}}})
+    assert sizes_needed(held, "a") == needed
+    assert sizes_missing(store, held, "a") == needed
+    store.apply(held, "tests", "tests")
+    answer = store.reserve("1", "sam", "", ["a"], {})
+    assert bool(answer.granted) is not bool(needed), "as the ledger itself says"
+    for name in needed:
+        assert "server of its own" not in say_size_needed(name)
+        assert ("CPU" in say_size_needed(name)) is (name == "cpu")
+
+
+def test_servers_that_have_limits_of_their_own_need_none(store, clock):
+    held = policy("a: {limits: {group.cpu: 4, group.memory: 8G}}")
+    run(store, clock, "1", 1, group="z")
+    assert sizes_missing(store, held, "a") == ("memory",), "the server had a CPU limit alone"
+    store.reserve("2", "sam", "", ["z"], {"memory": G})
+    assert sizes_missing(store, held, "a") == ("cpu", "memory"), "one in two"
+    store.void("2", "failed")
+    assert sizes_missing(store, held, "a") == ("memory",)
+    store.apply(policy("z: {limits: {server.cpu: 1}}"), "tests", "tests")
+    store.apply(policy("z: {}"), "tests", "tests")
+    assert sizes_missing(store, held, "a") == ("cpu", "memory"), "it may have had it from there"
 
 
 def test_all_groups_below_are_known(store, clock):
