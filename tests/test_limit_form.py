@@ -1,0 +1,102 @@
+"""Limits as they are typed on a group's page: what is missing, half typed, not saved or full."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import yaml
+from test_admin_pages import TREE, held, policy, send
+
+from hub_quotas.policy import parse_policy, print_policy
+
+
+@pytest.fixture(scope="module")
+def hub(start_hub):
+    return start_hub("formless", slow_spawn_timeout=12)
+
+
+def test_a_limit_that_would_let_no_server_start_says_what_is_missing(hub):
+    policy(hub, TREE)
+    store, admin = hub.ledger(), hub.login("admin")
+    form = {"new_key": "group.cpu-hours", "new_amount": "2000 per month"}
+    missing = "A server without a CPU limit of its own would not start: set &#39;CPU, each server"
+    looked = send(admin, "groups/arts", check="1", **form).text
+    assert missing in looked
+    saved = send(admin, "groups/arts", **form).text
+    assert missing in saved.partition('id="limits"')[0], "with what was saved"
+    assert missing in saved.partition('id="preview"')[2]
+    assert not store.reserve("no-size", "sam", "", ["arts"], {}).granted
+    both = send(admin, "groups/arts", **{"size:cpu": "2", "set_size": "cpu"}).text
+    assert missing not in both
+    assert held(hub)["groups"]["arts"]["limits"] == {
+        "group.cpu-hours": "2000 per month",
+        "server.cpu": "2",
+    }
+    assert store.reserve("size", "sam", "", ["arts"], {}).granted
+    store.void("size", "tests")
+    more = {"new_key": "group.gpu", "new_amount": "1", "size:cpu": "3"}
+    send(admin, "groups/arts", **more)
+    assert held(hub)["groups"]["arts"]["limits"]["server.cpu"] == "2", "only with its button"
+    below = send(admin, "groups/science/geo", check="1", **form).text
+    assert below.count(missing) == 1, "once, whatever number of limits count CPU"
+
+
+@pytest.mark.parametrize(
+    ("half", "said", "kept"),
+    [
+        ({"new_amount": "40 per 7d"}, "Choose which limit this is.", 'value="40 per 7d"'),
+        ({"new_key": "group.gpu"}, "Write an amount.", '<option value="group.gpu" selected>'),
+    ],
+)
+def test_half_a_limit_is_not_saved_as_nothing(hub, half, said, kept):
+    policy(hub, TREE)
+    admin = hub.login("admin")
+    for more, status in (({}, 400), ({"check": "page"}, 200)):
+        form = {"new_key": "", "new_amount": "", **half, **more}
+        page = send(admin, "groups/arts", **form)
+        assert page.status_code == status
+        assert said in page.text
+        assert kept in page.text
+        (field,) = re.findall(r'<(?:input|select) [^>]*aria-invalid="true"[^>]*>', page.text)
+        assert 'aria-describedby="new-about"' in field
+    assert held(hub) == print_policy(parse_policy(yaml.safe_load(TREE)))
+    typing = send(admin, "groups/arts", check="1", **half).text
+    assert said not in typing, "who types is not done yet"
+    assert ("limits no start more than before" in typing) is ("new_key" not in half)
+    assert ("A whole number, such as 2." in typing) is ("new_key" in half)
+    nothing = send(admin, "groups/arts", new_key="", new_amount="")
+    assert "Nothing has changed.</p>" in nothing.text
+
+
+def test_what_is_not_saved_is_not_said_to_be_set(hub):
+    policy(hub, TREE)
+    admin = hub.login("admin")
+    page = send(
+        admin,
+        "groups/science",
+        **{"check": "page", "limit:group.cpu": "8", "new_key": "group.gpu", "new_amount": "3"},
+    ).text
+    about = dict(re.findall(r'id="f-([a-z-]+)-about">\s*(.*?)\s*</div>', page, re.DOTALL))
+    assert about == {"group-cpu": "set here", "group-gpu": "not saved yet"}
+    same = send(admin, "groups/science", **{"limit:group.cpu": "8 cores"}).text
+    assert "Nothing has changed.</p>" in same
+    assert "Saved." not in same
+
+
+def test_what_is_full_now_is_said_before_it_is_saved(hub):
+    policy(hub, TREE)
+    store, admin = hub.ledger(), hub.login("admin")
+    store.reserve("runs-now", "sam", "", ["arts"], {"cpu": 1000})
+    form = {"new_key": "group.servers", "new_amount": "1"}
+    full = "Now: 1 of 1 server in use: the next start would be refused."
+    assert full in send(admin, "groups/arts", check="1", **form).text
+    assert full in send(admin, "groups/arts", **form).text
+    store.void("runs-now", "tests")
+
+
+def test_the_group_of_everybody_else_says_so(hub):
+    admin = hub.login("admin")
+    said = "Everybody who is in no group."
+    assert said in admin.get("services/quotas/groups/default").text
+    assert said not in admin.get("services/quotas/groups/course").text
