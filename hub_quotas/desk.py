@@ -34,6 +34,7 @@ from .policy_store import now
 from .quantities import RESOURCES, say_ago, say_duration
 from .store import QuotaStore, open_store
 from .transaction import LedgerError
+from .usage_words import say_size
 from .windows import read_zone, say_window, short_months
 
 log = logging.getLogger("group-quotas")
@@ -181,6 +182,7 @@ class QuotaPage(Desk, CheckedPage):
             "title": title,
             "name": resource_title,
             "say_group": say_group,
+            "say_size": say_size,
             "duration": say_duration,
             "scope_titles": scope_titles(),
             "moment": moment,
