@@ -63,7 +63,7 @@ def test_making_a_link_and_using_it(hub, ada, repository):
     assert "For members of geo-101." in said
     address = re.search(r'id="made-url">([^<]+)<', page.text)[1]
     assert re.fullmatch(rf"{hub.base}services/launch/go/\w{{5}}-\w{{5}}", address)
-    assert f"[Week &lt;1&gt;](&lt;{address}&gt;)" in page.text
+    assert f"[Week &lt;1&gt;]({address})" in page.text
     assert "<svg" in page.text
     assert "alert-warning" not in page.text
     lee = hub.login("lee")
