@@ -87,6 +87,7 @@ class AsksPage(QuotaPage):
             zone=self.store.zone,
             say_limit=say_limit,
             say_until=say_until,
+            mailed=bool(self.context.settings["ways"]["smtp_url"]),
         )
 
     def _read(self) -> tuple[int, list[Waiting], list[tuple[Ask, bool]]]:

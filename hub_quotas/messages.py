@@ -127,7 +127,9 @@ def _why_in_words(check: Check) -> str:
     elif limit.window:
         return _why_budget(check)
     elif limit.resource == "servers":
-        text = _("{group} has {allowed} at once, and all its members together have {used} running.")
+        text = _(
+            "{group} may have {allowed} at once, and all its members together have {used} running."
+        )
         if limit.scope == MEMBER:
             text = _("{group} allows each member {allowed} at once, and you have {used} running.")
         return text.format(group=group, allowed=kind.say(limit.amount), used=check.used)
@@ -138,7 +140,7 @@ def _why_in_words(check: Check) -> str:
         )
     else:
         text = _(
-            "{group} has {allowed} at once; all its members together have {used} in use by "
+            "{group} may have {allowed} at once; all its members together have {used} in use by "
             "{servers}, and this one asks for {asked}."
         )
     return text.format(

@@ -162,8 +162,8 @@ def words(outcome: str, asked: str) -> list[str]:
         if outcome == "ancestor":
             group, manager = "uni-ancestor", "dean-kim"
         said = [
-            f"{group} has 1 GiB of memory at once; all its members together have 900 MiB in use "
-            f"by 1 server, and this one asks for {asked}.",
+            f"{group} may have 1 GiB of memory at once; all its members together have 900 MiB in "
+            f"use by 1 server, and this one asks for {asked}.",
             "A server with at most 124 MiB of memory would start now.",
         ]
     return [*said, f"To get more, ask {manager}, who manages {group}."]

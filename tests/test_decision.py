@@ -149,8 +149,8 @@ def test_the_words_of_a_refusal():
     found = answer("geo/101", {"cpu": 1000, "memory": 2 * G}, rules, use)
     assert refusal([found], {"geo": ["ada", "bo"]}) == (
         "geo/101 allows each member 1 server at once, and you have 1 running. "
-        "geo has 8 GiB of memory at once; all its members together have 7 GiB in use by 5 servers, "
-        "and this one asks for 2 GiB. "
+        "geo may have 8 GiB of memory at once; all its members together have 7 GiB in use by 5 "
+        "servers, and this one asks for 2 GiB. "
         "Nothing more fits until a server in the group stops. "
         "To get more, ask ada or bo, who manage geo."
     )

@@ -287,10 +287,10 @@ def test_what_an_admin_configures_after_us_runs_unchanged(kubernetes, institutio
 
     zoe = hub.login("zoe")
     page = html.unescape(zoe.get("hub/spawn/zoe").text)
-    assert "research has 1 GPU at once; all its members together have 1 GPU in use" in page
+    assert "research may have 1 GPU at once; all its members together have 1 GPU in use" in page
     answer = zoe.send_form("hub/spawn/zoe", profile="gpu", charged_group="research")
     assert answer.status_code == 403
-    assert "research has 1 GPU at once" in html.unescape(answer.text)
+    assert "research may have 1 GPU at once" in html.unescape(answer.text)
     # Students have no cap on GPUs, but one on memory.
     answer = zoe.send_form("hub/spawn/zoe", profile="gpu")
     assert answer.status_code == 403
