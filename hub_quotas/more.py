@@ -6,11 +6,12 @@ import datetime
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from hub_groups.words import _
 
 from .boosts import Boost, alike, boosted, end_of, parse_until
+from .decision import Decision
 from .limits import GROUP, SERVER, Limit, PolicyError, parse_limit, read_amount
 from .messages import say_group, say_instant
 from .policy import Policy, checked
@@ -27,6 +28,10 @@ LONGEST_WORDS = 1000
 """Characters of what people write to each other."""
 FARTHEST = 366 * DAY
 """Microseconds ahead, at most, for which something can be asked and given."""
+
+
+Link = tuple[str, str]
+"""An address and its words."""
 
 
 @dataclass(frozen=True)
@@ -171,6 +176,14 @@ def ask_address(limit: Limit) -> str:
     """The page on which more of it is asked for, below the address of the quotas' pages."""
     meant = {"group": limit.group, "limit": limit.key, "window": say_key(limit.window)}
     return f"ask?{urlencode({name: value for name, value in meant.items() if value})}"
+
+
+def to_more(refused: Decision, admin: bool) -> Link | None:
+    """Where whoever is refused changes that, or asks for more; None where more would not help."""
+    limit = refused.refusals[0].limit
+    if admin:
+        return f"groups/{quote(limit.group, safe='*/')}", _("Groups and limits")
+    return None if refused.unsized else (ask_address(limit), _("Ask for more"))
 
 
 def now(policy: Policy, limit: Limit, user: str, at: int, zone: datetime.tzinfo) -> Limit:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from contextvars import ContextVar
 from typing import Any
-from urllib.parse import quote
 
 from jupyterhub.spawner import Spawner
 from jupyterhub.utils import maybe_future
@@ -21,7 +20,7 @@ from .corrections import correct_end, known_as, name_of
 from .decision import Answer, Decision
 from .limits import CHARGED_GROUP, PolicyError
 from .messages import reasons, told, tried
-from .more import ask_address
+from .more import Link, to_more
 from .off_loop import off_loop, outbox
 from .policy_store import now
 from .quantities import QuantityError
@@ -40,18 +39,6 @@ LEDGER = "quota-ledger"
 """The code of refusals while the ledger can't be reached."""
 
 _polling: ContextVar[bool] = ContextVar("polling", default=False)
-
-
-Link = tuple[str, str]
-"""An address and its words."""
-
-
-def to_more(refused: Decision, admin: bool) -> Link | None:
-    """Where whoever is refused changes that, or asks for more; None where more would not help."""
-    limit = refused.refusals[0].limit
-    if admin:
-        return f"groups/{quote(limit.group, safe='*/')}", _("Groups and limits")
-    return None if refused.unsized else (ask_address(limit), _("Ask for more"))
 
 
 class QuotaMixin(ChargedGroupMixin, RescueMixin):

@@ -19,7 +19,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-from ports import free_port as free_port
+from worlds.ports import free_port as free_port
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from hub_quotas.decision import Use, decide
 from hub_quotas.explained import explanation
 from hub_quotas.messages import of, refusal, say_instant, title
+from hub_quotas.more import to_more
 from hub_quotas.policy import parse_policy
 from hub_quotas.quantities import HOUR
-from hub_quotas.spawner import to_more
 
 G = 2**30
 

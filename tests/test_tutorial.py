@@ -91,7 +91,7 @@ def without_ports_of_others(block: str) -> str:
     """The hub's inner ports may be those of another test; and CI is root, readers are not."""
     ours = f"""\
 import runpy, jupyterhub.spawner
-jupyterhub.spawner.random_port = runpy.run_path("{HERE / "ports.py"}")["free_port"]
+jupyterhub.spawner.random_port = runpy.run_path("{HERE / "worlds" / "ports.py"}")["free_port"]
 c.JupyterHub.hub_port = {free_port()}
 c.ConfigurableHTTPProxy.api_url = "http://127.0.0.1:{free_port()}"
 c.Spawner.args = {["--allow-root"] if os.geteuid() == 0 else []}

@@ -12,7 +12,7 @@ import jupyterhub.utils
 c = get_config()
 world = json.loads(os.environ["WORLD"])
 
-free_port = runpy.run_path(str(Path(__file__).parent.parent / "ports.py"))["free_port"]
+free_port = runpy.run_path(str(Path(__file__).parent / "ports.py"))["free_port"]
 jupyterhub.spawner.random_port = jupyterhub.utils.random_port = free_port
 c.HubGroups.service_url = f"http://127.0.0.1:{world['pages_port']}"
 
