@@ -222,7 +222,8 @@ c.HubQuotas.smtp_url = "smtp://hub:{SECRET}@127.0.0.1:%s"
 def test_a_configuration_that_is_newer_than_the_hub(hub, tmp_path):
     file = tmp_path / "jupyterhub_config.py"
     file.write_text((HERE / "worlds" / "snippet.py").read_text())
-    (tmp_path / "bare.py").write_text((HERE / "worlds" / "bare.py").read_text())
+    for name in ("bare.py", "ports.py"):
+        (tmp_path / name).write_text((HERE / "worlds" / name).read_text())
     found, said = doctor(hub, "-f", str(file))
     assert found == {"config-changed"}, said
 
