@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 from hubs import Hub, Visitor
 from idp import open_canaille
@@ -98,6 +99,9 @@ def test_services_and_users_with_hosts_of_their_own(start_hub, new_page, node_pr
     expect(page.get_by_role("heading", name="Our hub")).to_be_visible()
     pages = f"http://launch--service.hub.localhost:{port}/services/launch/"
     assert page.url == f"{pages}community/"
+    as_there = {"Host": f"hub.localhost:{port}"}
+    first = httpx.get(f"{hub.url}/hub/", headers=as_there, trust_env=False)
+    assert first.headers["Location"] == page.url, "at once, not by way of the hub's other addresses"
     page.goto(base + path(hub, Launch(None, Environment("small"))))
     page.locator("[name=username]").fill("sam")
     page.get_by_role("button", name="Sign in").click()
