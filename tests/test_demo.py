@@ -209,6 +209,7 @@ def test_pages_need_no_javascript_and_fit_a_phone(demo, new_page):
     amount = page.get_by_label("Servers, the whole group")
     amount.fill("7")
     page.get_by_role("button", name="What would that do?").click()
+    expect(page.get_by_role("status").first).to_contain_text("In the last 30 days")
     expect(amount).to_have_value("7")
     amount.press("Enter")
     expect(page.get_by_role("status").first).to_contain_text("Saved")
