@@ -273,6 +273,14 @@ class GroupStore(MigratedDatabase):
         with reading(self.engine) as db:
             return {row[0]: row[1] for row in db.execute(query)}
 
+    def users(self, group: str) -> list[str]:
+        """Who is in a group, also who has yet to log in; nobody where it is archived."""
+        closed = sa.exists().where(archived.c.group == membership.c.group)
+        here = (membership.c.group == group, _lives(self.clock()), ~closed)
+        query = sa.select(membership.c.user).where(*here).distinct()
+        with reading(self.engine) as db:
+            return list(db.scalars(query.order_by(membership.c.user)))
+
     def everybody(self) -> dict[str, tuple[str, ...]]:
         """Of all users who are in a group, their groups; without those that are archived."""
         closed = sa.select(archived.c.group)

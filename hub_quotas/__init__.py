@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 
@@ -31,6 +32,7 @@ def activate(c: Any) -> None:
     from hub_groups.database import without_password
     from hub_groups.hub_state import tell_state
     from hub_groups.listing import list_groups
+    from hub_groups.store import open_store as open_group_store
 
     from . import reservations
     from .access import ACT, ON_PAGES, SCOPES
@@ -91,7 +93,8 @@ def activate(c: Any) -> None:
         )
         serve_pages(app, pages, groups.service_url)
         usage = f"{app.base_url}services/quotas/"
-        put_around_home(app, Summary(quotas.store, usage))
+        open_groups = partial(open_group_store, groups.db_url)
+        put_around_home(app, Summary(quotas.store, open_groups, f"{app.base_url}services/"))
         speak_on_spawn_pages(app)
         list_groups(app)
         tell_state(app)

@@ -238,6 +238,11 @@ class Asking:
         with self._store.db.read() as tx:
             return {str(name): int(count) for name, count in tx.all(sql, OPEN)}
 
+    def to_answer(self, access: Access) -> int:
+        """How many somebody can answer that nobody has."""
+        counts, policy = self.counts(), self._store.policy()
+        return sum(count for group, count in counts.items() if access.manages(policy, group))
+
     def answered(self, sees: Sees, days: int = 90) -> list[Ask]:
         """What was answered in the last days, of some groups, newest first."""
         where = "state = ? AND answered_at > ?"

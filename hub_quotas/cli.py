@@ -14,11 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from hub_groups.commands import exit_code
-from hub_groups.database import default_url, without_password
-from hub_groups.store import GroupStore
-from hub_groups.store import open_store as open_group_store
+from hub_groups.database import without_password
 
-from .changes import differences
+from .apply_command import apply
 from .corrections import adjust
 from .costs import hours, money, month_of, parse_month, print_month, used_by
 from .decision import Decision
@@ -36,7 +34,7 @@ from .reports import read_report, write_csv
 from .sessions import Session
 from .store import QuotaStore, open_store
 from .transaction import LedgerError
-from .which_database import BESIDE_THE_HUB, check_makes, is_missing, no_ledger
+from .which_database import BESIDE_THE_HUB, groups_beside, is_missing, no_ledger
 from .windows import WindowError, parse_window, read_zone
 from .windows import length as window_length
 
@@ -89,9 +87,9 @@ def _parser() -> argparse.ArgumentParser:
 
     check = command("check", _check, "say whether a policy file can be used")
     check.add_argument("file", type=Path, help="a policy in YAML or JSON")
-    apply = command("apply", _apply, "make a policy file all that holds; shows the changes first")
-    apply.add_argument("file", type=Path, help="a policy in YAML or JSON")
-    apply.add_argument(
+    applied = command("apply", apply, "make a policy file all that holds; shows the changes first")
+    applied.add_argument("file", type=Path, help="a policy in YAML or JSON")
+    applied.add_argument(
         "--yes",
         action="store_true",
         help="write; without it, only show. A database that --db names is made if there is none",
@@ -149,47 +147,6 @@ def _check(options: argparse.Namespace) -> int:
     return DONE
 
 
-def _apply(options: argparse.Namespace) -> int:
-    policy, zone = read_policy(options.file), read_zone(options.time_zone)
-    missing = is_missing(options.db)
-    if missing and not options.named:
-        raise FileError(no_ledger(options.db, may_make=True))
-    if missing:
-        check_makes(options.db)
-    store = open_store(options.db, zone) if options.yes or not missing else None  # which makes it
-    todo = differences(store.policy() if store else Policy(), policy)
-    if store and options.yes and todo:
-        store.apply(policy, getpass.getuser(), "cli")
-    if missing:
-        how = "it is made now" if options.yes else "--yes makes it"
-        print(f"There was no ledger at {without_password(options.db)}; {how}.", file=sys.stderr)
-    if options.json:
-        keys = ("place", "before", "after")
-        changes = [dict(zip(keys, change, strict=True)) for change in todo]
-        print(json.dumps({"changes": changes, "written": bool(options.yes and todo)}))
-        return DONE
-    for place, before, after in todo:
-        if after is None:
-            print(f"- {place}: {before}")
-        elif before is None:
-            print(f"+ {place}: {after}")
-        else:
-            print(f"~ {place}: {before} -> {after}")
-    gone = sum(after is None for _place, _before, after in todo)
-    if gone:
-        print(
-            f"{gone} of these {'goes' if gone == 1 else 'go'}, also where set in the browser: the "
-            "file becomes all that holds. What holds now is under Import and export on the pages."
-        )
-    if not todo:
-        print("Nothing to change.")
-    elif options.yes:
-        print(f"Written: {len(todo)} {'change' if len(todo) == 1 else 'changes'}.")
-    else:
-        print("Nothing is written yet; add --yes to write.")
-    return DONE
-
-
 def _explain(options: argparse.Namespace) -> int:
     store = _store(options)
     groups = options.group or _groups_of(options) or [DEFAULT_GROUP]
@@ -214,15 +171,8 @@ def _explain(options: argparse.Namespace) -> int:
     return DONE if allowed else REFUSED
 
 
-def _group_store(options: argparse.Namespace) -> GroupStore | None:
-    """That of hub_groups, where it has its database beside ours."""
-    beside = default_url(options.db, "hub_groups.sqlite")
-    there = Path(beside.removeprefix("sqlite:///")).exists()
-    return open_group_store(beside) if there else None
-
-
 def _groups_of(options: argparse.Namespace) -> list[str]:
-    groups = _group_store(options)
+    groups = groups_beside(options.db)
     standings = groups.standings(options.user) if groups else []
     return sorted({standing.membership.group for standing in standings})
 
@@ -231,7 +181,7 @@ def _managers(
     options: argparse.Namespace, policy: Policy, decisions: Iterable[Decision]
 ) -> dict[str, tuple[str, ...]]:
     tried = {name for decision in decisions for name in policy.path(decision.group)}
-    groups = _group_store(options)
+    groups = groups_beside(options.db)
     members = groups.managers(tried) if groups else {}
     return {name: (*members.get(name, ()), *policy.managers(name)) for name in tried}
 
@@ -326,7 +276,7 @@ def _report(options: argparse.Namespace) -> int:
         print(month_report(found, "", 0, len(found.members)).model_dump_json())
         return DONE
     titles = {"cpu": "CPU-hours", "memory": "GiB-hours", "gpu": "GPU-hours"}
-    titles |= {"storage": "GiB-months of storage"}
+    titles |= {"servers": "server-hours", "storage": "GiB-months of storage"}
     names = [name for name in found.resources if name in titles]
     rows = [["", *(titles[name] for name in names), "cost", "credit"]]
     parts = {"member": found.members, "group": found.groups, "profile": found.profiles}

@@ -252,12 +252,13 @@ class Report:
 
     @property
     def resources(self) -> list[str]:
-        """What was used of, but for its cost: those that each server has, then others by name."""
+        """What was used of, but for its cost: those that each server has, then others by name. CPU
+        and memory where nothing was used."""
         first = ("cpu", "memory", "gpu", "servers")
         # GPUs count as `gpu` too, and beyond what is charged nothing is used over time.
         others = {name for name in self.total.used if not name.endswith(("/gpu", BURST))}
         shown = [*first, *sorted(others - {*first, COST})]
-        return [name for name in shown if self.total.used.get(name) or name in ("cpu", "memory")]
+        return [name for name in shown if self.total.used.get(name)] or ["cpu", "memory"]
 
 
 _STORED = "\0"
@@ -278,8 +279,8 @@ def _lines(sums: Sums, credited: Mapping[str, int] = {}) -> tuple[Line, ...]:
     return tuple(sorted(found, key=_dearest_first))
 
 
-def _dearest_first(line: Line) -> tuple[int, int, str]:
-    return -line.cost, -line.used.get("cpu", 0), line.name
+def _dearest_first(line: Line) -> tuple[int, int, int, str]:
+    return -line.cost, -line.used.get("cpu", 0), -line.used.get("servers", 0), line.name
 
 
 def report(

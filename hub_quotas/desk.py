@@ -17,8 +17,9 @@ from hub_groups.store import GroupStore
 from hub_groups.web import CheckedPage, Context, Visit
 from hub_groups.words import _, pgettext
 
-from .access import Access, NotAllowed, Who, access_of, check_changes
+from .access import Access, NotAllowed, Who, check_changes
 from .asking import Asking
+from .authority import authority
 from .changes import Entry, said_differences
 from .costs import money, per_hour
 from .directory import Directory
@@ -27,13 +28,14 @@ from .latest import Overviews
 from .limits import PolicyError
 from .menu import USERS
 from .messages import headline, of, resource_title, say_group, scope_titles, title
-from .overview import Used
+from .overview import Overview, Used
 from .policies import By, Conflict, Held, say_entry
-from .policy import DEFAULT_GROUP, Policy, group_name
+from .policy import Policy, group_name
 from .policy_store import now
 from .quantities import RESOURCES, say_ago, say_duration
 from .store import QuotaStore, open_store
 from .transaction import LedgerError
+from .tree import never_seen
 from .usage_words import say_size
 from .windows import read_zone, say_window, short_months
 
@@ -68,15 +70,23 @@ class Desk(Visit):
     async def come_in(self) -> None:
         """Find out what whoever asks may see and do."""
         self.store = await asyncio.to_thread(ledger_of, self.context)
-        model = self.current_user
-        self.access = await asyncio.to_thread(self._access, model)
+        self.access = await asyncio.to_thread(
+            authority, self.store, self.groups, self.current_user, self.by_token
+        )
 
-    def _access(self, model: Mapping[str, Any]) -> Access:
-        mine = sorted(group_name(name) for name in model.get("groups") or [])
-        managed = set(self.groups.managed_by(model["name"])) if _is_user(model) else set()
-        if _is_user(model):
-            managed |= self.store.policy().managed_by(model["name"])
-        return access_of(model, self.by_token, mine or [DEFAULT_GROUP], managed)
+    async def never_seen(self, policy: Policy, seen: Overview) -> list[str]:
+        """Groups of a policy that hub, memberships and ledger know nobody in, ever."""
+        known = [*await self.directory.groups(), *seen.charged]
+        left = never_seen(policy, known)
+        if not left:
+            return []
+        return never_seen(policy, [*known, *await asyncio.to_thread(self.groups.sizes, left)])
+
+    async def users_in(self, group: str) -> list[str]:
+        """Who is in a group, without those of groups below it: those whom the hub has there, and
+        those who have yet to log in."""
+        rows = await asyncio.to_thread(self.groups.users, group)
+        return [*dict.fromkeys((*await self.directory.members(group), *rows))]
 
     async def policy(self) -> Policy:
         self.known_policy = await asyncio.to_thread(self.store.policy)
@@ -140,10 +150,6 @@ def edit(
     return store.edit(checked, by, expected)
 
 
-def _is_user(model: Mapping[str, Any]) -> bool:
-    return bool(model.get("kind", "user") == "user")
-
-
 class QuotaPage(Desk, CheckedPage):
     """A page of the quotas."""
 
@@ -160,12 +166,8 @@ class QuotaPage(Desk, CheckedPage):
         if group:
             await self.directory.look_for(group, self.groups)
         if self.access.admin or self.access.managed:
-            self.asks_waiting = await asyncio.to_thread(self._count_asks)
-
-    def _count_asks(self) -> int:
-        """What waits for an answer that whoever looks can give. Blocks."""
-        counts, policy = Asking(self.store).counts(), self.known_policy
-        return sum(n for group, n in counts.items() if self.access.manages(policy, group))
+            asking = Asking(self.store)
+            self.asks_waiting = await asyncio.to_thread(asking.to_answer, self.access)
 
     def group_of_path(self) -> str:
         """The group that the address names; empty for none."""

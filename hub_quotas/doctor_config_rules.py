@@ -132,7 +132,8 @@ def advisory_limits(facts: Facts) -> Iterator[Finding]:
             f"Memory and CPU of servers are counted, but nothing holds a server to them: "
             f"{config.spawner} does not.",
             config.file,
-            f"Set {config.limits_by} See the documentation: limit local servers for real.",
+            f"Set {config.limits_by} More: Limit local servers for real, in docs/limits.md of "
+            "jupyterhub-group-quotas.",
         )
 
 

@@ -32,7 +32,7 @@ from .limit_fields import (
     typed_limits,
 )
 from .limits import KEYS, PolicyError
-from .members import member_limit, members, with_limits
+from .members import LATELY, member_limit, members, with_limits
 from .messages import of
 from .more import Ask
 from .more_desk import boosts_of
@@ -213,7 +213,7 @@ class GroupPage(QuotaPage):
         if name != WHOLE_HUB and name not in {branch.name for branch in tree}:
             raise web.HTTPError(404, no_such_group())
         below = [b for b in tree if name == WHOLE_HUB or under(policy, b.name, name)]
-        known = () if name == WHOLE_HUB else await self.directory.members(name)
+        known = [] if name == WHOLE_HUB else await self.users_in(name)
         asked = (self.get_query_argument("m", ""), self.get_query_argument("msort", ""))
         shown = await asyncio.to_thread(self._read, name, seen, below, known, asked)
         wanted, missing = typed or Typed({}, {}), shown.pop("sizes")
@@ -232,6 +232,7 @@ class GroupPage(QuotaPage):
             above=policy.path(name)[-2:0:-1],
             subgroups=[b for b in below if policy.path(b.name)[1:2] == (name,)],
             seen_of=seen.of,
+            is_new=name in await self.never_seen(policy, seen),
             typed=wanted,
             preview=preview,
             sizes=preview.sizes if preview else missing,
@@ -258,7 +259,10 @@ class GroupPage(QuotaPage):
         store, policy = self.store, seen.held.policy
         names = [name, *(branch.name for branch in below)]
         limit = member_limit(policy.limits(name))
-        everyone = members(store, names, limit, known) if name != WHOLE_HUB else {}
+        # Where no server has a limit of CPU, all would have 0 CPU-hours, as if nobody did anything.
+        has_cpu = store.used(name, "", "cpu", seen.at - LATELY, seen.at)
+        counted = "cpu" if has_cpu else "servers"
+        everyone = members(store, names, limit, known, counted) if name != WHOLE_HUB else {}
         search, sort = asked
         found = [one for one in everyone.values() if search.lower() in one.name.lower()]
         found.sort(key=_MEMBER_ORDER.get(sort, _MEMBER_ORDER[""]))
@@ -266,6 +270,7 @@ class GroupPage(QuotaPage):
         managers = self.groups.managers(policy.path(name))
         return {
             "member_limit": limit,
+            "counted": counted,
             "members": with_limits(store, name, found[:PAGE]),
             "member_count": len(found),
             "member_search": search,

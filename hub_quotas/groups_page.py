@@ -185,6 +185,7 @@ class GroupsPage(QuotaPage):
             plans=sorted(policy.plans),
             above=policy.path(asked.under)[-2:0:-1] if asked.under else (),
             first_steps=first_steps,
+            never_seen=await self.never_seen(policy, seen),
             would_be_held_by=self.context.settings["would_be_held_by"],
             named_servers=self.context.settings["named_servers"],
             address=lambda **changes: _address(self.request.path, asked, changes),

@@ -1,4 +1,5 @@
-"""What is left, on the hub's home page: put around whatever template and handler are there."""
+"""What is left and who waits for an answer, on the hub's home page: put around whatever template
+and handler are there."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ import html
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -14,9 +16,14 @@ import jinja2
 from jupyterhub.handlers.pages import HomeHandler
 from jupyterhub.utils import url_path_join
 
+from hub_groups import access as group_access
+from hub_groups.links import waiting
 from hub_groups.patience import in_time
-from hub_groups.words import _, choose, language, speak
+from hub_groups.store import GroupStore, StoreError
+from hub_groups.words import _, choose, language, ngettext, speak
 
+from .asking import Asking
+from .authority import authority
 from .decision import Check
 from .messages import headline, title
 from .policy import DEFAULT_GROUP, group_name
@@ -43,36 +50,100 @@ _threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="quota-home")
 Left = Sequence[tuple[str, Sequence[Check]]]
 
 
-class Summary:
-    """What is left for a user, in a few lines.
+@dataclass(frozen=True)
+class Waits:
+    """How many wait for an answer that somebody can give.
 
-    Args:
-        open_store: blocks.
-        usage: the address of the page about my usage.
+    Attributes:
+        asks: for more of a limit.
+        joins: to join a group.
     """
 
-    def __init__(self, open_store: Callable[[], QuotaStore], usage: str) -> None:
-        self._open_store, self._usage = open_store, usage
+    asks: int = 0
+    joins: int = 0
 
-    async def show(self, user: Any) -> str:
-        """HTML for one of the hub's users; empty where nothing limits them, and where that can't be
-        told in time. Never fails."""
+
+class Summary:
+    """What is left for a user, and who waits for an answer of theirs, in a few lines.
+
+    Args:
+        open_store, open_groups: they block.
+        services: the address below which the pages are.
+    """
+
+    def __init__(
+        self,
+        open_store: Callable[[], QuotaStore],
+        open_groups: Callable[[], GroupStore],
+        services: str,
+    ) -> None:
+        self._open_store, self._open_groups, self._services = open_store, open_groups, services
+
+    async def show(self, user: Any, scopes: Iterable[str] = ()) -> str:
+        """HTML for one of the hub's users; empty where nothing limits them and nobody waits, and
+        where that can't be told in time. Never fails.
+
+        Args:
+            scopes: that the user has.
+        """
         try:
-            groups = sorted(group_name(group.name) for group in user.groups) or [DEFAULT_GROUP]
-            work = asyncio.get_running_loop().run_in_executor(
-                _threads, self._read, user.name, groups
-            )
+            model = {"name": user.name, "admin": user.admin, "scopes": frozenset(scopes)}
+            model["groups"] = [group.name for group in user.groups]
+            work = asyncio.get_running_loop().run_in_executor(_threads, self._read, model)
             # One that was not begun is given up, so that they don't pile up behind one that hangs.
-            return in_html(await in_time(work, PATIENCE), self._usage)
+            waits, left = await in_time(work, PATIENCE)
         except Exception as error:
             log.info("What is left is not shown on the home page: %s", error or type(error))
             return ""
+        return waits_in_html(waits, self._services) + left_in_html(left, self._services)
 
-    def _read(self, user: str, groups: Iterable[str]) -> Left:
-        return tightest(self._open_store(), user, groups, _MOST_BARS)
+    def _read(self, model: dict[str, Any]) -> tuple[Waits, Left]:
+        store = self._open_store()
+        groups = sorted(map(group_name, model["groups"])) or [DEFAULT_GROUP]
+        left = tightest(store, model["name"], groups, _MOST_BARS)
+        try:
+            return who_waits(store, self._open_groups(), model), left
+        except StoreError as error:
+            log.info("Who waits is not shown on the home page: %s", error.orig)
+            return Waits(), left
 
 
-def in_html(left: Left, usage: str) -> str:
+def who_waits(store: QuotaStore, groups: GroupStore, model: dict[str, Any]) -> Waits:
+    """Of somebody who manages nothing, next to nothing is read. Blocks.
+
+    Args:
+        model: of the user, as `authority` takes it.
+    """
+    mine = authority(store, groups, model)
+    asks = Asking(store).to_answer(mine) if mine.admin or mine.managed else 0
+    theirs = group_access.access_of(model, False, groups.managed_by(model["name"]))
+    if not theirs.may(group_access.Who.MANAGES_ANY):
+        return Waits(asks)
+    return Waits(asks, len(waiting(groups, theirs.manages)))
+
+
+def waits_in_html(waits: Waits, services: str) -> str:
+    """How many wait, with the pages on which they are answered."""
+    asks = ngettext("{n} member asks for more", "{n} members ask for more", waits.asks)
+    joins = ngettext("{n} person asks to join", "{n} people ask to join", waits.joins)
+    found = {"quotas/asks": (asks, waits.asks), "groups/groups": (joins, waits.joins)}
+    links = [
+        f'<a class="alert-link" href="{html.escape(services + page)}">'
+        f"{html.escape(text.format(n=count))}</a>"
+        for page, (text, count) in found.items()
+        if count
+    ]
+    if not links:
+        return ""
+    heading = html.escape(_("Wait for your answer"))
+    return (
+        f'<section class="container mb-4" aria-label="{heading}" lang="{language()}">'
+        '<div class="alert alert-warning d-flex flex-wrap column-gap-4 row-gap-2 mb-0">'
+        f"{''.join(links)}</div></section>"
+    )
+
+
+def left_in_html(left: Left, services: str) -> str:
     """A few limits of a few groups, and where there is more."""
     if not left:
         return ""
@@ -88,7 +159,8 @@ def in_html(left: Left, usage: str) -> str:
         f'<section class="container mb-4" aria-label="{heading}" lang="{language()}">'
         '<div class="border rounded p-3">'
         f'<div class="d-flex flex-wrap justify-content-between column-gap-3 mb-2">'
-        f'<span class="h5 mb-0">{heading}</span><a href="{html.escape(usage)}">{link}</a></div>'
+        f'<span class="h5 mb-0">{heading}</span>'
+        f'<a href="{html.escape(services)}quotas/">{link}</a></div>'
         f'<div class="d-flex flex-wrap column-gap-5 row-gap-3">{"".join(parts)}</div>'
         "</div></section>"
     )
@@ -127,7 +199,7 @@ class WithSummary(HomeHandler):
     async def _home(self, ns: dict[str, Any]) -> str:
         speak(choose(self.request.headers.get("Accept-Language", "")))
         theirs = self.get_template("home.html")
-        summary = await self.quota_summary.show(self.current_user)
+        summary = await self.quota_summary.show(self.current_user, self.expanded_scopes)
         if summary:
             around = _around(theirs.environment)
             mine = {**ns, "quota_page": theirs, "quota_summary": summary}

@@ -17,6 +17,9 @@ from .windows import DAY, span
 MOST = 5000
 """How many members are computed at once; of larger groups, look at the groups below."""
 
+LATELY = 30 * DAY
+"""What is told of members without a limit, in microseconds."""
+
 _CHUNK = 400
 
 
@@ -27,7 +30,8 @@ class Member:
     Attributes:
         used: of the limit that the page is about; amount x microseconds, or in use now for a cap.
         servers: running now.
-        seen: when something of theirs was started or stopped last; 0 for never.
+        seen: when something of theirs was started or stopped last that these groups were charged
+            for; 0 for never.
         limit: the one that `used` is about, with their boosts; None before `with_limits`, and where
             there is none.
     """
@@ -40,23 +44,28 @@ class Member:
 
 
 def members(
-    store: QuotaStore, below: Iterable[str], limit: Limit | None, known: Iterable[str] = ()
+    store: QuotaStore,
+    below: Iterable[str],
+    limit: Limit | None,
+    known: Iterable[str] = (),
+    counted: str = "cpu",
 ) -> dict[str, Member]:
     """All who were ever charged to some groups, or are known to be in them, by name. Blocks.
 
     Args:
         below: the group and all groups below it.
-        limit: what of their use is told: a limit for members, or CPU-hours of the last 30 days.
-        known: members by the hub, who may have used nothing.
+        limit: what of their use is told: a limit for members, or else the last LATELY.
+        known: who is in the group, and may have used nothing.
+        counted: of which resource, where there is no limit.
     """
     with store.db.read() as tx:
         at = store.present(tx)
         if limit is None:
-            held: tuple[int, int] | None = (at - 30 * DAY, at)
+            held: tuple[int, int] | None = (at - LATELY, at)
         else:
             held = span(limit.window, at, store.zone) if limit.window else None
         begin = held[0] if held else at
-        curve = limit.kind.curve if limit else "cpu"
+        curve = limit.kind.curve if limit else counted
         # Two resources of thousands of points: to make whole points of them costs twice as much.
         place, running = store.points.place(tx, curve), store.points.place(tx, "servers")
         beyond = store.points.place(tx, curve + BURST)

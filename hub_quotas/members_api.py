@@ -32,7 +32,9 @@ class MemberItem(Model):
     used: str = Field(description="Of the limit that the list names")
     amount: str = Field(description="What that limit is for them, with boosts")
     servers: int = Field(description="Running now")
-    seen: str | None = Field(description="When something was started or stopped last; UTC")
+    seen: str | None = Field(
+        description="When a server that the group was charged for was started or stopped last; UTC"
+    )
 
 
 class MemberList(Model):
@@ -93,11 +95,11 @@ async def names_below(desk: QuotaRest, name: str) -> list[str]:
 async def _members(desk: QuotaRest, query: MemberQuery, _body: None) -> MemberList:
     name = desk.part["group"]
     below = await names_below(desk, name)
-    by_hub = await desk.directory.members(name)
+    known = await desk.users_in(name)
 
     def read() -> tuple[Any, Mapping[str, Member]]:
         limit = member_limit(desk.store.policy().limits(name))
-        return limit, members(desk.store, below, limit, by_hub)
+        return limit, members(desk.store, below, limit, known)
 
     limit, everyone = await desk.ledger(read)
     found = sorted(

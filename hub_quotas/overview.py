@@ -85,6 +85,11 @@ class Overview:
     def of(self, group: str) -> GroupUse:
         return self.groups.get(group) or GroupUse(group)
 
+    @property
+    def charged(self) -> list[str]:
+        """The groups that anything was ever charged to."""
+        return [name for name, use in self.groups.items() if use.total]
+
     def tree(self, in_hub: tuple[str, ...]) -> list[Branch]:
         """All groups that there are, with those of the hub, as a tree; computed once."""
         if in_hub not in self._trees:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -201,7 +202,9 @@ class ExchangePage(PolicyPage):
             self.set_status(400)
             await self._show_exchange(text, kind, wrong=str(error))
             return
-        await self._show_exchange(text, kind, todo=todo, version=before.version)
+        seen = await self.overviews.latest(self.store)
+        new = [g for g in await self.never_seen(after, seen) if g not in before.policy.groups]
+        await self._show_exchange(text, kind, todo=todo, version=before.version, never_seen=new)
 
     def _sent(self) -> tuple[str, str]:
         for kind in ("policy", "table"):
@@ -221,6 +224,7 @@ class ExchangePage(PolicyPage):
         todo: list[Any] | None = None,
         version: int = 0,
         wrong: str = "",
+        never_seen: Sequence[str] = (),
     ) -> None:
         held = await self.held()
         self.show(
@@ -231,6 +235,7 @@ class ExchangePage(PolicyPage):
             version=version,
             sources=sorted(set(held.sources.values())),
             wrong=wrong,
+            never_seen=never_seen,
         )
 
 

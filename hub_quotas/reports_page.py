@@ -184,20 +184,25 @@ def table(lines: Sequence[Line]) -> Table:
 
 
 def plot(report: Report, priced: bool, currency: str) -> Svg:
-    """What each day cost, or how much CPU it took where nothing has a price."""
+    """What each day cost; or, where nothing has a price, how much CPU it took; or how long servers
+    ran, where none has a limit of CPU."""
     if priced:
         values = [line.cost / MONEY for line in report.days]
         says = [f"{line.name}: {money(line.cost, currency)}" for line in report.days]
         title = _("Cost of each day")
     else:
-        used = [line.used.get("cpu", 0) for line in report.days]
-        values = [amount / 1000 / 3_600_000_000 for amount in used]
-        said = [hours("cpu", amount) for amount in used]
+        counted = report.resources[0]
+        if counted == "cpu":
+            text, title = _("{day}: {hours} CPU-hours"), _("CPU-hours of each day")
+        else:
+            counted = "servers"
+            text, title = _("{day}: {hours} server-hours"), _("Server-hours of each day")
+        used = [line.used.get(counted, 0) for line in report.days]
+        values = [float(amount) for amount in used]
         says = [
-            _("{day}: {hours} CPU-hours").format(day=line.name, hours=text)
-            for line, text in zip(report.days, said, strict=True)
+            text.format(day=line.name, hours=hours(counted, amount))
+            for line, amount in zip(report.days, used, strict=True)
         ]
-        title = _("CPU-hours of each day")
     labels = [str(int(line.name[-2:])) for line in report.days]
     most = says[values.index(max(values))] if any(values) else ""
     desc = _("Most on {day}.").format(day=most) if most else ""

@@ -186,10 +186,10 @@ async def _my_storage(desk: QuotaRest, _query: Nothing, _body: None) -> MyStorag
 
 async def _group_storage(desk: QuotaRest, _query: Nothing, _body: None) -> StorageOfGroup:
     group = desk.part["group"]
-    below, by_hub = await names_below(desk, group), await desk.directory.members(group)
+    below, known = await names_below(desk, group), await desk.users_in(group)
 
     def read() -> GroupStorage:
-        everyone = {} if group == WHOLE_HUB else members(desk.store, below, None, by_hub)
+        everyone = {} if group == WHOLE_HUB else members(desk.store, below, None, known)
         return group_storage(desk.store, group, [*everyone])
 
     found = await desk.ledger(read)

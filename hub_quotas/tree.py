@@ -37,6 +37,17 @@ def branches(policy: Policy, names: Iterable[str]) -> list[Branch]:
     return [Branch(name, len(paths[name]) - 1, below[name]) for name in ordered]
 
 
+def never_seen(policy: Policy, known: Iterable[str]) -> list[str]:
+    """Groups that a policy names though nobody was ever in them, nor in one below: of a term that
+    has yet to begin, or written wrongly.
+
+    Args:
+        known: all groups that have ever had somebody.
+    """
+    seen = {above for name in known for above in policy.path(name)}
+    return sorted(policy.groups.keys() - seen - {DEFAULT_GROUP, WHOLE_HUB})
+
+
 def under(policy: Policy, name: str, top: str) -> bool:
     """Whether a group is `top`, or below it."""
     return top in policy.path(name)

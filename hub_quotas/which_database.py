@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hub_groups.database import with_driver, without_password
+from hub_groups.database import default_url, with_driver, without_password
+from hub_groups.store import GroupStore
+from hub_groups.store import open_store as open_group_store
 
 from .database_look import Place, look, tables, whole
 from .doctor_config import read_config
@@ -70,6 +72,13 @@ def _look(url: str) -> Database:
 
 def _file(url: str) -> Path:
     return Path(url.removeprefix("sqlite:///"))
+
+
+def groups_beside(url: str) -> GroupStore | None:
+    """The memberships, where hub_groups has them beside a ledger."""
+    beside = default_url(url, "hub_groups.sqlite")
+    there = _file(beside).exists()
+    return open_group_store(beside) if there else None
 
 
 def no_ledger(url: str, may_make: bool = False) -> str:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import re
 
+import httpx
 import pytest
 import yaml
 from hubs import Hub, Visitor, wait_for
 
+from hub_groups.people import By, archive, put_members
+from hub_groups.store import GroupStore
 from hub_quotas.policy import parse_policy, print_policy
+from hub_quotas.policy_store import now
+from hub_quotas.quantities import HOUR
 
 
 @pytest.fixture(scope="module")
@@ -366,6 +371,84 @@ def test_members_who_have_used_nothing_are_listed_too(hub):
     hub.api("groups/course/users", "POST", json={"users": ["quiet"]})
     ada = hub.login("prof-ada")
     wait_for("them", lambda: "quiet" in ada.get("services/quotas/groups/course").text, 40)
+
+
+def test_groups_in_which_nobody_ever_was_are_told(hub):
+    policy(hub, "groups: {course: {}}")
+    hub.login("here")
+    hub.api("groups/course", "POST")
+    hub.api("groups/made-by-hand", "POST")
+    groups = GroupStore(f"sqlite:///{hub.folder / 'hub_groups.sqlite'}")
+    put_members(groups, "waits-for-logins", ["later"], By("admin", "page"))
+    groups.close()
+    admin, said = hub.login("admin"), "Nobody has been in these groups yet: "
+    names = "course made-by-hand/below waits-for-logins geo-102"
+    one = "{limits: {member.servers: 1}}"
+    text = f"groups: {{{', '.join(f'{name}: {one}' for name in names.split())}}}"
+
+    def listed() -> str:
+        return re.sub(r"\s+", " ", admin.get("services/quotas/groups").text)
+
+    wait_for("the hub's list", lambda: 'aria-label="made-by-hand"' in listed(), 40)
+    looked = send(admin, "policy", policy=text).text
+    assert f"{said}geo-102, made-by-hand/below. If their names are right" in looked
+    version = re.search(r'name="version" value="(\d+)"', looked)[1]
+    assert send(admin, "policy", policy=text, version=version, apply="1").status_code == 200
+    marked = re.findall(r'aria-label="([^"]*)">[^<]*</a> (?:(?!<a ).)*nobody in it yet', listed())
+    assert marked == ["geo-102", "made-by-hand/below"]
+    assert "nobody in it yet" in admin.get("services/quotas/groups/geo-102").text
+    assert "nobody in it yet" not in admin.get("services/quotas/groups/course").text
+    assert said not in send(admin, "policy", policy=f"{text} # again").text, "it has been said"
+
+
+def row_of(page: str, user: str) -> list[str]:
+    """What the table of members says of one."""
+    table = page.partition('id="members"')[2].partition("</table>")[0]
+    cells = re.compile(r"<t[hd][^>]*>\s*(.*?)\s*</t[hd]>", re.DOTALL)
+    rows = [cells.findall(row) for row in table.split("<tr>")]
+    return next((row for row in rows if row and row[0] == user), [])
+
+
+def test_members_who_have_yet_to_log_in_are_listed_and_none_of_an_archived_group(hub):
+    policy(hub, "groups: {seminar: {limits: {member.servers: 2}}}")
+    groups = GroupStore(f"sqlite:///{hub.folder / 'hub_groups.sqlite'}")
+    by, admin = By("admin", "page"), hub.login("admin")
+    put_members(groups, "seminar", ["later"], by)
+    address = "services/quotas/groups/seminar"
+    headers = {"Authorization": f"token {admin.token()}"}
+    api = f"{hub.base}services/quotas/api/groups/seminar/members"
+
+    def by_api() -> list[str]:
+        return [one["user"] for one in httpx.get(api, headers=headers).json()["members"]]
+
+    try:
+        assert row_of(admin.get(address).text, "later")[2:] == ["–", "none yet"]
+        assert by_api() == ["later"]
+        archive(groups, "seminar", by)
+        assert "later" not in admin.get(address).text
+        assert by_api() == []
+    finally:
+        groups.close()
+
+
+def test_what_is_told_of_members_where_no_server_has_a_limit_of_cpu(hub):
+    policy(hub, "groups: {club: {}}")
+    store, admin = hub.ledger(), hub.login("admin")
+    begin = now() - 3 * HOUR
+    store.adopt("club-1", "sam", "", "club", {"servers": 1}, begin)
+    store.close_session("club-1", "stopped", begin + 2 * HOUR)
+    page = admin.get("services/quotas/groups/club").text
+    assert "Hours of servers, last 30 days</th>" in page
+    assert row_of(page, "sam")[1] == "2.0"
+    assert "CPU-hours, last 30 days" not in page
+    store.adopt("club-2", "sam", "", "club", {"servers": 1, "cpu": 500}, begin)
+    store.close_session("club-2", "stopped", begin + 2 * HOUR)
+    page = admin.get("services/quotas/groups/club").text
+    assert "CPU-hours, last 30 days</th>" in page
+    assert row_of(page, "sam")[1] == "1.0"
+    history = hub.login("sam").get("services/quotas/").text.partition('id="history"')[2]
+    hours = [re.findall(r'<td class="text-end">([^<]*)</td>', row) for row in history.split("<tr>")]
+    assert ["–", "–"] in hours and ["1", "–"] in hours
 
 
 def test_a_manager_stops_a_server_of_their_group_and_no_other(hub):

@@ -11,6 +11,7 @@ from contextlib import closing
 import pytest
 from hubs import ROOT
 
+from hub_groups.people import By, put_members
 from hub_groups.store import open_store as open_group_store
 from hub_quotas import which_database
 from hub_quotas.cli import DONE, REFUSED, UNUSABLE, USAGE, main
@@ -57,7 +58,7 @@ def test_changes_are_shown_first_and_written_with_yes(cli, file, db):
     assert "~ a · member.servers: 2 -> 3" in cli("apply", str(file), "--yes")[1]
     assert cli("apply", str(file)) == (DONE, "Nothing to change.\n")
     changes = json.loads(cli("apply", str(file), "--json")[1])
-    assert changes == {"changes": [], "written": False}
+    assert changes == {"changes": [], "written": False, "never_seen": []}
     file.write_text("groups: {}")
     assert "- a · member.servers: 3" in cli("apply", str(file), "--yes")[1]
 
@@ -91,6 +92,30 @@ def test_a_wrong_file_is_named_with_its_line_and_changes_nothing(cli, file, db, 
 def test_check(cli):
     assert cli("check", SAMPLE) == (DONE, "3 groups, 0 plans, 9 limits: this can be used.\n")
     assert json.loads(cli("check", SAMPLE, "--json")[1])["limits"] == 9
+
+
+ONE = "{limits: {member.servers: 1}}"
+
+
+def test_groups_in_which_nobody_ever_was_are_named_once(cli, file, db, tmp_path):
+    store, groups = open_store(db), open_group_store(f"sqlite:///{tmp_path}/hub_groups.sqlite")
+    names = ("geo-101", "geo-102", "x", "x/y", "old", "default")
+    file.write_text(f"groups: {{{', '.join(f'{name}: {ONE}' for name in names)}}}")
+    assert "Nobody" not in cli("apply", str(file))[1], "nobody is known here at all"
+    put_members(groups, "geo-101", ["sam"], By("admin", "page"))
+    put_members(groups, "x/y/z", ["sam"], By("admin", "page"))
+    store.adopt("one", "kim", "", "old", {"servers": 1}, 10**15)
+    said = (
+        "Nobody has been in these groups yet, as far as these databases know: geo-102. If their "
+        "names are right, limits hold from when somebody is.\n"
+    )
+    assert said in cli("apply", str(file))[1]
+    assert json.loads(cli("apply", str(file), "--json")[1])["never_seen"] == ["geo-102"]
+    assert said in cli("apply", str(file), "--yes")[1]
+    assert "Nobody" not in cli("apply", str(file), "--yes")[1], "it has been said"
+    file.write_text(f"groups: {{{', '.join(f'new-{n:02}: {ONE}' for n in range(12))}}}")
+    assert "know: new-00, new-01," in cli("apply", str(file))[1]
+    assert ", new-09 and 2 more. If" in cli("apply", str(file))[1]
 
 
 OTHERS = [

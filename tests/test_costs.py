@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, datetime, timezone
 from zoneinfo import ZoneInfo
 
@@ -33,7 +34,7 @@ from hub_quotas.ledger import Charge
 from hub_quotas.lineage import PARENT, RENAMED, ever_below
 from hub_quotas.policy import parse_policy
 from hub_quotas.quantities import HOUR
-from hub_quotas.reports_page import LINES, table
+from hub_quotas.reports_page import LINES, plot, table
 from hub_quotas.spending import member_spending, members_of, running_costs, spending_of
 from hub_quotas.windows import DAY, WindowError
 
@@ -96,6 +97,25 @@ def test_a_session_is_cut_to_a_span_and_keeps_what_it_was_charged_when():
     assert used_by(CHARGES, 10) == {}
 
 
+def test_where_no_server_has_a_limit_of_cpu_a_report_is_about_the_hours_of_servers():
+    begin = at("2026-10-02T10:00")
+    one = use("2026-10-02T10:00", "2026-10-02T11:00")
+    found = october(
+        replace(one, amounts={"servers": 1}),
+        replace(one, user="kim", end=begin + 3 * HOUR, amounts={"servers": 1}),
+    )
+    assert found.resources == ["servers"]
+    assert [line.name for line in found.members] == ["kim", "sam"]
+    picture = plot(found, priced=False, currency="")
+    assert "<title>Server-hours of each day</title>" in picture
+    assert "<desc>Most on 2026-10-02: 4.0 server-hours.</desc>" in picture
+    assert "CPU" not in picture
+    both = october(replace(one, amounts={"servers": 1, "cpu": 1000}))
+    assert both.resources == ["cpu", "servers"]
+    assert "<desc>Most on 2026-10-02: 1.0 CPU-hours.</desc>" in plot(both, False, "")
+    assert october().resources == ["cpu", "memory"], "nothing was used"
+
+
 def test_a_stretch_over_midnight_counts_for_both_days_and_that_of_25_hours_for_all_of_them():
     found = october(use("2026-10-24T23:00", "2026-10-26T01:00"))
     used = {line.name: line.used["cpu"] / 1000 / HOUR for line in found.days if line.used}
@@ -119,7 +139,7 @@ def test_lines_are_by_member_group_and_profile_dearest_first():
     ):
         assert [(line.name, line.cost) for line in lines] == [(n, c * HOUR) for n, c in expected]
     assert found.total.cost == 15 * HOUR
-    assert found.resources == ["cpu", "memory"]
+    assert found.resources == ["cpu"]
 
 
 def test_credits_count_for_whom_they_were_given_to():

@@ -14,6 +14,10 @@ from hubs import Hub, Visitor, wait_for
 from playwright.sync_api import Page, expect
 from post import MailServer, Webhook
 
+from hub_groups.joining import WantedLink
+from hub_groups.links import answer, join, make_link, waiting
+from hub_groups.people import By
+from hub_groups.store import GroupStore
 from hub_quotas.access import ACT
 from hub_quotas.policy import parse_policy
 
@@ -282,6 +286,41 @@ def test_tabs_say_what_waits_and_have_no_prices_where_there_are_none(hub):
     prices = {"prices": [{"since": "2026-01-01", "cpu": 0.04}]}
     hub.ledger().apply(parse_policy(prices), "tests", "tests")
     assert "Plans and prices" in tabs(sam.get("services/quotas/"))
+
+
+def waits(visitor: Visitor) -> list[str]:
+    """What the hub's home page says that waits for their answer."""
+    page = visitor.get("hub/home").text
+    found = re.search(r'<section[^>]*aria-label="Wait for your answer".*?</section>', page)
+    return re.findall(r'<a [^>]*href="([^"]*)">([^<]*)</a>', found[0]) if found else []
+
+
+def test_the_home_page_says_who_waits_for_an_answer(hub):
+    sam, kim, ada, bo, eve, admin, reader = (
+        hub.login(name) for name in ("sam", "kim", "prof-ada", "prof-bo", "eve", "admin", "reader")
+    )
+    assert [waits(one) for one in (sam, ada, admin)] == [[], [], []]
+    for who in (sam, kim):
+        send(who, "ask", **form())
+    two = ("/services/quotas/asks", "2 members ask for more")
+    assert [waits(one) for one in (ada, bo, admin)] == [[two]] * 3
+    assert [waits(one) for one in (sam, eve, reader)] == [[]] * 3, "who can not answer"
+    groups = GroupStore(f"sqlite:///{hub.folder / 'hub_groups.sqlite'}")
+    by, until = By("admin", "page"), groups.clock() + 1000
+    link = make_link(groups, "earth/geo-101", WantedLink(until=until, asks=True), by)
+    join(groups, link.code, "lone", "page")
+    one = ("/services/groups/groups", "1 person asks to join")
+    try:
+        assert [waits(who) for who in (ada, bo, admin)] == [[two, one]] * 3
+        assert [waits(who) for who in (sam, eve, reader)] == [[]] * 3
+        assert "1 waits" in text(ada.get(one[0].lstrip("/"))), "where the link leads"
+        (asked,) = waiting(groups, lambda group: True)
+        answer(groups, asked.id, approve=False, by=by, may=lambda group: True)
+        for id in re.findall(r'name="id" value="(\d+)"', ada.get(two[0].lstrip("/")).text):
+            send(ada, "asks", id=id, action="decline")
+        assert [waits(who) for who in (ada, bo, admin)] == [[]] * 3
+    finally:
+        groups.close()
 
 
 def test_pages_say_who_gets_what_is_asked(hub):

@@ -14,7 +14,7 @@ from hub_quotas.overview import overview
 from hub_quotas.policy import WHOLE_HUB, parse_policy
 from hub_quotas.quantities import HOUR, RESOURCES
 from hub_quotas.requests import Request
-from hub_quotas.tree import branches, under
+from hub_quotas.tree import branches, never_seen, under
 from hub_quotas.trend import LATELY, runs_out
 from hub_quotas.windows import DAY, Calendar, Fixed, Rolling, parse_window, span
 
@@ -237,6 +237,13 @@ def parse_zone():
     from datetime import timezone
 
     return timezone.utc
+
+
+def test_a_group_has_been_seen_where_one_below_it_was():
+    text = "groups: {a: {}, a/b: {}, a/b/c: {}, d: {}, e: {parent: d}, default: {}}"
+    policy = parse_policy(yaml.safe_load(text))
+    assert never_seen(policy, []) == ["a", "a/b", "a/b/c", "d", "e"]
+    assert never_seen(policy, ["a/b", "e", "elsewhere"]) == ["a/b/c"]
 
 
 def test_the_tree_is_read_from_the_top():

@@ -18,11 +18,14 @@ from playwright.sync_api import expect
 from threads import in_a_thread
 from traitlets import HasTraits, List
 
+from hub_groups.database import writing
+from hub_groups.store import GroupStore
 from hub_quotas import home_page
 from hub_quotas.home_page import Summary, WithSummary, put_around_home
 from hub_quotas.policy import parse_policy
 from hub_quotas.policy_store import now
 from hub_quotas.sessions import new_id
+from hub_quotas.store import open_store
 
 LIMITS = """
 course:
@@ -361,7 +364,23 @@ def test_without_the_ledger_the_home_page_is_there_and_my_usage_says_so(fresh_hu
     assert api(hub, "", visitor.token()).status_code == 503
 
 
-SAM = SimpleNamespace(name="sam", groups=[])
+SAM = SimpleNamespace(name="sam", admin=False, groups=[])
+
+
+@in_a_thread
+async def test_without_the_store_of_groups_it_still_says_what_is_left(tmp_path):
+    ledger = open_store(f"sqlite:///{tmp_path / 'quotas.sqlite'}")
+    ledger.apply(parse_policy({"groups": {"course": {"limits": {"member.servers": 2}}}}), "t", "t")
+    groups = GroupStore(f"sqlite:///{tmp_path / 'groups.sqlite'}")
+    sam = SimpleNamespace(name="sam", admin=True, groups=[SimpleNamespace(name="course")])
+    shown = [await Summary(lambda: ledger, lambda: groups, "/s/").show(sam)]
+    with writing(groups.engine) as db:
+        db.exec_driver_sql("ALTER TABLE membership RENAME TO away")
+    shown.append(await Summary(lambda: ledger, lambda: groups, "/s/").show(sam))
+    groups.close()
+    for said in shown:
+        assert "Servers, me: 2 servers left" in said
+        assert '<a href="/s/quotas/">My usage</a>' in said
 
 
 @in_a_thread
@@ -374,7 +393,7 @@ async def test_a_ledger_that_hangs_delays_the_page_by_little_and_piles_up_nothin
         answer.wait(10)
         raise RuntimeError("away")
 
-    summary = Summary(open_store, "/")
+    summary = Summary(open_store, lambda: None, "/")
     began = time.monotonic()
     assert await asyncio.gather(*(summary.show(SAM) for _ in range(20))) == [""] * 20
     assert time.monotonic() - began < 1
@@ -397,7 +416,7 @@ class Theirs(HomeHandler):
     ("first", "taken"), [(HomeHandler, True), (Theirs, True), (TokenPageHandler, False)]
 )
 def test_another_handler_of_the_home_page_is_respected(first, taken):
-    app, summary = App(), Summary(lambda: None, "/")
+    app, summary = App(), Summary(lambda: None, lambda: None, "/")
     put_around_home(app, summary)
     app.handlers = [
         ("/pre/hub/token", TokenPageHandler),
