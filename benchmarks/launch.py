@@ -45,6 +45,7 @@ SCOPES = ["access:services!service=launch", "servers!user={name}", "access:serve
 STATE = {
     "groups": ["geo-101"],
     "charges": ["geo-101"],
+    "admin": False,
     "by_admin": False,
     "main": "",
     "named_allowed": True,

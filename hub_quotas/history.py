@@ -14,7 +14,7 @@ from .limits import GROUP, MEMBER, SERVER, STOP, Limit
 from .points import View
 from .policy import WHOLE_HUB, Policy
 from .replay import Limits, Start, beyond, replay
-from .requests import in_use
+from .requests import MEASURED, in_use
 from .sessions import VOIDED, Session, find, read_charges
 from .store import QuotaStore
 from .transaction import Row, Transaction
@@ -28,6 +28,8 @@ MOST_BEFORE = 40_000
 
 MOST_SIZES = 200
 """Starts that tell whether servers have limits of their own."""
+MOST_CHANGES = 1000
+"""Of the policy, that are looked through for where these had them from."""
 
 AT_ONCE = 500
 """Names in one statement."""
@@ -136,6 +138,7 @@ def _what_if(store: QuotaStore, before: Policy, after: Policy, days: int) -> Wha
         stops=len(beyond(after, limits, _read(rows), present, store.zone)) if stopping else 0,
         begin=_begin(store, asked),
         full=tuple(_full(store, after, limits, rows, present)),
+        sizes=sizes_missing(store, after, *limits),
     )
 
 
@@ -184,24 +187,37 @@ def _members_at(
     )
 
 
-def sizes_missing(store: QuotaStore, policy: Policy, group: str) -> tuple[str, ...]:
-    """`sizes_needed`, unless the last starts on this ledger show that servers have limits of their
-    own on it. Blocks."""
+def sizes_missing(store: QuotaStore, policy: Policy, *groups: str) -> tuple[str, ...]:
+    """`sizes_needed` of some groups, unless the last starts on this ledger show that servers have
+    limits of their own on it. Blocks."""
+    needed = {name for group in groups for name in sizes_needed(policy, group)}
     return tuple(
-        name for name in sizes_needed(policy, group) if not _servers_have_their_own(store, name)
+        name for name in MEASURED if name in needed and not _servers_have_their_own(store, name)
     )
 
 
 def _servers_have_their_own(store: QuotaStore, name: str) -> bool:
     with store.db.read() as tx:
-        given = f'%"{SERVER}.{name}"%'
-        if tx.one("SELECT 1 FROM policy_entry WHERE document LIKE ? LIMIT 1", given):
+        if any(limit.key == f"{SERVER}.{name}" for limit in _all_limits(store.policies.read(tx))):
             return False  # servers may have had theirs from that
+        sql = (
+            "SELECT 1 FROM (SELECT document FROM policy_entry ORDER BY version DESC LIMIT ?) last"
+            " WHERE document LIKE ? LIMIT 1"
+        )
+        if tx.one(sql, MOST_CHANGES, f'%"{SERVER}.{name}"%'):
+            return False  # or from one that does not hold any more
         rows = tx.all(
             "SELECT charges FROM session WHERE state <> ? ORDER BY id DESC LIMIT ?",
             *(VOIDED, MOST_SIZES),
         )
     return bool(rows) and all(read_charges(row[0])[0].amounts.get(name) for row in rows)
+
+
+def _all_limits(policy: Policy) -> Iterator[Limit]:
+    for group in policy.groups.values():
+        yield from group.limits
+    for plan in policy.plans.values():
+        yield from plan.limits
 
 
 def _starts(store: QuotaStore, groups: Iterable[str], since: int) -> list[Row]:

@@ -17,13 +17,14 @@ from .access import NotAllowed, Who
 from .changes import GROUP_ENTRY, PLAN, PRICES, Entry, differences, documents, put
 from .desk import QuotaPage, say_conflict
 from .files import FileError, parse_text
-from .history import what_if
-from .limit_fields import merged, read_typed, texts_of, typed_limits
+from .history import sizes_missing, what_if
+from .limit_fields import half_typed, merged, read_typed, texts_of, typed_limits
 from .limits import KEYS, PolicyError
 from .policies import Conflict, Held
 from .policy import Policy, print_policy
 from .prices import print_prices
 from .quantities import whole
+from .whatif import say_size_needed
 
 _WRONG = (PolicyError, NotAllowed, FileError)
 _LARGEST = 2_000_000
@@ -54,8 +55,10 @@ class PlansPage(PolicyPage):
         name = form.get("plan", "").strip()
         entry = (PLAN, name)
         read, wrong = read_typed("", typed_limits(form))
-        if not name or wrong:
-            why = next((f"{key}: {text}" for key, text in wrong.items()), _("Name the plan."))
+        why = next((f"{key}: {text}" for key, text in wrong.items()), "")
+        why = why or next(iter(half_typed(form).values()), "")
+        if not name or why:
+            why = why or _("Name the plan.")
             self.set_status(400)
             await self._show_plans(typed=form, wrong=why)
             return
@@ -70,10 +73,11 @@ class PlansPage(PolicyPage):
             before = await self.policy()
             after = change(before)
             found = await asyncio.to_thread(what_if, self.store, before, after)
-            await self._show_plans(typed=form, preview=found.text)
+            said = [found.text, *map(say_size_needed, found.sizes)]
+            await self._show_plans(typed=form, preview=" ".join(said))
             return
         try:
-            await self.edit(change, form.get("why", ""), self.expected(entry))
+            held = await self.edit(change, form.get("why", ""), self.expected(entry))
         except _WRONG as error:
             self.set_status(400)
             await self._show_plans(typed=form, wrong=str(error))
@@ -81,7 +85,10 @@ class PlansPage(PolicyPage):
             self.set_status(409)
             await self._show_plans(typed=form, wrong=say_conflict(error))
         else:
-            self.done(_("Removed.") if gone else _("Saved. It holds from the next start on."))
+            done = _("Removed.") if gone else _("Saved. It holds from the next start on.")
+            having = [g.name for g in held.policy.groups.values() if g.plan == name]
+            sizes = await asyncio.to_thread(sizes_missing, self.store, held.policy, *having)
+            self.done(" ".join([done, *map(say_size_needed, sizes)]))
 
     async def _show_plans(
         self, typed: dict[str, str] | None = None, wrong: str = "", preview: str = ""

@@ -43,12 +43,14 @@ def prospects(
     requests: Sequence[Request],
     currency: str = "",
     without: str = "",
+    admin: bool = False,
 ) -> list[Prospect]:
     """Of each request, as `reserve` would decide it: the first group that admits it is charged.
 
     Args:
         groups: which the user may charge.
         without: the id of a session that would have ended by then.
+        admin: whether the user is one of the hub, and so is not told to ask one.
 
     Raises:
         LedgerError: the ledger can't be reached.
@@ -67,7 +69,7 @@ def prospects(
         except StoreError:  # without their names
             managers = {}
         again = store.again(user, decisions[0])
-        why, _code = told(policy, answer, managers, again, now(), store.zone)
+        why, _code = told(policy, answer, managers, again, now(), store.zone, admin)
         found.append(Prospect(False, decisions[0].group, why))
     return found
 

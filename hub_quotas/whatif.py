@@ -67,6 +67,7 @@ class WhatIf:
         stops: how many servers that run now would be stopped by a budget that is used up.
         begin: of all records, where that is within the days.
         full: those of which nothing is left now.
+        sizes: of MEASURED, on what servers would need limits of their own that nothing gives them.
         zone: the hub's.
     """
 
@@ -81,6 +82,7 @@ class WhatIf:
     stops: int = 0
     begin: int | None = None
     full: tuple[Full, ...] = ()
+    sizes: tuple[str, ...] = ()
 
     @property
     def members(self) -> tuple[str, ...]:

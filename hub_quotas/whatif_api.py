@@ -15,7 +15,7 @@ from .changes import GROUP_ENTRY, PLAN, Entry, documents, put
 from .desk import QuotaRest, iso
 from .groups_api import GROUP_PART, HeldLimit, LimitText
 from .history import what_if
-from .limits import Limit
+from .limits import SERVER, Limit
 from .policy import Policy
 from .replay import Refused
 from .whatif import WhatIf
@@ -63,6 +63,9 @@ class Consequences(Model):
     starts: int = Field(description="How many were looked at")
     refused: int = Field(description="How many of them would have been refused")
     members: int = Field(description="Of how many members")
+    needs: list[str] = Field(
+        description="Limits of each server without which none would start: server.cpu, for one"
+    )
     stops: int = Field(description="How many servers that run now would be stopped")
     first: list[RefusedStart] = Field(description=f"The first {SHOWN} that would be refused")
 
@@ -91,6 +94,7 @@ def consequences(found: WhatIf) -> Consequences:
         starts=found.starts,
         refused=len(found.refused),
         members=len(found.members),
+        needs=[f"{SERVER}.{name}" for name in found.sizes],
         stops=found.stops,
         first=[_refused_start(one) for one in found.refused[:SHOWN]],
     )

@@ -233,7 +233,9 @@ class Clicks:
         said = {}
         for way in starts:
             without = self._stopped(click) if way == RESTART else ""
-            (said[way],) = self.prospects(reader, click.charges, [state.wanted], without)
+            (said[way],) = self.prospects(
+                reader, click.charges, [state.wanted], without, state.admin
+            )
         # What else there is has not that environment.
         refused = not env.repository and not any(one.allowed for one in said.values())
         return replace(click, prospects=said, refused=refused)
@@ -247,13 +249,19 @@ class Clicks:
         return replace(click, offered=fit)
 
     def prospects(
-        self, reader: str, charges: Sequence[str], tried: Sequence[Tried], without: str = ""
+        self,
+        reader: str,
+        charges: Sequence[str],
+        tried: Sequence[Tried],
+        without: str = "",
+        admin: bool = False,
     ) -> list[Prospect]:
         """What the quotas say of servers that the reader may start.
 
         Args:
             charges: the groups that may be charged.
             without: the session of a server that would have stopped by then.
+            admin: whether the reader is one of the hub.
         """
         if not tried or self.ledger is None:
             return []
@@ -261,7 +269,8 @@ class Clicks:
         currency = self.ledger["currency"]
         try:
             store = self.quotas()
-            return prospects(store, self.groups, reader, charges, requests, currency, without)
+            groups = self.groups
+            return prospects(store, groups, reader, charges, requests, currency, without, admin)
         except LedgerError:
             text = _("Quotas can't be checked at the moment, so no server can start.")
             return [Prospect(False, "", text) for _unused in requests]

@@ -174,7 +174,8 @@ class Desk(Visit):
             text = _("This hub can't start what the link asks for: {problem}")
             return [text.format(problem=tried.problem)], tried
         charges = [launch.group] if launch.group else state.charges
-        said = await self.ask(self.shared.clicks.prospects, self.user, charges, [tried])
+        ask = self.shared.clicks.prospects
+        said = await self.ask(ask, self.user, charges, [tried], "", state.admin)
         return [prospect.why for prospect in said if not prospect.allowed], tried
 
     async def _environment(

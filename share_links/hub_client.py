@@ -60,7 +60,8 @@ class ReaderState:
 
     Attributes:
         groups: those of the hub; `charges`: those that a server can be charged to.
-        by_admin: whether who made the link is an admin.
+        admin: whether the reader is an admin.
+        by_admin: whether who made the link is one.
         main: the server that is opened when nobody says which.
         servers: those that run; `sessions` and `addresses` are theirs, by name.
         form_known: whether what the hub's form offers is understood.
@@ -69,6 +70,7 @@ class ReaderState:
 
     groups: tuple[str, ...]
     charges: tuple[str, ...]
+    admin: bool
     by_admin: bool
     main: str
     named_allowed: bool
@@ -118,6 +120,7 @@ class ReaderHub:
         return ReaderState(
             groups=tuple(found["groups"]),
             charges=tuple(found["charges"]),
+            admin=found["admin"],
             by_admin=found["by_admin"],
             main=found["main"],
             named_allowed=found["named_allowed"],

@@ -69,6 +69,7 @@ class ReaderState(APIHandler):
         answer = {
             "groups": [group.name for group in user.groups],
             "charges": spawner.groups() if hasattr(spawner, "groups") else [],
+            "admin": bool(user.admin),
             "by_admin": bool(maker and maker.admin),
             "main": main or "",
             "named_allowed": await self._may_have_one_more(user),

@@ -294,6 +294,33 @@ def test_a_plan_for_all_that_are_ticked(hub):
     assert "plan" not in held(hub)["groups"].get("arts", {})
 
 
+def test_half_a_limit_of_a_plan_is_not_saved_and_what_servers_need_is_said(hub):
+    policy(hub, TREE)
+    admin = hub.login("admin")
+    for half, said in (
+        ({"new_amount": "3"}, "Choose which limit this is."),
+        ({"new_key": "server.cpu"}, "Write an amount."),
+    ):
+        for plan in ("small", "new"):
+            page = send(admin, "plans", plan=plan, **half)
+            assert page.status_code == 400 and said in page.text, (plan, half)
+            assert "Saved." not in page.text
+    assert held(hub) == print_policy(parse_policy(yaml.safe_load(TREE)))
+    needs = "A server without a CPU limit of its own would not start"
+    budget = {"plan": "small", "new_key": "member.cpu-hours", "new_amount": "40 per 7d"}
+    assert needs in send(admin, "plans", check="page", **budget).text
+    idea = httpx.post(
+        f"{hub.base}services/quotas/api/plans/small/what-if",
+        headers={"Authorization": f"token {admin.token()}"},
+        json={"limits": {"member.cpu-hours": "40 per 7d"}},
+    )
+    assert idea.json()["needs"] == ["server.cpu"]
+    saved = send(admin, "plans", **budget).text
+    assert "Saved. It holds from the next start on." in saved and needs in saved
+    saved = send(admin, "plans", plan="unused", new_key="member.cpu-hours", new_amount="4 per 7d")
+    assert needs not in saved.text, "no group has it"
+
+
 def test_plans_and_prices(hub):
     policy(hub, TREE)
     admin = hub.login("admin")

@@ -246,6 +246,21 @@ def test_what_is_refused_and_what_would_fit(hub, member):
         stop_all(hub, "sam")
 
 
+def test_an_admin_is_not_told_to_ask_one(hub, member):
+    stop_all(hub, "sam")
+    hub.limits("{geo-101: {server.memory: 512M}, default: {server.memory: 512M}}")
+    try:
+        mine = text_of(hub.login("admin").get(path(hub, book())))
+        theirs = text_of(member.get(path(hub, book())))
+    finally:
+        hub.limits("{}")
+    assert "allows each server at most 512 MiB" in mine and "allows each server" in theirs
+    assert "You can change this under Groups and limits." in mine
+    assert "To get more, ask" not in mine
+    assert "To get more, ask" in theirs
+    assert "Groups and limits" not in theirs
+
+
 def test_a_restart_counts_what_it_frees(hub, member):
     stop_all(hub, "sam")
     follow(member, member.send_form(path(hub, book(SMALL))))

@@ -17,7 +17,7 @@ from replays import Comparison, compare_seeds
 from hub_quotas import history
 from hub_quotas.changes import put
 from hub_quotas.corrections import adjust, rename
-from hub_quotas.history import below, sizes_missing, what_if
+from hub_quotas.history import MOST_CHANGES, below, sizes_missing, what_if
 from hub_quotas.policy import Policy, parse_policy
 from hub_quotas.replay import request_of
 from hub_quotas.requests import LIMIT, Request
@@ -407,6 +407,21 @@ def test_servers_that_have_limits_of_their_own_need_none(store, clock):
     store.apply(policy("z: {limits: {server.cpu: 1}}"), "tests", "tests")
     store.apply(policy("z: {}"), "tests", "tests")
     assert sizes_missing(store, held, "a") == ("cpu", "memory"), "it may have had it from there"
+    for number in range(MOST_CHANGES):
+        store.apply(policy(f"y: {{limits: {{member.servers: {number + 1}}}}}"), "tests", "tests")
+    assert sizes_missing(store, held, "a") == ("memory",), "too long ago"
+    plan = policy("y: {plan: p}", plans={"p": {"limits": {"server.cpu": 1}}})
+    store.apply(plan, "tests", "tests")
+    assert sizes_missing(store, held, "a") == ("cpu", "memory"), "that of a plan"
+
+
+def test_what_if_says_which_sizes_new_limits_need(store):
+    before = policy("a: {limits: {group.memory: 8G}}, b: {plan: p}", plans={"p": {}})
+    plans = {"p": {"limits": {"member.cpu-hours": "40 per 7d"}}}
+    after = policy("a: {limits: {group.memory: 8G}}, b: {plan: p}", plans=plans)
+    assert what_if(store, before, after).sizes == ("cpu",), "not what is so already"
+    assert sizes_missing(store, after, "a", "b") == ("cpu", "memory")
+    assert sizes_missing(store, after) == ()
 
 
 def test_all_groups_below_are_known(store, clock):
