@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from tornado import web
@@ -17,7 +18,7 @@ from .asking import Asking
 from .boosts_page import SAYS
 from .burndown import BurnDown, picture
 from .changes import GROUP_ENTRY, documents, put
-from .costs import hours
+from .costs import hours, money
 from .desk import QuotaPage, no_such_group, say_conflict
 from .history import running, sizes_missing, what_if
 from .home_storage import group_storage
@@ -45,10 +46,11 @@ from .spending import spending_of
 from .stopping import stop_in_group
 from .storage_trend import say_full_at
 from .store import QuotaStore
+from .svg import Svg
 from .tree import Branch, under
 from .usage_page import course
 from .whatif import WhatIf, say_size_needed
-from .windows import Calendar, Fixed, Rolling, span
+from .windows import Rolling, span
 
 PAGE = 50
 _STEPS = 40
@@ -241,7 +243,7 @@ class GroupPage(QuotaPage):
             manages=self.access.manages(policy, name),
             no_boost=NoBoost(),
             zone=self.store.zone,
-            course=course,
+            course=partial(course, zone=self.store.zone),
             say_full_at=say_full_at,
             **SAYS,
             **shown,
@@ -288,7 +290,7 @@ class GroupPage(QuotaPage):
             "asked": [ask for ask in asked_of(store, self.access, policy) if ask.group == name],
         }
 
-    def _burn(self, name: str, seen: Overview) -> tuple[Used, str] | None:
+    def _burn(self, name: str, seen: Overview) -> tuple[Used, Svg] | None:
         """The tightest budget of the group as a picture."""
         budgets = [one for one in seen.of(name).limits if one.limit.window]
         if not budgets:
@@ -296,18 +298,25 @@ class GroupPage(QuotaPage):
         one = max(budgets, key=lambda each: each.share)
         window = one.limit.window
         held = span(window, seen.at, self.store.zone) if window else None
-        if held is None or not isinstance(window, (Calendar, Fixed, Rolling)):
+        if held is None:
             return None
         begin, end = held
-        if isinstance(window, Rolling):
-            end = seen.at + window.length // 4
+        rolling = isinstance(window, Rolling)
+        if rolling:
+            end += (
+                end - begin
+            ) // 3  # with less, `now` and the end have no room beside each other on a phone
         instants = [begin + (seen.at - begin) * step // _STEPS for step in range(_STEPS + 1)]
         used = self.store.course(name, one.limit.kind.curve, instants)
-        burn = BurnDown(instants, used, one.limit.amount, end, one.runs_out)
-        title = of(one.limit.resource, one.used, one.limit.amount)
+        amount = one.limit.amount
+        says = one.limit.kind.say(amount)
+        if one.limit.resource == "cost":
+            says = money(amount, self.context.settings["currency"])
+        burn = BurnDown(instants, used, amount, says, end, one.runs_out, rolling)
+        title = of(one.limit.resource, one.used, amount)
         if one.runs_out:
             title += f", {_('runs out')} {self.say_when(one.runs_out)}"
-        return one, picture(burn, title)
+        return one, picture(burn, title, self.store.zone)
 
     def _new_keys(self, policy: Policy, name: str) -> list[str]:
         """The limits that can still be added."""

@@ -59,13 +59,20 @@ def say_full_at(when: int, at: int, zone: tzinfo) -> str:
 
 
 def drawn(
-    days: Sequence[int], used: int, limit: int | None, at: int, full: int | None, what: str
+    days: Sequence[int],
+    used: int,
+    limit: int | None,
+    at: int,
+    full: int | None,
+    what: str,
+    zone: tzinfo,
 ) -> Svg | None:
     """A picture of the last days, with the limit as a line and where it leads; None of too few.
 
     Args:
         full: see `full_at`.
         what: it is, for who can't see it.
+        zone: that of the hub.
     """
     if len(days) < _DRAWN:
         return None
@@ -80,4 +87,5 @@ def drawn(
         return sparkline([float(level) for level in levels], 600, 60, said)
     instants = [at - DAY * before for before in reversed(range(len(levels)))]
     end = at + (instants[-1] - instants[0]) // 3
-    return Svg(picture(BurnDown(instants, levels, limit, end, full), said))
+    burn = BurnDown(instants, levels, limit, storage.say(limit), end, full, rolling=True)
+    return picture(burn, said, zone)

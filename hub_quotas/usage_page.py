@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime, timezone
+from datetime import datetime, timezone, tzinfo
 from functools import partial
 from urllib.parse import quote
 
@@ -86,7 +86,7 @@ class UsagePage(QuotaPage):
             looks={look.mount: look for look in looked},
             folder=partial(lab_folder, self.context.hub.removesuffix("hub/"), self.user, server),
             storage=resource("storage"),
-            course=course,
+            course=partial(course, zone=self.store.zone),
             say_full_at=partial(say_full_at, at=found.at, zone=self.store.zone),
             spending=await asyncio.to_thread(spending_of_user, self.store, self.user),
             hours=hours,
@@ -146,12 +146,17 @@ def plot(group: GroupStanding) -> Svg | None:
     return sparkline([float(day) for day in group.days], 240, 32, title)
 
 
-def course(one: Shelf, what: str) -> Svg | None:
-    """What a directory held on the last days."""
+def course(one: Shelf, what: str, zone: tzinfo) -> Svg | None:
+    """What a directory held on the last days.
+
+    Args:
+        what: it is, for who can't see it.
+        zone: that of the hub.
+    """
     held = one.directory
     if held.used is None:
         return None
-    return drawn(one.days, held.used, held.applied, one.at, one.full_at, what)
+    return drawn(one.days, held.used, held.applied, one.at, one.full_at, what, zone)
 
 
 def _number(text: str) -> int:

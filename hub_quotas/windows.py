@@ -246,7 +246,7 @@ def say_window(window: Window) -> str:
     first, last = window.first, window.last
     if first == last:
         return _("on {day}").format(day=say_day(first))
-    begin = _say_day(first) if first.year == last.year else say_day(first)
+    begin = say_short_day(first) if first.year == last.year else say_day(first)
     return _("from {first} to {last}").format(first=begin, last=say_day(last))
 
 
@@ -264,7 +264,8 @@ def say_day(day: datetime.date) -> str:
     return _("{day} {month} {year}").format(day=day.day, month=month, year=day.year)
 
 
-def _say_day(day: datetime.date) -> str:
+def say_short_day(day: datetime.date) -> str:
+    """`24 Dec`."""
     return _("{day} {month}").format(day=day.day, month=short_months()[day.month - 1])
 
 

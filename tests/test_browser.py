@@ -70,11 +70,14 @@ class Browser:
         self.look()
 
     def look(self) -> None:
-        """axe-core finds nothing, and there is nothing to scroll sideways for."""
+        """axe-core finds nothing, there is nothing to scroll sideways for, and no two labels of a
+        picture are over each other."""
         wrong = violations(self.page)
         assert not wrong, f"{self.page.url}\n{wrong}"
         wide = self.page.evaluate("document.documentElement.scrollWidth - innerWidth")
         assert wide <= 0, f"{self.page.url} is {wide} pixels too wide"
+        over = self.page.evaluate(_OVER_EACH_OTHER)
+        assert not over, f"{self.page.url}: {over}"
 
     def follow(self, name: str) -> None:
         with self.page.expect_navigation():
@@ -97,6 +100,13 @@ class Browser:
         raise AssertionError("60 times Tab do not lead there")
 
 
+_OVER_EACH_OTHER = """() => [...document.querySelectorAll("svg.burn")].flatMap((svg) => {
+  const boxes = [...svg.querySelectorAll("text")].map((text) =>
+    [text.textContent, text.getBoundingClientRect()]).filter(([, box]) => box.width);
+  return boxes.flatMap(([one, a], at) => boxes.slice(at + 1).filter(([, b]) =>
+    a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom
+  ).map(([other]) => `${one} / ${other}`));
+})"""
 _SEEN = """() => {
   const {outlineStyle, outlineWidth, boxShadow} = getComputedStyle(document.activeElement);
   return (outlineStyle !== "none" && parseFloat(outlineWidth) > 0) || boxShadow !== "none";
