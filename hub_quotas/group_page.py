@@ -302,10 +302,8 @@ class GroupPage(QuotaPage):
             return None
         begin, end = held
         rolling = isinstance(window, Rolling)
-        if rolling:
-            end += (
-                end - begin
-            ) // 3  # with less, `now` and the end have no room beside each other on a phone
+        if rolling:  # with less, `now` and the end have no room beside each other on a phone
+            end += (end - begin) // 3
         instants = [begin + (seen.at - begin) * step // _STEPS for step in range(_STEPS + 1)]
         used = self.store.course(name, one.limit.kind.curve, instants)
         amount = one.limit.amount
