@@ -94,6 +94,7 @@ Act = Callable[[Page], None]
 PAGES: dict[str, tuple[str, str, Act | None, int]] = {
     "usage": ("sam", QUOTAS, None, 1000),
     "home": ("sam", "hub/home", None, 420),
+    "home-waits": ("prof-ada", "hub/home", None, 420),
     "ask": ("sam", f"{QUOTAS}ask?group={GEO}&limit=member.cpu-hours", ask, 1100),
     "help": ("sam", f"{QUOTAS}help", None, 1500),
     "help-made": ("sam", f"{QUOTAS}help", make_a_request, 760),

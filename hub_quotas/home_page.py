@@ -128,18 +128,17 @@ def waits_in_html(waits: Waits, services: str) -> str:
     joins = ngettext("{n} person asks to join", "{n} people ask to join", waits.joins)
     found = {"quotas/asks": (asks, waits.asks), "groups/groups": (joins, waits.joins)}
     links = [
-        f'<a class="alert-link" href="{html.escape(services + page)}">'
-        f"{html.escape(text.format(n=count))}</a>"
+        f'<a href="{html.escape(services + page)}">{html.escape(text.format(n=count))}</a>'
         for page, (text, count) in found.items()
         if count
     ]
     if not links:
         return ""
-    heading = html.escape(_("Wait for your answer"))
+    heading = html.escape(_("Waiting for your answer"))
     return (
         f'<section class="container mb-4" aria-label="{heading}" lang="{language()}">'
-        '<div class="alert alert-warning d-flex flex-wrap column-gap-4 row-gap-2 mb-0">'
-        f"{''.join(links)}</div></section>"
+        '<div class="border rounded p-3 d-flex flex-wrap align-items-baseline column-gap-4">'
+        f'<span class="h5 mb-0">{heading}</span>{"".join(links)}</div></section>'
     )
 
 

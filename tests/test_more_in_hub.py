@@ -291,7 +291,7 @@ def test_tabs_say_what_waits_and_have_no_prices_where_there_are_none(hub):
 def waits(visitor: Visitor) -> list[str]:
     """What the hub's home page says that waits for their answer."""
     page = visitor.get("hub/home").text
-    found = re.search(r'<section[^>]*aria-label="Wait for your answer".*?</section>', page)
+    found = re.search(r'<section[^>]*aria-label="Waiting for your answer".*?</section>', page)
     return re.findall(r'<a [^>]*href="([^"]*)">([^<]*)</a>', found[0]) if found else []
 
 
