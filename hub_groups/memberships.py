@@ -155,14 +155,15 @@ def merge(current: Iterable[str], known: Known, *, is_new: bool = False) -> Merg
         is_new: the hub has just made this user, so nothing of what we knew has reached it.
 
     A group that is in the hub and that we did not put there was set by hand. What people set stays
-    until it is taken away by hand, there or on our pages; that it is not there counts only where it
-    has been. A group that we put there goes when its last source lets go of it.
+    until it is taken away by hand, there or on our pages; that it is not there counts only where
+    nothing waits to be told: a hub that was killed may have done what was wanted before, and not
+    what is wanted since. A group that we put there goes when its last source lets go of it.
     """
     here = frozenset(current)
     ours = known.sourced | known.by_people | known.lapsed
     added = here - ours - known.pending.keys()
-    reached = {group for group in ours if known.pending.get(group, True)} if not is_new else set()
-    removed = (known.by_people & reached) - here
+    reached = frozenset() if is_new else known.by_people - known.pending.keys()
+    removed = reached - here
     groups = known.sourced | (known.by_people - removed) | added
     pending = dict.fromkeys(groups - here, False) | dict.fromkeys(here - groups, True)
     return Merge(groups, added, removed, pending)

@@ -95,7 +95,9 @@ def outcome_of(
     put = tuple(one for key, one in after.items() if before.get(key) != one)
     gone = tuple(one for key, one in before.items() if key not in after)
     left = here | {group for group, had in unsure.items() if had} | result.removed_by_hand
-    writes = bool(put or gone) or result.pending != rows.waits
+    # What waits for somebody new has slept, and the hub may be killed before it writes this.
+    wakes = is_new and bool(rows.waits)
+    writes = bool(put or gone) or wakes or result.pending != rows.waits
     return Outcome(result, put, gone, left - result.groups, writes)
 
 

@@ -34,19 +34,21 @@ def new_stamp() -> int:
     return random.getrandbits(62)  # noqa: S311 - no secret
 
 
-def upsert(db: sa.Connection, table: sa.Table, *takes: str) -> Any:
-    """An insert. Of a row with the same key that is there, `takes` become those of the new one;
-    without any, it stays as it is."""
-    return _upsert(db.dialect.name, table, takes)
+def upsert(db: sa.Connection, table: sa.Table, *takes: str, either: str = "") -> Any:
+    """An insert. Of a row with the same key that is there, `takes` become those of the new one, and
+    `either` is true where it was or the new one is; without any, it stays as it is."""
+    return _upsert(db.dialect.name, table, takes, either)
 
 
 @lru_cache
-def _upsert(dialect: str, table: sa.Table, takes: tuple[str, ...]) -> Any:
+def _upsert(dialect: str, table: sa.Table, takes: tuple[str, ...], either: str) -> Any:
     """Kept: it takes longer to make than the database takes for it, and logins wait."""
     insert = (postgresql if dialect == "postgresql" else sqlite).insert(table)
     if not takes:
         return insert.on_conflict_do_nothing()
-    set_ = {name: insert.excluded[name] for name in takes}
+    set_: dict[str, Any] = {name: insert.excluded[name] for name in takes}
+    if either:
+        set_[either] = sa.or_(table.c[either], insert.excluded[either])
     return insert.on_conflict_do_update(index_elements=list(table.primary_key), set_=set_)
 
 
@@ -54,10 +56,12 @@ def await_hub(db: sa.Connection, found: sa.Select[Any]) -> None:
     """Put pairs on the list of what the hub has to be told.
 
     Args:
-        found: user, group, whether the hub had them by us, and a stamp.
+        found: user, group, whether the hub may have had them by us, and a stamp.
     """
     columns = ("user", "group", "had", "stamp")
-    db.execute(upsert(db, pending, "stamp", "asleep").from_select(columns, found))
+    # It may have them since they wait: a login writes there too, and is killed like all else.
+    put = upsert(db, pending, "stamp", "asleep", either="had")
+    db.execute(put.from_select(columns, found))
 
 
 def write(

@@ -64,7 +64,7 @@ class ChargedGroupMixin:
         if not form and len(groups) < 2:
             return start_again() if self._refused else form
         chosen = (self.user_options or {}).get(CHARGED_GROUP)
-        return await what_is_left(self, groups, chosen) + (form or "")
+        return await what_is_left(self, groups, chosen, bool(form)) + (form or "")
 
     def run_options_from_form(self, form_data: dict[str, Any]) -> Any:
         data, group = self._split(form_data)

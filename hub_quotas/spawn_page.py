@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import html
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from hub_groups.words import _, language
@@ -25,14 +26,20 @@ _MOST_BARS = 6
 Choices = list[tuple[str, Request]]
 
 
-async def what_is_left(spawner: Any, groups: Sequence[str], chosen: str | None) -> str:
+async def what_is_left(spawner: Any, groups: Sequence[str], chosen: str | None, form: bool) -> str:
     """HTML to stand above the admin's own form. Never fails: a page that can't say what is left
-    still starts a server."""
+    still starts a server.
+
+    Args:
+        form: whether there is one: how large a server is that it makes, nobody knows before.
+    """
     field = _group_choice(groups, chosen) if len(groups) > 1 else ""
     try:
         choices: Choices = await spawner.choices()
         store = spawner.quota_settings.store
-        requests = [request for _, request in choices]
+        unknown = spawner.quota_settings.request({}, {})
+        choices = [(name, asked if name or not form else unknown) for name, asked in choices]
+        requests = [asked for _, asked in choices]
         explained = await off_loop(_explain, store, spawner.user.name, groups, requests)
     except LedgerError:
         said = html.escape(_("What is left can't be told now."))
@@ -44,7 +51,7 @@ async def what_is_left(spawner: Any, groups: Sequence[str], chosen: str | None) 
         return field
     names = [name for name, _ in choices]
     shown = "".join(
-        _group(decisions, names, ends, heading=len(groups) > 1)
+        _group(decisions, names, ends, heading=len(groups) > 1, form=form)
         for decisions, ends in explained
         if ends or any(decision.checks for decision in decisions)
     )
@@ -70,7 +77,11 @@ def start_again() -> str:
 
 
 def _group(
-    decisions: Sequence[Decision], names: Sequence[str], ends: Sequence[Limit], heading: bool
+    decisions: Sequence[Decision],
+    names: Sequence[str],
+    ends: Sequence[Limit],
+    heading: bool,
+    form: bool,
 ) -> str:
     """One group: what is left of its limits, and what of the choices would start."""
     first = decisions[0]
@@ -79,12 +90,22 @@ def _group(
     if shared:
         rows = "".join(_bar(check, first.group) for check in shared[:_MOST_BARS])
         parts.append(f'<ul class="list-unstyled mb-2">{rows}</ul>')
-    rows = "".join(
+    known = [(_known(one, name, form), name) for one, name in zip(decisions, names, strict=True)]
+    rows = "".join(_verdict(one, name) for one, name in known if one)
+    rows += "".join(
         f'<li class="text-body-secondary">{html.escape(say_end(limit))}</li>' for limit in ends
     )
-    rows = "".join(map(_verdict, decisions, names)) + rows
     parts.append(f'<ul class="list-unstyled mb-0">{rows}</ul>')
     return f'<div class="border rounded p-3 mb-2">{"".join(parts)}</div>'
+
+
+def _known(decision: Decision, name: str, form: bool) -> Decision | None:
+    """What can be said of a choice, or None: how large a server is that the admin's form makes,
+    nobody knows before."""
+    if name or not form:
+        return decision
+    sized = replace(decision, checks=tuple(c for c in decision.checks if c.asked is not None))
+    return None if sized.allowed else sized
 
 
 def _bar(check: Check, group: str) -> str:

@@ -161,6 +161,7 @@ class Membership(RuleBasedStateMachine):
         if user not in self.hub:
             return
         del self.hub[user]
+        self.lost = {(u, g) for u, g in self.lost if u != user}  # their servers went with them
         forget_user(self.store, user)
         self.manual = {k: v for k, v in self.manual.items() if k[0] != user}
 

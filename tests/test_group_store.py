@@ -17,7 +17,7 @@ from hub_groups.config import HubGroups
 from hub_groups.database import default_url, open_engine, writing
 from hub_groups.memberships import Membership
 from hub_groups.migrate import GROUPS
-from hub_groups.people import By, archive, put_members, remove_members, restore
+from hub_groups.people import By, archive, put_members, remove_members, rename_user, restore
 from hub_groups.record import Conflict, events, rules_text, save_rules
 from hub_groups.store import GroupStore
 from hub_quotas.cli import main as hub_quotas
@@ -151,6 +151,9 @@ def test_pairs_of_users_whom_the_hub_does_not_know_sleep(store):
     assert pending.take(store, 10) == []
     put_members(store, "geo", ["later"], BY, role="manager")
     assert len(pending.take(store, 10)) == 1, "awake again"
+    pending.settle(store, [], unknown=pending.take(store, 10))
+    store.sync_user("later", [], is_new=True)  # and the hub is killed before it writes that
+    assert [pair.wanted for pair in pending.take(store, 10)] == [True]
 
 
 def test_an_archived_group_has_nobody_until_it_is_restored(store):
@@ -164,6 +167,36 @@ def test_an_archived_group_has_nobody_until_it_is_restored(store):
     restore(store, "geo", BY)
     assert store.sync_user("kim", []).groups == {"geo"}
     assert sources(store, "kim") == {("geo", "manual")}
+
+
+def test_who_is_renamed_while_a_group_is_archived_has_it_when_it_is_restored(store):
+    put_members(store, "geo", ["kim"], BY)
+    pending.settle(store, pending.take(store, 10))
+    archive(store, "geo", BY)
+    pending.settle(store, pending.take(store, 10))
+    rename_user(store, "kim", "kim2")
+    restore(store, "geo", BY)
+    assert store.sync_user("kim2", []).groups == {"geo"}
+    assert sources(store, "kim2") == {("geo", "manual")}
+
+
+def test_a_hub_that_was_killed_before_it_said_what_it_did_loses_nothing_by_hand(store):
+    put_members(store, "geo", ["kim"], BY)
+    pending.settle(store, pending.take(store, 10))
+    remove_members(store, "geo", ["kim"], BY)
+    pending.take(store, 10)  # the hub takes kim out, and is killed
+    put_members(store, "geo", ["kim"], BY)
+    assert store.sync_user("kim", []).groups == {"geo"}
+    assert sources(store, "kim") == {("geo", "manual")}
+
+
+def test_who_left_is_known_though_the_hub_got_them_by_a_login_and_was_killed(store):
+    store.sync_user("kim", [], "idp:x", {"geo": "member"})  # the hub writes it, and says nothing
+    store.replace_source("idp:x", {})
+    taken = pending.take(store, 10)  # the hub takes kim out, and is killed
+    assert [(pair.group, pair.wanted, pair.had) for pair in taken] == [("geo", False, True)]
+    pending.settle(store, taken)
+    assert pending.left_before(store, store.at) == [("kim", "geo")]
 
 
 def test_managers_and_members(store):
