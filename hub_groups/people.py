@@ -135,12 +135,9 @@ def rename_user(store: GroupStore, old: str, new: str) -> None:
         mine = [one for one in rows if one.source in BY_PEOPLE]
         put = [Membership(new, o.group, o.source, o.role, o.until) for o in mine]
         write(db, at, put, mine)
-        # The hub has the user in these groups by us, whatever they are called, but for those of the
-        # archive; and has nobody of the old name.
-        groups = {one.group for one in rows}
-        over = set(db.scalars(sa.select(archived.c.group).where(archived.c.group.in_(groups))))
-        has = {group: group not in over for group in groups}
-        _set_pending(db, new, theirs | has | waits)
+        # The hub has the user in these groups by us, whatever they are called, and has nobody of
+        # the old name.
+        _set_pending(db, new, theirs | {one.group: True for one in rows} | waits)
         _set_pending(db, old, {one.group: False for one in rows if one not in mine})
         mine_too = sa.update(join_request).where(join_request.c.user == old)
         db.execute(mine_too.values(user=new))

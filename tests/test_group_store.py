@@ -151,9 +151,10 @@ def test_pairs_of_users_whom_the_hub_does_not_know_sleep(store):
     assert pending.take(store, 10) == []
     put_members(store, "geo", ["later"], BY, role="manager")
     assert len(pending.take(store, 10)) == 1, "awake again"
+    put_members(store, "geo", ["new"], BY)
     pending.settle(store, [], unknown=pending.take(store, 10))
-    store.sync_user("later", [], is_new=True)  # and the hub is killed before it writes that
-    assert [pair.wanted for pair in pending.take(store, 10)] == [True]
+    store.sync_user("new", [], is_new=True)  # and the hub is killed before it writes that
+    assert [(pair.user, pair.wanted) for pair in pending.take(store, 10)] == [("new", True)]
 
 
 def test_an_archived_group_has_nobody_until_it_is_restored(store):
