@@ -19,14 +19,14 @@ from hub_groups.database import without_password
 from .apply_command import apply
 from .corrections import adjust
 from .costs import hours, money, month_of, parse_month, print_month, used_by
-from .decision import Decision
+from .decision import Answer, Decision
 from .explained import explanation, storage_explanation
 from .files import FileError, read_policy
 from .home_storage import storage_limits
 from .limits import PolicyError
 from .menu import markdown, menu
-from .messages import headline, refusal, say_instant, title
-from .policy import DEFAULT_GROUP, WHOLE_HUB, Policy, group_name
+from .messages import headline, title, told, tried
+from .policy import DEFAULT_GROUP, WHOLE_HUB, group_name
 from .policy_store import now
 from .pruning import prune
 from .quantities import HOUR, TIME, QuantityError, parse_count, parse_cpu, parse_memory, resource
@@ -163,11 +163,10 @@ def _explain(options: argparse.Namespace) -> int:
         if stored := storage_limits(store, options.user, decision.group):
             print(storage_explanation(stored))
     if not allowed:
-        first = decisions[0]
-        at = again[first.group]
-        when = say_instant(at, now(), store.zone) if at else ""
-        managers = _managers(options, store.policy(), decisions)
-        print(f"\nWhat {options.user} is told: {refusal(decisions, managers, when)}")
+        answer, policy, groups = Answer(tuple(decisions)), store.policy(), groups_beside(options.db)
+        members = groups.managers(tried(policy, answer)) if groups else {}
+        said, _code = told(policy, answer, members, again[decisions[0].group], now(), store.zone)
+        print(f"\nWhat {options.user} is told: {said}")
     return DONE if allowed else REFUSED
 
 
@@ -175,15 +174,6 @@ def _groups_of(options: argparse.Namespace) -> list[str]:
     groups = groups_beside(options.db)
     standings = groups.standings(options.user) if groups else []
     return sorted({standing.membership.group for standing in standings})
-
-
-def _managers(
-    options: argparse.Namespace, policy: Policy, decisions: Iterable[Decision]
-) -> dict[str, tuple[str, ...]]:
-    tried = {name for decision in decisions for name in policy.path(decision.group)}
-    groups = groups_beside(options.db)
-    members = groups.managers(tried) if groups else {}
-    return {name: (*members.get(name, ()), *policy.managers(name)) for name in tried}
 
 
 def _decision(

@@ -128,12 +128,19 @@ def managers_of(policy: Policy, groups: GroupStore, group: str) -> tuple[str, ..
 
 
 def who_answers(policy: Policy, groups: GroupStore, group: str, scope: str) -> tuple[str, ...]:
-    """Who is told that a member of a group asks for more. What the group has as a whole is not
-    theirs to give who manage it, but theirs to know. Blocks."""
-    found = managers_of(policy, groups, group)
-    if scope == GROUP and len(path := policy.path(group)) > 1:
-        found += managers_of(policy, groups, path[1])
-    return tuple(dict.fromkeys(found))
+    """Who can give a member of a group more; empty where only admins can. What the group has as a
+    whole is not theirs to give who manage it. Blocks."""
+    if scope != GROUP:
+        return managers_of(policy, groups, group)
+    path = policy.path(group)
+    return managers_of(policy, groups, path[1]) if len(path) > 1 else ()
+
+
+def who_hears(policy: Policy, groups: GroupStore, group: str, scope: str) -> tuple[str, ...]:
+    """Who is told that a member of a group asks for more: also those who manage it, where it is not
+    theirs to give. Blocks."""
+    able = who_answers(policy, groups, group, scope)
+    return tuple(dict.fromkeys((*managers_of(policy, groups, group), *able)))
 
 
 def to_all(people: Iterable[str], ways: Ways, webhook: bool = False) -> list[tuple[str, str]]:

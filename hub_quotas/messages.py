@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timezone, tzinfo
-from functools import reduce
+from datetime import tzinfo
+from functools import partial, reduce
 
 from hub_groups.words import _, join, ngettext
 
@@ -14,7 +14,7 @@ from .policy import DEFAULT_GROUP, WHOLE_HUB, Policy
 from .quantities import resource, say_duration
 from .requests import Amounts
 from .watch import STOPPED, STOPS_SOON, USED_UP, Notice
-from .windows import say_window, short_months
+from .windows import say_instant, say_window
 
 Managers = Mapping[str, Sequence[str]]
 """User names of managers, by group."""
@@ -38,7 +38,11 @@ def begin(text: str, group: str) -> str:
 
 
 def refusal(
-    decisions: Sequence[Decision], managers: Managers, again: str = "", admin: bool = False
+    decisions: Sequence[Decision],
+    managers: Managers,
+    again: str = "",
+    admin: bool = False,
+    above: Mapping[str, Sequence[str]] = {},
 ) -> str:
     """Why no server starts, in sentences that name the limit, its use, what fits, and whom to ask.
 
@@ -46,6 +50,7 @@ def refusal(
         decisions: the refusal of each group that was tried; at least one.
         again: when the first of them would admit it, if that is known: `on Tue 24 Nov at 08:00`.
         admin: whether an admin of the hub reads it, who has nobody to ask.
+        above: of each group, those above it, nearest first.
     """
     parts = [_whys([decision]) for decision in decisions]
     if any(check.limit.group == DEFAULT_GROUP for d in decisions for check in d.refusals):
@@ -53,8 +58,9 @@ def refusal(
         parts.append(text.format(group=DEFAULT_GROUP))
     parts.append(_("You can start it {again}.").format(again=again) if again else "")
     mine = _("You can change this under Groups and limits.") if admin else ""
-    ask = _who_sets if decisions[0].unsized else _whom_to_ask
-    parts += [_what_fits(decisions), mine or ask(decisions[0], managers)]
+    first = decisions[0]
+    ask = _who_sets if first.unsized else partial(_whom_to_ask, above=above)
+    parts += [_what_fits(decisions), mine or ask(first, managers)]
     return " ".join(part for part in parts if part)
 
 
@@ -94,7 +100,9 @@ def told(
         for name in tried(policy, answer)
     }
     when = say_instant(again, present, zone) if again else ""
-    return refusal(answer.decisions, managers, when, admin), reason_code(answer.decisions[0])
+    above = {name: policy.path(name)[1:] for name in managers}
+    said = refusal(answer.decisions, managers, when, admin, above)
+    return said, reason_code(answer.decisions[0])
 
 
 def reason_code(decision: Decision) -> str:
@@ -257,11 +265,14 @@ def _waits_for_me(decision: Decision) -> bool:
     )
 
 
-def _whom_to_ask(decision: Decision, managers: Managers) -> str:
+def _whom_to_ask(decision: Decision, managers: Managers, above: Managers) -> str:
     for check in decision.refusals:
-        names = managers.get(check.limit.group)
-        if names:
-            return ask_for_more(names, check.limit.group)
+        limit = check.limit
+        # What a group has as a whole, those who manage it can't give.
+        own = () if limit.scope == GROUP else (limit.group,)
+        for group in (*own, *above.get(limit.group, ())):
+            if managers.get(group):
+                return ask_for_more(managers[group], group)
     return ask_for_more((), "")
 
 
@@ -287,22 +298,6 @@ def ask_for_more(managers: Sequence[str], group: str) -> str:
         "To get more, ask {names}, who manage {group}.",
         len(managers),
     ).format(names=join(managers, _("or")), group=say_group(group))
-
-
-def say_instant(at: int, present: int, zone: tzinfo) -> str:
-    """`at 15:10`, `on Tue 24 Nov at 08:00`: an instant (microseconds), to the next full minute."""
-    when, here = (
-        datetime.fromtimestamp(instant, timezone.utc).astimezone(zone)
-        for instant in (-(-at // 60_000_000) * 60, present // 10**6)
-    )
-    time, name = f"{when:%H:%M}", f"{when:%Z}"
-    if when.date() == here.date():
-        return _("at {time} ({zone})").format(time=time, zone=name)
-    weekday = _("Mon Tue Wed Thu Fri Sat Sun").split()[when.weekday()]
-    month = short_months()[when.month - 1]
-    return _("on {weekday} {day} {month} at {time} ({zone})").format(
-        weekday=weekday, day=when.day, month=month, time=time, zone=name
-    )
 
 
 def title(check: Check) -> str:

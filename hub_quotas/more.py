@@ -13,10 +13,10 @@ from hub_groups.words import _
 from .boosts import Boost, alike, boosted, end_of, parse_until
 from .decision import Decision
 from .limits import GROUP, SERVER, Limit, PolicyError, parse_limit, read_amount
-from .messages import say_group, say_instant
+from .messages import say_group
 from .policy import Policy, checked
 from .quantities import DURATION, QuantityError, say_duration
-from .windows import DAY, Window, format_window, say_day, say_window
+from .windows import DAY, Window, format_window, say_day, say_instant, say_window
 
 OPEN, APPROVED, DECLINED, WITHDRAWN = "open", "approved", "declined", "withdrawn"
 STATES = (OPEN, APPROVED, DECLINED, WITHDRAWN)

@@ -16,7 +16,7 @@ from .access import Access, NotAllowed, check_acts
 from .asking import Asking, SendTo
 from .boosts import Boost
 from .changes import GROUP_ENTRY, Entry
-from .delivery import Ways, to_all, who_answers
+from .delivery import Ways, to_all, who_answers, who_hears
 from .desk import Desk
 from .limits import GROUP, Limit, PolicyError
 from .messages import say_group
@@ -43,7 +43,8 @@ async def ask(desk: Desk, wanted: Wanted) -> Ask:
     def asked() -> Ask:
         policy = desk.store.policy()
         scope = wanted.key.partition(".")[0]
-        people = answerers(policy, desk, wanted.group, scope)
+        known = wanted.group in policy.groups  # what people type is not looked up
+        people = who_hears(policy, desk.groups, wanted.group, scope) if known else ()
         return Asking(desk.store).ask(
             *(desk.user, desk.access.groups, wanted),
             lambda ask: in_english(say_ask, ask, link_to(desk.context, ask)),
@@ -54,8 +55,8 @@ async def ask(desk: Desk, wanted: Wanted) -> Ask:
 
 
 def answerers(policy: Policy, desk: Desk, group: str, scope: str) -> tuple[str, ...]:
-    """Who is told, and can answer; empty where only admins can. Blocks."""
-    if group not in policy.groups:  # what people type is not looked up
+    """Who can answer; empty where only admins can. Blocks."""
+    if group not in policy.groups:
         return ()
     return who_answers(policy, desk.groups, group, scope)
 

@@ -258,6 +258,22 @@ def _largest(length: int) -> tuple[int, str]:
     raise AssertionError(f"not whole minutes: {length} microseconds")
 
 
+def say_instant(at: int, present: int, zone: datetime.tzinfo) -> str:
+    """`at 15:10`, `on Tue 24 Nov at 08:00`: an instant (microseconds), to the next full minute."""
+    when, here = (
+        datetime.datetime.fromtimestamp(instant, datetime.timezone.utc).astimezone(zone)
+        for instant in (-(-at // 60_000_000) * 60, present // 10**6)
+    )
+    time, name = f"{when:%H:%M}", f"{when:%Z}"
+    if when.date() == here.date():
+        return _("at {time} ({zone})").format(time=time, zone=name)
+    weekday = _("Mon Tue Wed Thu Fri Sat Sun").split()[when.weekday()]
+    month = short_months()[when.month - 1]
+    return _("on {weekday} {day} {month} at {time} ({zone})").format(
+        weekday=weekday, day=when.day, month=month, time=time, zone=name
+    )
+
+
 def say_day(day: datetime.date) -> str:
     """`24 Dec 2026`."""
     month = short_months()[day.month - 1]

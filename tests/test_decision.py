@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from hub_quotas.decision import Use, decide
 from hub_quotas.explained import explanation
-from hub_quotas.messages import of, refusal, say_instant, title
+from hub_quotas.messages import of, refusal, title
 from hub_quotas.more import to_more
 from hub_quotas.policy import parse_policy
 from hub_quotas.quantities import HOUR
+from hub_quotas.windows import say_instant
 
 G = 2**30
 
@@ -147,7 +148,8 @@ def test_the_words_of_a_refusal():
         ("geo/101", "group", "cpu"): Use(1000, 1000, 2),
     }
     found = answer("geo/101", {"cpu": 1000, "memory": 2 * G}, rules, use)
-    assert refusal([found], {"geo": ["ada", "bo"]}) == (
+    above = {"geo/101": ["geo", "*"], "geo": ["*"]}
+    assert refusal([found], {"geo": ["ada", "bo"]}, above=above) == (
         "geo/101 allows each member 1 server at once, and you have 1 running. "
         "geo may have 8 GiB of memory at once; all its members together have 7 GiB in use by 5 "
         "servers, and this one asks for 2 GiB. "
@@ -215,6 +217,23 @@ def test_an_explanation_names_every_limit_and_where_it_comes_from():
         "lasts 30 min at least\n"
         "It could run for 30 min at least."
     )
+
+
+def test_what_a_group_has_as_a_whole_is_asked_of_who_can_give_it():
+    above = {"geo/101": ["geo", "*"]}
+    full = {("geo/101", "group", "servers"): Use(1, 1, 1)}
+    found = answer("geo/101", {}, {"geo/101": {"group.servers": 1}}, full)
+
+    def ask(managers) -> str:
+        return refusal([found], managers, above=above).rpartition(". ")[2]
+
+    assert ask({"geo/101": ["mara"]}) == "To get more, ask an admin of this hub."
+    higher = {"geo/101": ["mara"], "geo": ["ada"], "*": ["root"]}
+    assert ask(higher) == "To get more, ask ada, who manages geo."
+    own = {("geo/101", "member", "servers"): Use(1, 1, 1)}
+    found = answer("geo/101", {}, {"geo/101": {"member.servers": 1}}, own)
+    assert ask(higher) == "To get more, ask mara, who manages geo/101."
+    assert ask({"geo": ["ada"]}) == "To get more, ask ada, who manages geo.", "who can give it too"
 
 
 def test_small_words():
