@@ -6,15 +6,19 @@ import argparse
 import getpass
 import json
 import sys
+from collections.abc import Iterable
 
 from hub_groups.database import without_password
 
 from .changes import differences
 from .files import FileError, read_policy
+from .history import sizes_missing
 from .policy import Policy
 from .reports import charged_groups
+from .requests import MEASURED
 from .store import QuotaStore, open_store
 from .tree import never_seen
+from .whatif import changed, sizes_needed
 from .which_database import check_makes, groups_beside, is_missing, no_ledger
 from .windows import read_zone
 
@@ -40,17 +44,52 @@ def apply(options: argparse.Namespace) -> int:
         how = "it is made now" if options.yes else "--yes makes it"
         print(f"There was no ledger at {without_password(options.db)}; {how}.", file=sys.stderr)
     new = _never_seen(store, options.db, before, policy) if store else []
+    groups = list(changed(before, policy))
+    needed = sizes_missing(store, policy, *groups) if store else MEASURED
     if options.json:
         keys = ("place", "before", "after")
         changes = [dict(zip(keys, change, strict=True)) for change in todo]
         written = bool(options.yes and todo)
-        print(json.dumps({"changes": changes, "written": written, "never_seen": new}))
+        needs = {name: _in_need(policy, groups, name) for name in needed}
+        found = {"changes": changes, "written": written, "never_seen": new, "needs": needs}
+        print(json.dumps(found))
     else:
-        _say(todo, new, options.yes)
+        _say(todo, [*_say_new(new), *_say_needs(policy, groups, needed)], options.yes)
     return DONE
 
 
-def _say(todo: list[tuple[str, str | None, str | None]], new: list[str], written: bool) -> None:
+def _say_needs(policy: Policy, groups: Iterable[str], names: Iterable[str]) -> list[str]:
+    """A sentence for each of MEASURED on what servers need limits of their own in some groups."""
+    said = []
+    for name in names:
+        if found := _in_need(policy, groups, name):
+            title = {"cpu": "CPU", "memory": "memory"}[name]
+            said.append(
+                f"Servers without a {title} limit of their own would not start in {_named(found)}: "
+                f"set server.{name} too, which such servers then get."
+            )
+    return said
+
+
+def _in_need(policy: Policy, groups: Iterable[str], name: str) -> list[str]:
+    return [group for group in groups if name in sizes_needed(policy, group)]
+
+
+def _named(groups: list[str]) -> str:
+    more = f" and {len(groups) - _NAMED} more" if len(groups) > _NAMED else ""
+    return f"{', '.join(groups[:_NAMED])}{more}"
+
+
+def _say_new(groups: list[str]) -> list[str]:
+    if not groups:
+        return []
+    return [
+        "Nobody has been in these groups yet, as far as these databases know: "
+        f"{_named(groups)}. If their names are right, limits hold from when somebody is."
+    ]
+
+
+def _say(todo: list[tuple[str, str | None, str | None]], notes: list[str], written: bool) -> None:
     for place, before, after in todo:
         if after is None:
             print(f"- {place}: {before}")
@@ -64,13 +103,7 @@ def _say(todo: list[tuple[str, str | None, str | None]], new: list[str], written
             f"{gone} of these {'goes' if gone == 1 else 'go'}, also where set in the browser: the "
             "file becomes all that holds. What holds now is under Import and export on the pages."
         )
-    if new:
-        more = f" and {len(new) - _NAMED} more" if len(new) > _NAMED else ""
-        print(
-            "Nobody has been in these groups yet, as far as these databases know: "
-            f"{', '.join(new[:_NAMED])}{more}. If their names are right, limits hold from when "
-            "somebody is."
-        )
+    print("".join(f"{note}\n" for note in notes), end="")
     if not todo:
         print("Nothing to change.")
     elif written:

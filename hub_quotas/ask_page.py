@@ -13,7 +13,7 @@ from . import more_desk
 from .asking import Asking
 from .decision import Check
 from .desk import QuotaPage
-from .limits import GROUP, SERVER, Limit, PolicyError
+from .limits import GROUP, SERVER, Limit, PolicyError, like
 from .more import OPEN, Ask, Wanted, choices, holds, now, say_key, say_limit, say_until
 from .more_forms import ERRORS, Typed, number_of, typed_in, value_of, wrong
 from .outlook import time_of
@@ -142,10 +142,9 @@ class AskPage(QuotaPage):
 
 def example(limit: Limit) -> str:
     """What could be typed to get more of it than there is now."""
-    known = {"memory": "16G", "storage": "50G", "servers": "2", "cpu": "4", "gpu": "1"}
-    text = known.get(limit.resource, "3h" if limit.resource in ("lifetime", "idle") else "80")
-    kind = limit.kind
-    return text if kind.parse(text) > limit.amount else kind.format(2 * limit.amount)
+    if not limit.amount:
+        return like(limit.kind).partition(" ")[0]
+    return limit.kind.format(2 * limit.amount)
 
 
 def hint(limit: Limit) -> str:

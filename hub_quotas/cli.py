@@ -143,7 +143,8 @@ def _check(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(counted))
     else:
-        print(", ".join(f"{n} {what}" for what, n in counted.items()) + ": this can be used.")
+        said = [f"{n} {what if n != 1 else what[:-1]}" for what, n in counted.items()]
+        print(f"{', '.join(said)}: this can be used.")
     return DONE
 
 

@@ -15,12 +15,14 @@ from hub_groups.words import _, ngettext
 from .access import Access, NotAllowed, Who
 from .changes import GROUP_ENTRY, with_plan
 from .desk import QuotaPage
+from .history import sizes_missing
 from .limits import PolicyError
 from .overview import GroupUse, Overview
 from .policies import Conflict
 from .policy import WHOLE_HUB, Policy
 from .quantities import whole
 from .tree import Branch, under
+from .whatif import say_size_needed
 
 PAGE = 50
 NEAR = 0.8
@@ -161,13 +163,15 @@ class GroupsPage(QuotaPage):
         try:
             if not names:
                 raise PolicyError((), _("Tick the groups that are to get the plan."))
-            await self.edit(lambda policy: with_plan(policy, names, plan), why)
+            held = await self.edit(lambda policy: with_plan(policy, names, plan), why)
         except (PolicyError, NotAllowed, Conflict) as error:
             self.set_status(400)
             await self._show_groups(wrong=str(error))
             return
         text = ngettext("{n} group has the plan now.", "{n} groups have the plan now.", len(names))
-        self.done(text.format(n=len(names)), self.request.uri or "")
+        sizes = await asyncio.to_thread(sizes_missing, self.store, held.policy, *names)
+        said = [text.format(n=len(names)), *map(say_size_needed, sizes)]
+        self.done(" ".join(said), self.request.uri or "")
 
     async def _show_groups(self, wrong: str = "") -> None:
         asked = self._asked()

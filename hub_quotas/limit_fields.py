@@ -25,6 +25,8 @@ SET_SIZE = "set_size"
 
 _LONGEST = 300
 _BETWEEN = re.compile(r",(?!\s*soft\b)", re.IGNORECASE)
+_COMMA = re.compile(r"(?<![-.0-9])(?P<before>[0-9]+),(?P<after>[0-9]+)")
+_THOUSAND = 3
 """Two windows of one budget; not a limit and the soft one that goes with it."""
 
 
@@ -136,6 +138,11 @@ def read_typed(group: str, typed: Mapping[str, str]) -> tuple[dict[str, Any], di
         value = value_of(text)
         if value is None:
             continue
+        if comma := _COMMA.search(text):
+            wrong[key] = _("'{text}' has a comma in it: write {right}.").format(
+                text=comma[0], right=_with_point(comma)
+            )
+            continue
         try:
             limits = limits_of_key(group, key, value, (key,))
         except PolicyError as error:
@@ -144,6 +151,12 @@ def read_typed(group: str, typed: Mapping[str, str]) -> tuple[dict[str, Any], di
             texts = [limit.text for limit in limits]
             read[key] = texts if len(texts) > 1 else texts[0]
     return read, wrong
+
+
+def _with_point(comma: re.Match[str]) -> str:
+    """`2.5` for `2,5`; `1000` for `1,000`."""
+    point = "" if len(comma["after"]) == _THOUSAND else "."
+    return f"{comma['before']}{point}{comma['after']}"
 
 
 def merged(before: Mapping[str, Any], typed: Mapping[str, str], read: Mapping[str, Any]) -> Any:

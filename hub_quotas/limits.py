@@ -187,6 +187,7 @@ _PER = re.compile(
     r"(?P<amount>.*?)(?P<per>\s+(?:per|an?|each|every|in\s+any)\s+|\s*/\s*|\s+(?=\S+\.\.))(?P<window>.+)",
     re.IGNORECASE,
 )
+_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
 _SOFT = re.compile(r"\bsoft\b", re.IGNORECASE)
 _FOR = re.compile(r"\bfor\b", re.IGNORECASE)
 _OF_SERVERS = ("cpu", "memory", "gpu", "lifetime", "idle")
@@ -232,7 +233,7 @@ def parse_limit(
         raise PolicyError(
             place,
             _("the amount is missing; write, for example, {key}: {example}").format(
-                key=key, example=_like(found)
+                key=key, example=like(found)
             ),
         )
     budget, then, reaction_text = str(value).strip().partition(" then ")
@@ -246,7 +247,9 @@ def parse_limit(
     if found.kind == TIME and not per:
         raise PolicyError(
             place,
-            _("a budget needs a window; write, for example, {text} per month.").format(text=text),
+            _("a budget needs a window; write, for example, {text}.").format(
+                text=_budget_like(text)
+            ),
         )
     if found.kind != TIME and per:
         raise PolicyError(place, _cap_with_window(scope, found, text))
@@ -309,6 +312,12 @@ def _soft_parts(text: str) -> tuple[str, str, str | None] | None:
     return hard.strip(" ,;"), soft, grace[0] if grace else None
 
 
+def _budget_like(text: str) -> str:
+    """`40 per month`, of what somebody has written of it: `40`, `40 hours a`, `40 Stunden`."""
+    number = _NUMBER.match(text)
+    return f"{number[0] if number else 40} per month"
+
+
 def _budget(text: str) -> tuple[str, str, str]:
     """Amount, separator and window: `40 per 7d`, or as people say it: `40 hours a week`, `40/week`,
     `40 in any 7 days`."""
@@ -361,7 +370,8 @@ def _then(reaction: Reaction) -> str:
     return "" if reaction == Reaction() else f" then {reaction.text}"
 
 
-def _like(found: Resource) -> str:
+def like(found: Resource) -> str:
+    """How much of it a limit may be, for one: `8G`, `40 per 7d`."""
     examples = {"memory": "8G", "storage": "10G", AMOUNT: "2", TIME: "40 per 7d", DURATION: "8h"}
     return examples.get(found.name) or examples[found.kind]
 

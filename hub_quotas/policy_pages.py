@@ -24,7 +24,7 @@ from .policies import Conflict, Held
 from .policy import Policy, print_policy
 from .prices import print_prices
 from .quantities import whole
-from .whatif import say_size_needed
+from .whatif import WhatIf, say_size_needed
 
 _WRONG = (PolicyError, NotAllowed, FileError)
 _LARGEST = 2_000_000
@@ -209,9 +209,12 @@ class ExchangePage(PolicyPage):
             self.set_status(400)
             await self._show_exchange(text, kind, wrong=str(error))
             return
+        found = await asyncio.to_thread(what_if, self.store, before.policy, after)
         seen = await self.overviews.latest(self.store)
         new = [g for g in await self.never_seen(after, seen) if g not in before.policy.groups]
-        await self._show_exchange(text, kind, todo=todo, version=before.version, never_seen=new)
+        await self._show_exchange(
+            text, kind, todo=todo, version=before.version, never_seen=new, found=found
+        )
 
     def _sent(self) -> tuple[str, str]:
         for kind in ("policy", "table"):
@@ -232,6 +235,7 @@ class ExchangePage(PolicyPage):
         version: int = 0,
         wrong: str = "",
         never_seen: Sequence[str] = (),
+        found: WhatIf | None = None,
     ) -> None:
         held = await self.held()
         self.show(
@@ -243,6 +247,8 @@ class ExchangePage(PolicyPage):
             sources=sorted(set(held.sources.values())),
             wrong=wrong,
             never_seen=never_seen,
+            found=found,
+            say_size_needed=say_size_needed,
         )
 
 

@@ -16,6 +16,7 @@ from hub_groups.store import open_store as open_group_store
 from hub_quotas import which_database
 from hub_quotas.cli import DONE, REFUSED, UNUSABLE, USAGE, main
 from hub_quotas.doctor_process import Started
+from hub_quotas.policy import parse_policy
 from hub_quotas.store import open_store
 
 SAMPLE = str(ROOT / "examples" / "demo" / "quotas.yaml")
@@ -58,7 +59,7 @@ def test_changes_are_shown_first_and_written_with_yes(cli, file, db):
     assert "~ a · member.servers: 2 -> 3" in cli("apply", str(file), "--yes")[1]
     assert cli("apply", str(file)) == (DONE, "Nothing to change.\n")
     changes = json.loads(cli("apply", str(file), "--json")[1])
-    assert changes == {"changes": [], "written": False, "never_seen": []}
+    assert changes == {"changes": [], "written": False, "never_seen": [], "needs": {}}
     file.write_text("groups: {}")
     assert "- a · member.servers: 3" in cli("apply", str(file), "--yes")[1]
 
@@ -92,6 +93,21 @@ def test_a_wrong_file_is_named_with_its_line_and_changes_nothing(cli, file, db, 
 def test_check(cli):
     assert cli("check", SAMPLE) == (DONE, "3 groups, 0 plans, 9 limits: this can be used.\n")
     assert json.loads(cli("check", SAMPLE, "--json")[1])["limits"] == 9
+
+
+def test_apply_says_what_servers_would_need(cli, file, db):
+    store = open_store(db)
+    limits = "{limits: {group.cpu: 4, group.memory: 8G, server.memory: 2G}}"
+    file.write_text(f"groups: {{a: {limits}, b: {limits}, c: {ONE}}}")
+    said = "Servers without a CPU limit of their own would not start in a, b: set server.cpu too"
+    printed = cli("apply", str(file))[1]
+    assert said in printed and "memory limit of their own" not in printed
+    assert json.loads(cli("apply", str(file), "--json")[1])["needs"] == {"cpu": ["a", "b"]}
+    assert said in cli("apply", str(file), "--yes")[1]
+    assert said not in cli("apply", str(file))[1], "it is not new"
+    store.apply(parse_policy({}), "tests", "tests")
+    store.adopt("one", "kim", "", "z", {"servers": 1, "cpu": 1000}, 10**15)
+    assert said not in cli("apply", str(file))[1], "servers have theirs by the hub"
 
 
 ONE = "{limits: {member.servers: 1}}"
@@ -271,7 +287,9 @@ def test_explain_says_what_may_be_stored(cli, db, tmp_path):
     open_store(db)
     assert cli("apply", str(file), "--yes") == (
         DONE,
-        "+ geo · member.cpu: 4\n+ geo · member.storage: 12G soft 10G for 7d\nWritten: 2 changes.\n",
+        "+ geo · member.cpu: 4\n+ geo · member.storage: 12G soft 10G for 7d\n"
+        "Servers without a CPU limit of their own would not start in geo: set server.cpu too, "
+        "which such servers then get.\nWritten: 2 changes.\n",
     )
     said = cli("explain", "sam", "--group", "geo")[1]
     assert (

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub_quotas.changes import differences, edited, put, said_differences
+from hub_quotas.limit_fields import read_typed
 from hub_quotas.limits import KEYS, Limit, PolicyError, Soft, parse_limit
 from hub_quotas.policy import Policy, parse_policy, print_policy
 from hub_quotas.quantities import HOUR, RESOURCES
@@ -190,6 +191,9 @@ WRONG = [
     (limit("group.cost", "2000"), "a budget needs a window; write, for example, 2000 per month."),
     (limit("group.cost", "2000 euros per month"), "'2000 euros' is not an amount of money"),
     (limit("member.cpu-hours", 40), "a budget needs a window; write, for example, 40 per month."),
+    (limit("group.cost", "40.5 hours a"), "a window; write, for example, 40.5 per month."),
+    (limit("group.cost", "40 Stunden pro Woche"), "a window; write, for example, 40 per month."),
+    (limit("group.cost", "much"), "a window; write, for example, 40 per month."),
     (limit("member.cpu-hours", "-40 per 7d"), "'-40' is not a number of CPU-hours"),
     (
         limit("member.cpu", "4 per 7d"),
@@ -332,3 +336,19 @@ def test_a_boost_is_one_sentence_of_what_has_changed():
         ("1 · cpu", None, "1"),
         ("1 · since", None, prices[0]["since"]),
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("2,5 per day", "'2,5' has a comma in it: write 2.5."),
+        ("1,000 per month", "'1,000' has a comma in it: write 1000."),
+        ("40 per 7d,0,5 per day", "'0,5' has a comma in it: write 0.5."),
+        ("40 per 7d,2000 per month", None),
+        ("200 per 2026-09-01..2026-12-20,40 per 7d", None),
+    ],
+)
+def test_a_comma_within_a_number_is_not_one_between_two_limits(text, why):
+    read, wrong = read_typed("a", {"member.cpu-hours": text})
+    assert wrong.get("member.cpu-hours") == why
+    assert bool(read) is (why is None)

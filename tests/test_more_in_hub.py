@@ -332,7 +332,7 @@ def test_pages_say_who_gets_what_is_asked(hub):
         said = text(lone.get(f"services/quotas/{path}")).lower()
         assert "it goes to the admins of this hub" in said, path
         assert "those who manage" not in said, path
-    assert 'placeholder="16G"' in sam.get("services/quotas/ask").text
+    assert 'placeholder="8G"' in sam.get("services/quotas/ask").text
     assert 'placeholder="2"' in lone.get("services/quotas/ask").text
 
 

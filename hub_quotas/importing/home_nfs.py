@@ -138,7 +138,7 @@ def _overrides(
         _exception(draft, directory, amount, everybody, until, here, what)
     directories, place = excluded
     for number, directory in enumerate(directories, 1):
-        if directory not in overrides:
+        if directory not in [*overrides]:  # which may be no text, and nothing to look up by
             here = (*place, str(number))
             _exception(draft, directory, 0, everybody, until, here, f"exclude: {directory}")
 
