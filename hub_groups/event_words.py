@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, Protocol
 
-from .memberships import LINK, MANAGER, MANUAL, MEMBER, SCIM
+from .memberships import LINK, MANAGER, MANUAL, MEMBER, SCIM, UPLOAD
 from .words import _, ngettext, pgettext
 
 
@@ -68,6 +68,8 @@ def say_source(source: str) -> str:
         return pgettext("source of a membership", "by hand")
     if source == LINK:
         return _("join link")
+    if source == UPLOAD:
+        return _("uploaded roster")
     if source in (SCIM, "ldap"):
         return _("directory ({how})").format(how={SCIM: "SCIM", "ldap": "LDAP"}[source])
     if kind == "idp":

@@ -16,7 +16,7 @@ from .desk import GroupsPage, iso, say_source
 from .event_words import tell
 from .joining import WantedLink, spaced
 from .member_csv import file_name, write_members
-from .memberships import BY_PEOPLE, MANAGER, MEMBER, ROLES, above
+from .memberships import BY_PEOPLE, MANAGER, MEMBER, ROLES, UPLOAD, above
 from .names import PeopleError, last_day, read_end
 from .people_desk import Ending, NotSure, UnknownNames, Upload
 from .record import events
@@ -169,7 +169,7 @@ class GroupPage(GroupsPage):
         if sent.action == "roster" or sent.typed.get("mark") != found.mark:
             return Sent("roster", sent.typed, upload=found, roster=again)
         by = self.by()
-        await self.ask(self.store.apply, people_desk.UPLOAD, found.found, by.who, by.via)
+        await self.ask(self.store.apply, UPLOAD, found.found, by.who, by.via)
         return _("The roster holds now.")
 
     async def _link(self, group: str, sent: Sent) -> str | Sent:

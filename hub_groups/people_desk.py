@@ -14,15 +14,22 @@ from tornado import httpclient
 from . import links, people
 from .access import GROUP_NAMES, KNOWN_USERS, Access
 from .desk import Desk, say_source
-from .memberships import BY_PEOPLE, LONGEST_NAME, MANAGER, MEMBER, Difference, above, usable
+from .memberships import (
+    BY_PEOPLE,
+    LONGEST_NAME,
+    MANAGER,
+    MEMBER,
+    UPLOAD,
+    Difference,
+    above,
+    usable,
+)
 from .names import PeopleError, Resolved, parse_names, resolve
 from .people import archive, archive_of, change_members, put_members, remove_members
 from .roster import read_roster
 from .store import GroupStore, Standing, member_of
 from .words import _
 
-UPLOAD = "roster:upload"
-"""The source of what managers upload."""
 LARGEST_ROSTER = 1_000_000
 """Bytes."""
 
