@@ -24,7 +24,7 @@ from .memberships import (
     above,
     usable,
 )
-from .names import PeopleError, Resolved, parse_names, resolve
+from .names import PeopleError, Resolved, check_not_reserved, parse_names, resolve
 from .people import archive, archive_of, change_members, put_members, remove_members
 from .roster import read_roster
 from .store import GroupStore, Standing, member_of
@@ -168,7 +168,8 @@ def matching(groups: Iterable[str], words: str) -> list[str]:
 
 
 def check_group_name(group: str) -> None:
-    """Raises PeopleError: the hub can't have a group of that name."""
+    """Raises PeopleError: people can't make a group of that name."""
+    check_not_reserved(group)
     if not usable(group) or group != group.strip() or "//" in group or group in (".", ".."):
         raise PeopleError(
             _(
@@ -231,6 +232,7 @@ async def add(
     Raises:
         UnknownNames, PeopleError: nobody was added.
     """
+    check_not_reserved(group)
     found = await whom(desk, text)
     if found.unknown and not new:
         raise UnknownNames(found.unknown)

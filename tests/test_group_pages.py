@@ -339,6 +339,40 @@ def test_an_admin_makes_a_group_of_its_first_manager(hub, store):
     assert "2 groups" not in listed
 
 
+@pytest.mark.parametrize(
+    ("group", "meaning"), [("default", "everybody without a group"), ("*", "the whole hub")]
+)
+def test_people_make_no_group_that_limits_mean_something_else_by(hub, store, group, meaning):
+    admin = hub.login("admin")
+    said = f"“{group}” means {meaning}, so nobody is put into a group of that name: choose another"
+    made = send(admin, f"{GROUPS}groups", group=group, names="sam")
+    assert (made.status_code, said in text_of(made)) == (400, True)
+    api = {"Authorization": f"token {admin.token()}"}
+    address = f"{hub.base}{GROUPS}api/groups/{quote(group)}"
+    answer = httpx.post(f"{address}/members", headers=api, json={"users": ["sam"]}, timeout=30)
+    assert (answer.status_code, said in answer.json()["detail"]) == (400, True)
+    assert store.sizes([group]) == {}
+
+
+def test_a_default_group_of_a_login_goes_on_and_people_put_nobody_into_it(hub, store):
+    store.replace_source("idp:login", {"default": {"sam": "member", "ana": "manager"}}, ["default"])
+    wait_for("the hub", lambda: "default" in hub.groups("sam"))
+    ana, page = hub.login("ana"), f"{GROUPS}groups/default"
+    assert "sam" in text_of(ana.get(page)).partition("Members")[2]
+    soon = iso(store.clock() + DAY)[:10]
+    roster = "user,group\nben,default\n"
+    for form in (
+        {"action": "add", "names": "ben"},
+        {"action": "link", "until": soon},
+        {"action": "roster", "roster": roster},
+    ):
+        refused = send(ana, page, **form)
+        assert refused.status_code == 400, form
+        assert "so nobody is put into a group of that name" in text_of(refused), form
+    assert store.sizes(["default"]) == {"default": 2}
+    store.replace_source("idp:login", {}, ["default"])
+
+
 def test_the_first_people_of_a_group_are_members_unless_somebody_says_managers(hub, store):
     admin = hub.login("admin")
     page = admin.get(f"{GROUPS}groups").text

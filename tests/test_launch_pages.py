@@ -86,6 +86,7 @@ def test_making_a_link_and_using_it(hub, ada, repository):
         ({"for": "people"}, "Say for whom the link is"),
         ({"for": "group"}, "Choose the group whose members"),
         ({"join": "1"}, "Readers can only join a group that the link names"),
+        ({"join": "1", "group": "default"}, "nobody is put into a group of that name"),
         ({"join": "1", "group": "geo-102"}, "Only who manages geo-102 can let readers join it."),
     ],
 )
