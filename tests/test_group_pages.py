@@ -244,11 +244,14 @@ def test_a_link_from_making_to_revoking(hub, store, manager):
     soon = iso(store.clock() + 30 * DAY)[:10]
     page = send(manager, COURSE, action="link", until=soon, most="1")
     assert "The link is made" in text_of(page)
+    assert text_of(page).count(f"until {soon}") == 2, "the link and what was changed"
+    assert f"manager made a link by which people join science/course, until {soon}" in text_of(page)
     link = re.search(r'readonly value="([^"]*)"', page.text)[1]
     assert link.startswith(f"{hub.base}services/groups/join/")
     guest = hub.login("guest")
     shown = guest.get(link)
     assert "manager invites you to science/course" in text_of(shown)
+    assert f"The link works until {soon}." in text_of(shown)
     assert sources(store, "guest") == {}, "nothing is changed by looking"
     joined = send(guest, link.removeprefix(hub.base))
     assert "You are in science/course now." in text_of(joined)
