@@ -218,6 +218,7 @@ class GroupPage(GroupsPage):
         search = self.get_query_argument("m", "")[:200]
         page = max(1, number(self.get_query_argument("page", "1")))
         shown = await self.ask(self._read, name, search, page)
+        users = [member.user for member in shown["members"]]
         day = self.store.clock() + _LINK_DAYS * _DAY
         self.show(
             "members.html",
@@ -227,6 +228,7 @@ class GroupPage(GroupsPage):
             ends=self.access.manages_above(name),
             sent=sent,
             search=search,
+            not_logged_in=await people_desk.not_logged_in(self, users),
             only_in_hub=await people_desk.only_in_hub(self, name),
             by_people=BY_PEOPLE,
             last_day=last_day,

@@ -207,6 +207,14 @@ async def known_users(desk: Desk, names: Collection[str]) -> frozenset[str]:
     return frozenset(found)
 
 
+async def not_logged_in(desk: Desk, users: Collection[str]) -> frozenset[str]:
+    """Those of some users whom the hub does not have yet; none where it can't be asked."""
+    try:
+        return frozenset(users) - await known_users(desk, users)
+    except PeopleError:
+        return frozenset()
+
+
 async def whom(desk: Desk, text: str) -> Resolved:
     """Whom a pasted list means.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from types import SimpleNamespace
 from urllib.parse import quote
 
 import httpx
@@ -15,6 +16,7 @@ from hub_groups import links
 from hub_groups.desk import iso
 from hub_groups.joining import WantedLink
 from hub_groups.people import By, put_members
+from hub_groups.people_desk import not_logged_in
 from hub_groups.store import GroupStore
 
 BY = By("prof-ada", "page")
@@ -80,8 +82,30 @@ def test_names_that_nobody_has_need_a_tick(hub, store, manager):
     assert sources(store, "ben") == {}, "nobody is added by halves"
     send(manager, COURSE, action="add", names="ben newcomer", role="member", new="1")
     assert sources(store, "ben") == sources(store, "newcomer") == {"manual": "member"}
+    marked, api = "newcomer member has not logged in yet", f"{GROUPS}api/groups/science%2Fcourse"
+    token = {"Authorization": f"token {manager.token()}"}
+
+    def not_logged_in() -> set[str]:
+        found = httpx.get(f"{hub.base}{api}/members", headers=token, timeout=30).json()["members"]
+        return {one["user"] for one in found if one["not_logged_in"]}
+
+    page = text_of(manager.get(COURSE))
+    assert marked in page
+    assert "ben member by hand" in page, "whom the hub has looks as ever"
+    assert "newcomer" in not_logged_in()
+    assert "ben" not in not_logged_in()
     hub.login("newcomer")
     assert hub.groups("newcomer") == {"science/course"}
+    assert marked not in text_of(manager.get(COURSE))
+    assert "newcomer" not in not_logged_in()
+
+
+async def test_nobody_is_marked_where_the_hub_can_not_be_asked():
+    async def down(*_args):
+        raise OSError
+
+    desk = SimpleNamespace(context=SimpleNamespace(hub_api=down))
+    assert await not_logged_in(desk, ["sam"]) == frozenset()
 
 
 @pytest.mark.parametrize(
