@@ -20,7 +20,7 @@ from .memberships import BY_PEOPLE, MANAGER, MEMBER, ROLES, UPLOAD, above
 from .names import PeopleError, last_day, read_end
 from .people_desk import Ending, NotSure, UnknownNames, Upload
 from .record import events
-from .roster import RosterError
+from .roster import MissingColumn, RosterError
 from .words import _, ngettext
 
 PAGE = 25
@@ -41,6 +41,7 @@ class Sent:
         unknown: names that the hub does not have.
         question: what they have to say yes to first.
         upload: what a roster would change, to be looked at.
+        needs_column: a roster has the user names in another column than the usual one.
         ending: what archiving would do, to be looked at.
     """
 
@@ -52,6 +53,7 @@ class Sent:
     question: str = ""
     upload: Upload | None = None
     roster: str = ""
+    needs_column: bool = False
     ending: Ending | None = None
 
     def of(self, action: str, name: str, otherwise: str = "") -> str:
@@ -110,6 +112,9 @@ class GroupPage(GroupsPage):
             found = Sent(action, typed, sent.users, question=str(error))
         except UnknownNames as error:
             found = Sent(action, typed, wrong=str(error), unknown=error.names)
+        except MissingColumn as error:
+            hint = _("Where user names stand in another column, write its name below.")
+            found = Sent(action, typed, wrong=f"{error} {hint}", needs_column=True)
         except (PeopleError, RosterError) as error:
             found = Sent(action, typed, sent.users, wrong=str(error))
         if isinstance(found, str):

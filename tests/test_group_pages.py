@@ -244,6 +244,19 @@ def test_a_roster_that_can_not_be_is_said(manager, content, words):
     assert words in text_of(page)
 
 
+def test_a_roster_with_names_in_another_column_is_led_to_the_field_for_it(manager):
+    field = r'<details class="mb-2"( open)?><summary class="small">Another column'
+    page = upload(manager, b"student,mail\nsam,sam@x.org\n")
+    assert page.status_code == 400
+    said = text_of(page)
+    assert "the header has no column 'user' but 'student', 'mail'; a roster starts with" in said
+    assert "Where user names stand in another column, write its name below." in said
+    assert re.search(field, page.text)[1], "the field is shown"
+    page = upload(manager, b"user,role\nsam,student\n")
+    assert "'student' is not a role; it is member or manager, or empty for member." in text_of(page)
+    assert not re.search(field, page.text)[1]
+
+
 def test_the_export_is_safe_for_spreadsheets_and_is_a_roster(store, manager):
     put_members(store, "science/course", ["=cmd|x"], BY)
     answer = manager.get(f"{COURSE}?export=csv")
