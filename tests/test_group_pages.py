@@ -418,8 +418,10 @@ def test_the_first_people_of_a_group_are_members_unless_somebody_says_managers(h
     page = admin.get(f"{GROUPS}groups").text
     (roles,) = re.findall(r'<select [^>]*name="role">(.*?)</select>', page)
     assert re.findall(r'value="(\w+)"( selected)?', roles) == [("member", ""), ("manager", "")]
-    assert "commas" in page.partition('id="new-names-about">')[2].partition("<")[0]
-    send(admin, f"{GROUPS}groups", group="arts/course", names="sam, ana")
+    about = page.partition('id="new-names-about">')[2].partition("<")[0]
+    (adding,) = re.findall(r'id="names-about">([^<]*)<', admin.get(COURSE).text)
+    assert about == adding, "names are given in the same ways as below Add people"
+    send(admin, f"{GROUPS}groups", group="arts/course", names="sam\nana")
     assert store.managers(["arts/course"]).get("arts/course", ()) == ()
     assert store.sizes(["arts/course"]) == {"arts/course": 2}
     again = send(admin, f"{GROUPS}groups", group="arts/other", names="nobody", role="manager")
