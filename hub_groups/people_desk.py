@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import hashlib
 import io
+import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
@@ -25,6 +27,7 @@ from .memberships import (
     usable,
 )
 from .names import PeopleError, Resolved, check_not_reserved, parse_names, resolve
+from .pending import waits
 from .people import archive, archive_of, change_members, put_members, remove_members
 from .roster import read_roster
 from .store import GroupStore, Standing, member_of
@@ -32,6 +35,8 @@ from .words import _
 
 LARGEST_ROSTER = 1_000_000
 """Bytes."""
+_PATIENCE = 2
+"""Seconds."""
 
 
 @dataclass(frozen=True)
@@ -289,6 +294,16 @@ async def change(
         await _check_own(desk, group, users)
     stay = await desk.ask(change_members, desk.store, group, users, desk.by(), role=role, end=end)
     return await _sources(desk, group, stay)
+
+
+async def wait_for_hub(desk: Desk, group: str) -> None:
+    """Until the hub has what has changed about the user who asks and a group, but not for long: it
+    is told once a second, or later where they have just logged in."""
+    until = time.monotonic() + _PATIENCE
+    while await desk.ask(waits, desk.store, desk.user, group):  # noqa: ASYNC110 - of the hub
+        if time.monotonic() > until:
+            return
+        await asyncio.sleep(0.1)
 
 
 async def _check_own(desk: Desk, group: str, users: Collection[str]) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
 import re
+import time
 from types import SimpleNamespace
 from urllib.parse import quote
 
@@ -12,11 +14,11 @@ import pytest
 from hubs import Hub, Visitor, wait_for
 from test_hostile import HOSTILE, is_plain
 
-from hub_groups import links
+from hub_groups import links, pending
 from hub_groups.desk import iso
 from hub_groups.joining import WantedLink
 from hub_groups.people import By, put_members
-from hub_groups.people_desk import not_logged_in
+from hub_groups.people_desk import not_logged_in, wait_for_hub
 from hub_groups.store import GroupStore
 
 BY = By("prof-ada", "page")
@@ -300,6 +302,29 @@ def test_a_link_from_making_to_revoking(hub, store, manager):
     id = links.links_of(store, "science/course")[0].id
     send(manager, COURSE, action="revoke", id=str(id))
     assert "was revoked. Ask manager" in text_of(hub.login("late").get(link))
+
+
+def test_who_is_told_that_they_are_in_is_in_for_the_hub_too(hub, store):
+    early, code = hub.login("early"), make_link(store)
+    time.sleep(6)  # for some seconds after a login, nothing else touches a user's groups
+    began = time.monotonic()
+    assert "You are in science/course now." in text_of(send(early, f"{GROUPS}join/{code}"))
+    took = time.monotonic() - began
+    assert hub.groups("early") == {"science/course"} or took > 2, "or the machine is too slow"
+
+
+async def test_a_hub_that_is_slow_is_not_waited_for_any_longer(tmp_path):
+    store = GroupStore(f"sqlite:///{tmp_path}/groups.sqlite")
+    put_members(store, "geo", ["sam"], BY)
+    desk = SimpleNamespace(store=store, user="sam", ask=asyncio.to_thread)
+    began = time.monotonic()
+    await wait_for_hub(desk, "geo")
+    assert 1.9 < time.monotonic() - began < 10
+    pending.settle(store, pending.take(store, 9))
+    began = time.monotonic()
+    await wait_for_hub(desk, "geo")
+    assert time.monotonic() - began < 1
+    store.close()
 
 
 def test_who_is_not_logged_in_comes_back_to_the_link(hub, store):
