@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from typing import Any, Protocol
 
-from .memberships import LINK, MANAGER, MANUAL, MEMBER, SCIM
+from .memberships import LINK, MANAGER, MANUAL, MEMBER, SCIM, UPLOAD
+from .names import last_day
 from .words import _, ngettext, pgettext
 
 
@@ -68,6 +68,8 @@ def say_source(source: str) -> str:
         return pgettext("source of a membership", "by hand")
     if source == LINK:
         return _("join link")
+    if source == UPLOAD:
+        return _("uploaded roster")
     if source in (SCIM, "ldap"):
         return _("directory ({how})").format(how={SCIM: "SCIM", "ldap": "LDAP"}[source])
     if kind == "idp":
@@ -93,11 +95,6 @@ def say_who(who: str) -> str:
     return say_source(who) if who in (SCIM, "ldap") or ":" in who else who
 
 
-def say_day(at: int) -> str:
-    """`2026-12-12`, of seconds since 1970; the day in UTC."""
-    return datetime.fromtimestamp(at, timezone.utc).date().isoformat()
-
-
 # -- one kind each --------------------------------------------------------------------------------
 
 
@@ -115,7 +112,7 @@ def _put(entry: Entry) -> Told:
             if manages
             else _("{who} put {user} into {group}")
         )
-    day = "" if until is None else say_day(until)
+    day = "" if until is None else last_day(until).isoformat()
     return Told(_filled(text, entry, day=day))
 
 
@@ -194,7 +191,7 @@ def _link(entry: Entry) -> Told:
         text = _("{who} made a link by which people ask to join {group}, until {day}")
     else:
         text = _("{who} made a link by which people join {group}, until {day}")
-    return Told(_filled(text, entry, day=say_day(entry.detail["until"])))
+    return Told(_filled(text, entry, day=last_day(entry.detail["until"]).isoformat()))
 
 
 def _revoked(entry: Entry) -> Told:

@@ -16,11 +16,11 @@ from .desk import GroupsPage, iso, say_source
 from .event_words import tell
 from .joining import WantedLink, spaced
 from .member_csv import file_name, write_members
-from .memberships import BY_PEOPLE, MANAGER, MEMBER, ROLES, above
+from .memberships import BY_PEOPLE, MANAGER, MEMBER, ROLES, UPLOAD, above
 from .names import PeopleError, last_day, read_end
 from .people_desk import Ending, NotSure, UnknownNames, Upload
 from .record import events
-from .roster import RosterError
+from .roster import MissingColumn, RosterError
 from .words import _, ngettext
 
 PAGE = 25
@@ -41,6 +41,7 @@ class Sent:
         unknown: names that the hub does not have.
         question: what they have to say yes to first.
         upload: what a roster would change, to be looked at.
+        needs_column: a roster has the user names in another column than the usual one.
         ending: what archiving would do, to be looked at.
     """
 
@@ -52,6 +53,7 @@ class Sent:
     question: str = ""
     upload: Upload | None = None
     roster: str = ""
+    needs_column: bool = False
     ending: Ending | None = None
 
     def of(self, action: str, name: str, otherwise: str = "") -> str:
@@ -110,6 +112,9 @@ class GroupPage(GroupsPage):
             found = Sent(action, typed, sent.users, question=str(error))
         except UnknownNames as error:
             found = Sent(action, typed, wrong=str(error), unknown=error.names)
+        except MissingColumn as error:
+            hint = _("Where user names stand in another column, write its name below.")
+            found = Sent(action, typed, wrong=f"{error} {hint}", needs_column=True)
         except (PeopleError, RosterError) as error:
             found = Sent(action, typed, sent.users, wrong=str(error))
         if isinstance(found, str):
@@ -169,7 +174,7 @@ class GroupPage(GroupsPage):
         if sent.action == "roster" or sent.typed.get("mark") != found.mark:
             return Sent("roster", sent.typed, upload=found, roster=again)
         by = self.by()
-        await self.ask(self.store.apply, people_desk.UPLOAD, found.found, by.who, by.via)
+        await self.ask(self.store.apply, UPLOAD, found.found, by.who, by.via)
         return _("The roster holds now.")
 
     async def _link(self, group: str, sent: Sent) -> str | Sent:
@@ -218,6 +223,7 @@ class GroupPage(GroupsPage):
         search = self.get_query_argument("m", "")[:200]
         page = max(1, number(self.get_query_argument("page", "1")))
         shown = await self.ask(self._read, name, search, page)
+        users = [member.user for member in shown["members"]]
         day = self.store.clock() + _LINK_DAYS * _DAY
         self.show(
             "members.html",
@@ -227,6 +233,7 @@ class GroupPage(GroupsPage):
             ends=self.access.manages_above(name),
             sent=sent,
             search=search,
+            not_logged_in=await people_desk.not_logged_in(self, users),
             only_in_hub=await people_desk.only_in_hub(self, name),
             by_people=BY_PEOPLE,
             last_day=last_day,

@@ -12,6 +12,7 @@ from .desk import GroupsRest, iso
 from .event_words import tell
 from .links_api import GROUP, Role, refused, role_of, there
 from .member_csv import file_name, write_members
+from .memberships import UPLOAD
 from .people import archive_of
 from .people_desk import GroupRow
 from .record import Event, events
@@ -141,7 +142,7 @@ async def _roster(desk: GroupsRest, query: Nothing, body: Roster) -> RosterChang
     found = (await refused(reading)).found
     if body.apply:
         by = desk.by()
-        await desk.ask(desk.store.apply, people_desk.UPLOAD, found, by.who, by.via)
+        await desk.ask(desk.store.apply, UPLOAD, found, by.who, by.via)
     added, removed, changed = (
         [Change(user=one.user, group=one.group, role=role_of(one.role)) for one in some]
         for some in (found.added, found.removed, found.changed)

@@ -32,6 +32,7 @@ from .joining import (
     clean_code,
 )
 from .memberships import LINK, MANAGER, MEMBER, Membership
+from .names import check_not_reserved
 from .people import By
 from .rows import log_event, read, write
 from .schema import archived, join_link, join_request, membership
@@ -46,6 +47,7 @@ def make_link(store: GroupStore, group: str, wanted: WantedLink, by: By) -> Link
     Raises:
         PeopleError: for an end, a count or a group that can't be.
     """
+    check_not_reserved(group)
     at = store.clock()
     check_link(wanted, at)
     with writing(store.engine) as db:

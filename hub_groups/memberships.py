@@ -21,6 +21,8 @@ SCIM = "scim"
 """The source of what a provider pushes."""
 LOGIN = "idp:"
 """What the sources that are logins begin with. A hub has one; what it is called may change."""
+UPLOAD = "roster:upload"
+"""The source of the rosters that managers upload on the pages of their groups."""
 BY_PEOPLE = (MANUAL, LINK)
 """Sources that are people: what they set is taken away by hand, also in the hub itself."""
 

@@ -158,6 +158,22 @@ def _pasted(token: str) -> Pasted | None:
     return Pasted(text, tuple(dict.fromkeys(candidates)))
 
 
+# -- groups ----------------------------------------------------------------------------------------
+
+
+def check_not_reserved(group: str) -> None:
+    """Raises PeopleError: limits mean something else by this name than a group. One of that name
+    that the hub or a login has goes on as it is; people put nobody into it."""
+    meaning = {"default": _("everybody without a group"), "*": _("the whole hub")}.get(group)
+    if meaning:
+        raise PeopleError(
+            _(
+                "“{group}” means {meaning}, so nobody is put into a group of that name: choose "
+                "another name."
+            ).format(group=group, meaning=meaning)
+        )
+
+
 # -- days ------------------------------------------------------------------------------------------
 
 _EPOCH = date(1970, 1, 1)

@@ -57,6 +57,13 @@ def take(store: GroupStore, limit: int, without: Iterable[str] = ()) -> list[Pai
         ]
 
 
+def waits(store: GroupStore, user: str, group: str) -> bool:
+    """Whether the hub has yet to be told of a user and a group."""
+    here = (pending.c.user == user, pending.c.group == group, pending.c.asleep.is_(False))
+    with reading(store.engine) as db:
+        return db.scalar(sa.select(pending.c.stamp).where(*here)) is not None
+
+
 def settle(
     store: GroupStore,
     done: Sequence[Pair],

@@ -55,6 +55,9 @@ class MemberItem(Model):
 
     user: str
     role: Role = Field(description="The highest of all reasons")
+    not_logged_in: bool = Field(
+        description="Whether the hub does not have them yet; false where it can't be asked"
+    )
     reasons: list[Reason]
 
 
@@ -150,16 +153,21 @@ async def _members(desk: GroupsRest, query: MembersQuery, body: None) -> MemberI
     args = (group, query.q, query.offset, query.limit)
     found, count = await desk.ask(desk.store.members, *args)
     end = query.offset + query.limit
+    strangers = await people_desk.not_logged_in(desk, [one.user for one in found])
     return MemberItems(
-        members=[_member(one) for one in found],
+        members=[_member(one, one.user in strangers) for one in found],
         count=count,
         next_offset=end if end < count else None,
     )
 
 
-def _member(one: Member) -> MemberItem:
-    reasons = [_reason(standing) for standing in one.standings]
-    return MemberItem(user=one.user, role=role_of(one.role), reasons=reasons)
+def _member(one: Member, not_logged_in: bool) -> MemberItem:
+    return MemberItem(
+        user=one.user,
+        role=role_of(one.role),
+        not_logged_in=not_logged_in,
+        reasons=[_reason(standing) for standing in one.standings],
+    )
 
 
 async def _add(desk: GroupsRest, query: Nothing, body: NewMembers) -> Added:

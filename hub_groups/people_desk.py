@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import hashlib
 import io
+import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
@@ -14,17 +16,27 @@ from tornado import httpclient
 from . import links, people
 from .access import GROUP_NAMES, KNOWN_USERS, Access
 from .desk import Desk, say_source
-from .memberships import BY_PEOPLE, LONGEST_NAME, MANAGER, MEMBER, Difference, above, usable
-from .names import PeopleError, Resolved, parse_names, resolve
+from .memberships import (
+    BY_PEOPLE,
+    LONGEST_NAME,
+    MANAGER,
+    MEMBER,
+    UPLOAD,
+    Difference,
+    above,
+    usable,
+)
+from .names import PeopleError, Resolved, check_not_reserved, parse_names, resolve
+from .pending import waits
 from .people import archive, archive_of, change_members, put_members, remove_members
 from .roster import read_roster
 from .store import GroupStore, Standing, member_of
 from .words import _
 
-UPLOAD = "roster:upload"
-"""The source of what managers upload."""
 LARGEST_ROSTER = 1_000_000
 """Bytes."""
+_PATIENCE = 2
+"""Seconds."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +173,8 @@ def matching(groups: Iterable[str], words: str) -> list[str]:
 
 
 def check_group_name(group: str) -> None:
-    """Raises PeopleError: the hub can't have a group of that name."""
+    """Raises PeopleError: people can't make a group of that name."""
+    check_not_reserved(group)
     if not usable(group) or group != group.strip() or "//" in group or group in (".", ".."):
         raise PeopleError(
             _(
@@ -199,6 +212,14 @@ async def known_users(desk: Desk, names: Collection[str]) -> frozenset[str]:
     return frozenset(found)
 
 
+async def not_logged_in(desk: Desk, users: Collection[str]) -> frozenset[str]:
+    """Those of some users whom the hub does not have yet; none where it can't be asked."""
+    try:
+        return frozenset(users) - await known_users(desk, users)
+    except PeopleError:
+        return frozenset()
+
+
 async def whom(desk: Desk, text: str) -> Resolved:
     """Whom a pasted list means.
 
@@ -224,6 +245,7 @@ async def add(
     Raises:
         UnknownNames, PeopleError: nobody was added.
     """
+    check_not_reserved(group)
     found = await whom(desk, text)
     if found.unknown and not new:
         raise UnknownNames(found.unknown)
@@ -272,6 +294,16 @@ async def change(
         await _check_own(desk, group, users)
     stay = await desk.ask(change_members, desk.store, group, users, desk.by(), role=role, end=end)
     return await _sources(desk, group, stay)
+
+
+async def wait_for_hub(desk: Desk, group: str) -> None:
+    """Until the hub has what has changed about the user who asks and a group, but not for long: it
+    is told once a second, or later where they have just logged in."""
+    until = time.monotonic() + _PATIENCE
+    while await desk.ask(waits, desk.store, desk.user, group):  # noqa: ASYNC110 - of the hub
+        if time.monotonic() > until:
+            return
+        await asyncio.sleep(0.1)
 
 
 async def _check_own(desk: Desk, group: str, users: Collection[str]) -> None:

@@ -201,6 +201,8 @@ class JoinPage(GroupsPage):
         except PeopleError as error:
             self._refuse(error)
             return
+        if found.outcome == JOINED:
+            await people_desk.wait_for_hub(self, found.link.group)
         told = {
             JOINED: _("You are in {group} now."),
             ASKED: _("You have asked to join {group}. Here you see when it is answered."),

@@ -32,6 +32,10 @@ class RosterError(ValueError):
     """A roster that can't be read; the message says where and what would be right."""
 
 
+class MissingColumn(RosterError):
+    """A column is missing, or another one is meant."""
+
+
 def read_roster(content: bytes, name: str, group: str = "", user: str = "") -> Roll:
     """What a roster says, from a file as it was exported or uploaded.
 
@@ -218,9 +222,9 @@ def _user_of(table: _Table, choices: str) -> Callable[[_Line], str]:
                 return lambda line: _user(line, column, local)
     if choices == "user":
         raise _no_column(table, "user")
-    raise RosterError(
+    raise MissingColumn(
         f"{table.at}: there is no column for '{choice}' to take user names from; "
-        f"the columns are {', '.join(table.header[:8])}."
+        f"the columns are {_columns(table)}."
     )
 
 
@@ -233,10 +237,16 @@ def _user(line: _Line, column: str, local: bool) -> str:
 
 
 def _no_column(table: _Table, column: str) -> RosterError:
-    return RosterError(
-        f"{table.at}: the header has no column '{column}'. A roster starts with a line such as: "
-        f"{','.join(COLUMNS)} (exports of Canvas and Moodle are read too)"
+    return MissingColumn(
+        f"{table.at}: the header has no column '{column}' but {_columns(table)}; a roster starts "
+        f"with a line such as {','.join(COLUMNS)}, or is an export of Canvas or Moodle."
     )
+
+
+def _columns(table: _Table) -> str:
+    """The first of them."""
+    named = [name[:50] for name in table.header if name]
+    return ", ".join(f"'{name}'" for name in named[:8]) + (" and others" if named[8:] else "")
 
 
 def _highest(found: _Found) -> _Found:
@@ -263,8 +273,8 @@ def _own(asked: _Asked) -> _Found:
             raise RosterError(f"{line.at}: 'group' is empty; each line names a user and a group.")
         if role not in ROLES:
             raise RosterError(
-                f"{line.at}: '{role}' is not a role. A role is {' or '.join(ROLES)}, "
-                f"or empty for {MEMBER}."
+                f"{line.at}: '{role[:50]}' is not a role; it is {' or '.join(ROLES)}, or empty "
+                f"for {MEMBER}."
             )
         yield line, user, group, role
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from .counts import by_source
-from .memberships import LINK, MANUAL, SCIM, Difference
+from .memberships import LINK, MANUAL, SCIM, UPLOAD, Difference
 from .record import Run, forget_run, runs
 from .sources import Source, SourceError, look, read_source, sources_of
 from .store import GroupStore
@@ -67,7 +67,7 @@ class SourceView:
 
 def kind_of(source: str) -> str:
     kind, colon, _name = source.partition(":")
-    if source in (MANUAL, LINK):
+    if source in (MANUAL, LINK, UPLOAD):
         return PEOPLE
     if source in (SCIM, LDAP):
         return source

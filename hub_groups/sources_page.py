@@ -9,7 +9,7 @@ from tornado import web
 
 from .access import Who
 from .desk import Desk, GroupsPage
-from .memberships import SCIM, Membership
+from .memberships import SCIM, UPLOAD, Membership
 from .record import Run, note
 from .scim_tokens import ScimTokens, Token
 from .source_desk import (
@@ -200,6 +200,8 @@ def anchor(source: str) -> str:
 
 def say_kind(view: SourceView) -> str:
     """What a source is, in words."""
+    if view.name == UPLOAD:
+        return _("Rosters that people have uploaded, each on the page of its group")
     return {
         "roster": _("A file on the hub's disk, read when it changes"),
         "ldap": _("A directory, read by LDAP again and again"),

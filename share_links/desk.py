@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 
 from tornado import web
 
+from hub_groups.names import PeopleError, check_not_reserved
 from hub_groups.store import GroupStore, StoreError
 from hub_groups.web import CheckedPage, Context, Visit
 from hub_groups.words import _, language
@@ -202,8 +203,14 @@ class Desk(Visit):
     async def check_joins(self, launch: Launch) -> None:
         """Raises LaunchError where a link would let readers join a group that is not theirs to
         give."""
+        if not launch.join:
+            return
+        try:
+            check_not_reserved(launch.group)
+        except PeopleError as error:
+            raise LaunchError(str(error)) from None
         managed = self.shared.groups.managed_by
-        if launch.join and launch.group not in await self.ask(managed, self.user):
+        if launch.group not in await self.ask(managed, self.user):
             text = _("Only who manages {group} can let readers join it.")
             raise LaunchError(text.format(group=launch.group))
 

@@ -105,6 +105,7 @@ class LinksPage(MakingPage):
             say_clicks=say_clicks,
             say_for=say_for,
             say_end=self.say_end,
+            trusts=await self.ask(self.shared.store.agrees_to_any, self.user),
         )
 
     def say_end(self, stored: Stored) -> str:

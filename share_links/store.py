@@ -244,6 +244,12 @@ class LinkStore(MigratedDatabase):
         with reading(self.engine) as db:
             return db.scalar(_AGREED, {"who": user, "to": what}) is not None
 
+    def agrees_to_any(self, user: str) -> bool:
+        """Whether there is anything that they have agreed to."""
+        mine = sa.select(agreed.c.what).where(agreed.c.user == user).limit(1)
+        with reading(self.engine) as db:
+            return db.scalar(mine) is not None
+
     def forget_agreements(self, user: str) -> int:
         """Ask them again; how many there were."""
         with writing(self.engine) as db:

@@ -82,8 +82,16 @@ def test_what_sources_and_the_hub_do(store):
 @pytest.mark.parametrize(
     ("what", "detail", "text"),
     [
-        ("link", {"until": 0, "asks": False}, "a link by which people join geo, until 1970-01-01"),
-        ("link", {"until": 0, "asks": True}, "by which people ask to join geo, until 1970-01-01"),
+        (
+            "link",
+            {"until": 86_400, "asks": False},
+            "a link by which people join geo, until 1970-01-01",
+        ),
+        (
+            "link",
+            {"until": 86_400, "asks": True},
+            "by which people ask to join geo, until 1970-01-01",
+        ),
         ("revoked", {"id": 1}, "ada took back a link to geo"),
         ("joined", {"link": 1, "by": "prof"}, "kim joined geo by a link of prof"),
         ("asked", {"link": 1, "by": "prof"}, "kim asked to join geo by a link of prof"),

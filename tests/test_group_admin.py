@@ -137,6 +137,18 @@ def test_a_source_that_is_gone_can_be_taken_out(hub, admin):
     assert store(hub).roll("roster:old.csv") == {}
 
 
+def test_uploaded_rosters_are_of_people_and_not_left_over(hub, admin, robot):
+    store(hub).replace_source("roster:upload", {"seminar": {"sam": "member", "lee": "member"}})
+    said = text_of(admin.get(f"{GROUPS}sources")).partition("uploaded roster ")[2]
+    assert said.startswith("2 memberships Rosters that people have uploaded, each on the page")
+    page = admin.send_form(f"{GROUPS}sources", source="roster:upload", action="look")
+    assert page.status_code == 409, "a click must not empty a course"
+    found = {one["source"]: one for one in robot.get("sources").json()["sources"]}
+    assert (found["roster:upload"]["kind"], found["roster:upload"]["state"]) == ("people", "")
+    assert robot.post("sources/roster:upload/look").status_code == 409
+    store(hub).replace_source("roster:upload", {})
+
+
 def test_sources_for_programs(hub, robot):
     found = {one["source"]: one for one in robot.get("sources").json()["sources"]}
     assert found[MISSING]["state"] == "failed"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
 import re
+import time
+from types import SimpleNamespace
 from urllib.parse import quote
 
 import httpx
@@ -11,10 +14,11 @@ import pytest
 from hubs import Hub, Visitor, wait_for
 from test_hostile import HOSTILE, is_plain
 
-from hub_groups import links
+from hub_groups import links, pending
 from hub_groups.desk import iso
 from hub_groups.joining import WantedLink
 from hub_groups.people import By, put_members
+from hub_groups.people_desk import not_logged_in, wait_for_hub
 from hub_groups.store import GroupStore
 
 BY = By("prof-ada", "page")
@@ -80,8 +84,30 @@ def test_names_that_nobody_has_need_a_tick(hub, store, manager):
     assert sources(store, "ben") == {}, "nobody is added by halves"
     send(manager, COURSE, action="add", names="ben newcomer", role="member", new="1")
     assert sources(store, "ben") == sources(store, "newcomer") == {"manual": "member"}
+    marked, api = "newcomer member has not logged in yet", f"{GROUPS}api/groups/science%2Fcourse"
+    token = {"Authorization": f"token {manager.token()}"}
+
+    def not_logged_in() -> set[str]:
+        found = httpx.get(f"{hub.base}{api}/members", headers=token, timeout=30).json()["members"]
+        return {one["user"] for one in found if one["not_logged_in"]}
+
+    page = text_of(manager.get(COURSE))
+    assert marked in page
+    assert "ben member by hand" in page, "whom the hub has looks as ever"
+    assert "newcomer" in not_logged_in()
+    assert "ben" not in not_logged_in()
     hub.login("newcomer")
     assert hub.groups("newcomer") == {"science/course"}
+    assert marked not in text_of(manager.get(COURSE))
+    assert "newcomer" not in not_logged_in()
+
+
+async def test_nobody_is_marked_where_the_hub_can_not_be_asked():
+    async def down(*_args):
+        raise OSError
+
+    desk = SimpleNamespace(context=SimpleNamespace(hub_api=down))
+    assert await not_logged_in(desk, ["sam"]) == frozenset()
 
 
 @pytest.mark.parametrize(
@@ -220,6 +246,19 @@ def test_a_roster_that_can_not_be_is_said(manager, content, words):
     assert words in text_of(page)
 
 
+def test_a_roster_with_names_in_another_column_is_led_to_the_field_for_it(manager):
+    field = r'<details class="mb-2"( open)?><summary class="small">Another column'
+    page = upload(manager, b"student,mail\nsam,sam@x.org\n")
+    assert page.status_code == 400
+    said = text_of(page)
+    assert "the header has no column 'user' but 'student', 'mail'; a roster starts with" in said
+    assert "Where user names stand in another column, write its name below." in said
+    assert re.search(field, page.text)[1], "the field is shown"
+    page = upload(manager, b"user,role\nsam,student\n")
+    assert "'student' is not a role; it is member or manager, or empty for member." in text_of(page)
+    assert not re.search(field, page.text)[1]
+
+
 def test_the_export_is_safe_for_spreadsheets_and_is_a_roster(store, manager):
     put_members(store, "science/course", ["=cmd|x"], BY)
     answer = manager.get(f"{COURSE}?export=csv")
@@ -244,11 +283,14 @@ def test_a_link_from_making_to_revoking(hub, store, manager):
     soon = iso(store.clock() + 30 * DAY)[:10]
     page = send(manager, COURSE, action="link", until=soon, most="1")
     assert "The link is made" in text_of(page)
+    assert text_of(page).count(f"until {soon}") == 2, "the link and what was changed"
+    assert f"manager made a link by which people join science/course, until {soon}" in text_of(page)
     link = re.search(r'readonly value="([^"]*)"', page.text)[1]
     assert link.startswith(f"{hub.base}services/groups/join/")
     guest = hub.login("guest")
     shown = guest.get(link)
     assert "manager invites you to science/course" in text_of(shown)
+    assert f"The link works until {soon}." in text_of(shown)
     assert sources(store, "guest") == {}, "nothing is changed by looking"
     joined = send(guest, link.removeprefix(hub.base))
     assert "You are in science/course now." in text_of(joined)
@@ -260,6 +302,29 @@ def test_a_link_from_making_to_revoking(hub, store, manager):
     id = links.links_of(store, "science/course")[0].id
     send(manager, COURSE, action="revoke", id=str(id))
     assert "was revoked. Ask manager" in text_of(hub.login("late").get(link))
+
+
+def test_who_is_told_that_they_are_in_is_in_for_the_hub_too(hub, store):
+    early, code = hub.login("early"), make_link(store)
+    time.sleep(6)  # for some seconds after a login, nothing else touches a user's groups
+    began = time.monotonic()
+    assert "You are in science/course now." in text_of(send(early, f"{GROUPS}join/{code}"))
+    took = time.monotonic() - began
+    assert hub.groups("early") == {"science/course"} or took > 2, "or the machine is too slow"
+
+
+async def test_a_hub_that_is_slow_is_not_waited_for_any_longer(tmp_path):
+    store = GroupStore(f"sqlite:///{tmp_path}/groups.sqlite")
+    put_members(store, "geo", ["sam"], BY)
+    desk = SimpleNamespace(store=store, user="sam", ask=asyncio.to_thread)
+    began = time.monotonic()
+    await wait_for_hub(desk, "geo")
+    assert 1.9 < time.monotonic() - began < 10
+    pending.settle(store, pending.take(store, 9))
+    began = time.monotonic()
+    await wait_for_hub(desk, "geo")
+    assert time.monotonic() - began < 1
+    store.close()
 
 
 def test_who_is_not_logged_in_comes_back_to_the_link(hub, store):
@@ -339,13 +404,49 @@ def test_an_admin_makes_a_group_of_its_first_manager(hub, store):
     assert "2 groups" not in listed
 
 
+@pytest.mark.parametrize(
+    ("group", "meaning"), [("default", "everybody without a group"), ("*", "the whole hub")]
+)
+def test_people_make_no_group_that_limits_mean_something_else_by(hub, store, group, meaning):
+    admin = hub.login("admin")
+    said = f"“{group}” means {meaning}, so nobody is put into a group of that name: choose another"
+    made = send(admin, f"{GROUPS}groups", group=group, names="sam")
+    assert (made.status_code, said in text_of(made)) == (400, True)
+    api = {"Authorization": f"token {admin.token()}"}
+    address = f"{hub.base}{GROUPS}api/groups/{quote(group)}"
+    answer = httpx.post(f"{address}/members", headers=api, json={"users": ["sam"]}, timeout=30)
+    assert (answer.status_code, said in answer.json()["detail"]) == (400, True)
+    assert store.sizes([group]) == {}
+
+
+def test_a_default_group_of_a_login_goes_on_and_people_put_nobody_into_it(hub, store):
+    store.replace_source("idp:login", {"default": {"sam": "member", "ana": "manager"}}, ["default"])
+    wait_for("the hub", lambda: "default" in hub.groups("sam"))
+    ana, page = hub.login("ana"), f"{GROUPS}groups/default"
+    assert "sam" in text_of(ana.get(page)).partition("Members")[2]
+    soon = iso(store.clock() + DAY)[:10]
+    roster = "user,group\nben,default\n"
+    for form in (
+        {"action": "add", "names": "ben"},
+        {"action": "link", "until": soon},
+        {"action": "roster", "roster": roster},
+    ):
+        refused = send(ana, page, **form)
+        assert refused.status_code == 400, form
+        assert "so nobody is put into a group of that name" in text_of(refused), form
+    assert store.sizes(["default"]) == {"default": 2}
+    store.replace_source("idp:login", {}, ["default"])
+
+
 def test_the_first_people_of_a_group_are_members_unless_somebody_says_managers(hub, store):
     admin = hub.login("admin")
     page = admin.get(f"{GROUPS}groups").text
     (roles,) = re.findall(r'<select [^>]*name="role">(.*?)</select>', page)
     assert re.findall(r'value="(\w+)"( selected)?', roles) == [("member", ""), ("manager", "")]
-    assert "commas" in page.partition('id="new-names-about">')[2].partition("<")[0]
-    send(admin, f"{GROUPS}groups", group="arts/course", names="sam, ana")
+    about = page.partition('id="new-names-about">')[2].partition("<")[0]
+    (adding,) = re.findall(r'id="names-about">([^<]*)<', admin.get(COURSE).text)
+    assert about == adding, "names are given in the same ways as below Add people"
+    send(admin, f"{GROUPS}groups", group="arts/course", names="sam\nana")
     assert store.managers(["arts/course"]).get("arts/course", ()) == ()
     assert store.sizes(["arts/course"]) == {"arts/course": 2}
     again = send(admin, f"{GROUPS}groups", group="arts/other", names="nobody", role="manager")

@@ -53,6 +53,7 @@ def test_a_link_from_making_to_taking_back(hub, ada):
         ({"launch": {"content": {}}}, "launch.content.repository: needs a text."),
         ({"launch": {"target": {"file": "../x"}}}, "is not a path within"),
         ({"launch": {}, "until": "2001-01-01"}, "is over"),
+        ({"launch": {"group": "default", "join": True}}, "nobody is put into"),
         ({"launch": {"group": "geo-102", "join": True}}, "Only who manages geo-102"),
         ({}, "launch: Field required."),
     ],

@@ -86,6 +86,7 @@ def test_making_a_link_and_using_it(hub, ada, repository):
         ({"for": "people"}, "Say for whom the link is"),
         ({"for": "group"}, "Choose the group whose members"),
         ({"join": "1"}, "Readers can only join a group that the link names"),
+        ({"join": "1", "group": "default"}, "nobody is put into a group of that name"),
         ({"join": "1", "group": "geo-102"}, "Only who manages geo-102 can let readers join it."),
     ],
 )
@@ -175,13 +176,16 @@ def test_one_signed_link_is_taken_back_and_the_others_work_on(hub, ada, store):
 
 
 def test_who_has_said_yes_can_be_asked_again(hub):
-    reader = hub.login("agrees")
+    reader, offer = hub.login("agrees"), "Ask me again"
+    assert offer not in text_of(reader.get(HOME)), "they have been asked nothing yet"
     where = path(hub, Launch(None, Environment("small")))
     page = reader.send_form(where, remember="1")
     wait_for("the server", lambda: hub.server("agrees"))
     assert "/progress/" in str(page.url)
     time.sleep(2)
     assert "/launch/open" not in str(reader.get(where).url), "not asked any more"
+    assert offer in text_of(reader.get(HOME))
     page = reader.send_form(HOME, **{"ask-again": "1"})
     assert "You will be asked again" in text_of(page)
+    assert offer not in text_of(page)
     assert "nobody whom this hub knows" in text_of(reader.get(where))

@@ -94,12 +94,16 @@ def test_signed_links_that_were_taken_back(store):
 
 def test_what_readers_agreed_to(store):
     assert not store.has_agreed("sam", "x")
+    assert not store.agrees_to_any("sam")
     store.agree("sam", "x")
     store.agree("sam", "x")
+    assert store.agrees_to_any("sam")
+    assert not store.agrees_to_any("lee")
     assert store.has_agreed("sam", "x")
     assert not store.has_agreed("lee", "x")
     assert not store.has_agreed("sam", "y")
     assert store.forget_agreements("sam") == 1
+    assert not store.agrees_to_any("sam")
     assert not store.has_agreed("sam", "x")
 
 

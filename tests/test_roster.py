@@ -33,11 +33,16 @@ def test_a_roster():
     ("text", "said"),
     [
         ("", "r.csv: the roster is empty."),
-        ("name,group\na,b", "r.csv, line 1: the header has no column 'user'."),
-        ("user,role\na,", "r.csv, line 1: the header has no column 'group'."),
+        (
+            "name,group,,x\na,b",
+            "r.csv, line 1: the header has no column 'user' but 'name', 'group', 'x'; a roster "
+            "starts with a line such as user,group,role, or is an export of Canvas or Moodle.",
+        ),
+        ("user,role\na,", "r.csv, line 1: the header has no column 'group' but 'user', 'role';"),
+        (",".join("abcdefghij"), "no column 'user' but 'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h' and"),
         ("user,group\nsam", "r.csv, line 2: 'group' is empty"),
         ("user,group\n,geo", "r.csv, line 2: 'user' is empty"),
-        ("user,group,role\nsam,geo,boss", "r.csv, line 2: 'boss' is not a role."),
+        ("user,group,role\nsam,geo,boss", "'boss' is not a role; it is member or manager,"),
         (f"user,group\n{'x' * 200_000},geo", "r.csv is not CSV: field larger than"),
         ("course_id,user_id,status\nGEO,U1,gone", "line 2: 'gone' is not a status of Canvas"),
         ("course_id,user_id,status\n,U1,", "line 2: 'course_id' is empty, and so is 'section_id'"),
