@@ -124,7 +124,7 @@ def who_waits(store: QuotaStore, groups: GroupStore, model: dict[str, Any]) -> W
 
 def waits_in_html(waits: Waits, services: str) -> str:
     """How many wait, with the pages on which they are answered."""
-    asks = ngettext("{n} member asks for more", "{n} members ask for more", waits.asks)
+    asks = ngettext("{n} request for more", "{n} requests for more", waits.asks)
     joins = ngettext("{n} person asks to join", "{n} people ask to join", waits.joins)
     found = {"quotas/asks": (asks, waits.asks), "groups/groups": (joins, waits.joins)}
     links = [

@@ -148,6 +148,8 @@ def elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(folder)
     monkeypatch.delenv("HUB_QUOTAS_DB", raising=False)
     monkeypatch.setattr(which_database, "running_hubs", list)
+    for stores in (open_store, open_group_store):  # another folder's, of the same name here
+        stores.cache_clear()
     return folder
 
 

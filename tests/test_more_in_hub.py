@@ -302,7 +302,7 @@ def test_the_home_page_says_who_waits_for_an_answer(hub):
     assert [waits(one) for one in (sam, ada, admin)] == [[], [], []]
     for who in (sam, kim):
         send(who, "ask", **form())
-    two = ("/services/quotas/asks", "2 members ask for more")
+    two = ("/services/quotas/asks", "2 requests for more")
     assert [waits(one) for one in (ada, bo, admin)] == [[two]] * 3
     assert [waits(one) for one in (sam, eve, reader)] == [[]] * 3, "who can not answer"
     groups = GroupStore(f"sqlite:///{hub.folder / 'hub_groups.sqlite'}")

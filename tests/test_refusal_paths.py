@@ -188,3 +188,18 @@ def test_stopping_gives_back_what_was_held(start_hub):
     with hub.ledger().db.read() as tx:
         late = tx.all("SELECT id FROM overlay WHERE session = ?", session.id)
     assert late == [], "nothing to put right, and to read ever after"
+
+
+def test_what_a_form_makes_is_not_judged_before_it_is_sent(start_hub):
+    hub = start_hub("form", slow_spawn_timeout=10)
+    student = a_student(hub, "form-reader")
+    hub.limits("course: {member.servers: 2, group.cpu: 4}")
+    page = shown(student.get(f"hub/spawn/{student.user}/two"))
+    assert "Servers, me: 1 of 2 servers" in page
+    assert "CPU, the whole group" in page
+    assert "not set up completely" not in page, "the form may choose a size"
+    assert "would start" not in page
+    hub.limits("course: {member.servers: 1, group.cpu: 4}")
+    page = shown(student.get(f"hub/spawn/{student.user}/two"))
+    assert "✕" in page and "course allows each member 1 server at once" in page
+    assert "not set up completely" not in page
