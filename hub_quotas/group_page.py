@@ -15,6 +15,7 @@ from hub_groups.words import _
 
 from .access import Access, NotAllowed, Who
 from .asking import Asking
+from .audit_page import listed
 from .boosts_page import SAYS
 from .burndown import BurnDown, picture
 from .changes import GROUP_ENTRY, documents, put
@@ -281,7 +282,7 @@ class GroupPage(QuotaPage):
             "server_count": server_count,
             "managers": dict.fromkeys((*managers.get(name, ()), *policy.managers(name))),
             "burn": self._burn(name, seen),
-            "changes": store.audit(name, most=10),
+            "changes": listed(store, self.access, store.audit(name, most=10)),
             "boosts": boosts_of(store, self.access, name),
             "storage": group_storage(store, name, [*everyone]),
             "spending": spending_of(store, [name])[name],

@@ -211,7 +211,7 @@ def test_changes_are_listed_and_undone(hub):
     assert held(hub) == print_policy(parse_policy(yaml.safe_load(TREE)))
     again = send(admin, "audit", version=changed)
     assert again.status_code == 409
-    assert "admin has changed science/geo since" in again.text
+    assert "admin has changed science/geo since." in again.text, "and nobody has opened anything"
     assert send(admin, "audit", version="999999").status_code == 404
     assert send(hub.login("nobody"), "audit", version=changed).status_code == 403
 
@@ -253,7 +253,48 @@ def test_a_manager_undoes_only_what_they_may_change(hub):
     assert dean.get("services/quotas/audit?group=arts").status_code == 404
     send(dean, "groups/science/geo", new_key="group.gpu", new_amount="1")
     mine = hub.ledger().audit("science/geo")[0].version
+    assert undoable(dean.get("services/quotas/audit").text) == [mine], "not what they were given"
+    assert undoable(dean.get("services/quotas/groups/science").text) == []
+    assert given in undoable(admin.get("services/quotas/groups/science").text)
     assert send(dean, "audit", version=str(mine)).status_code == 200
+
+
+def undoable(page: str) -> list[int]:
+    """The changes that a page has a button for."""
+    form = r'quotas/audit">\s*<input [^>]*>\s*<input type="hidden" name="version" value="(\d+)"'
+    return [int(version) for version in re.findall(form, page)]
+
+
+def test_undo_is_offered_where_it_works_and_else_it_is_said_what_stands_in_the_way(hub):
+    policy(hub, TREE)
+    admin, address = hub.login("admin"), "services/quotas/audit?group=arts"
+
+    def change(**form: str) -> int:
+        assert send(admin, "groups/arts", **form).status_code == 200
+        return hub.ledger().audit("arts")[0].version
+
+    def page() -> str:
+        return re.sub(r"\s+", " ", re.sub("</?time[^>]*>", "", admin.get(address).text))
+
+    first = change(new_key="group.cpu", new_amount="2")
+    second = change(**{"limit:group.cpu": "3"})
+    shown = page()
+    assert second in undoable(shown) and first not in undoable(shown)
+    assert shown.count("changed again by admin, just now") >= 1
+    assert send(admin, "audit", version=str(second)).status_code == 200
+    assert first in undoable(page()), "what it has made holds again"
+    assert send(admin, "audit", version=str(first)).status_code == 200
+    assert "limits" not in held(hub)["groups"]["arts"]
+
+    together = "{groups: {arts: {limits: {group.gpu: 1}}, lab: {}}}"
+    policy(hub, together)
+    both = hub.ledger().audit("arts")[0].version
+    assert both in undoable(page())
+    send(admin, "groups/lab", new_key="group.cpu", new_amount="2")
+    shown = page()
+    assert both not in undoable(shown)
+    assert "lab: changed again by admin, just now" in shown
+    policy(hub, TREE)
 
 
 def test_what_a_file_manages_is_shown_and_not_changed(hub):
