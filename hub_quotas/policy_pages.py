@@ -18,12 +18,21 @@ from .changes import GROUP_ENTRY, PLAN, PRICES, Entry, differences, documents, p
 from .desk import QuotaPage, say_conflict
 from .files import FileError, parse_text
 from .history import sizes_missing, what_if
-from .limit_fields import half_typed, merged, read_typed, texts_of, typed_limits
-from .limits import KEYS, PolicyError
+from .limit_fields import (
+    changed_keys,
+    half_typed,
+    merged,
+    read_typed,
+    say_saved,
+    texts_of,
+    typed_limits,
+)
+from .limits import KEYS, Limit, PolicyError
 from .policies import Conflict, Held
 from .policy import Policy, print_policy
 from .prices import print_prices
 from .quantities import whole
+from .storage_store import mounts
 from .whatif import say_size_needed
 
 _WRONG = (PolicyError, NotAllowed, FileError)
@@ -76,6 +85,7 @@ class PlansPage(PolicyPage):
             said = [found.text, *map(say_size_needed, found.sizes)]
             await self._show_plans(typed=form, preview=" ".join(said))
             return
+        earlier = await self.policy()
         try:
             held = await self.edit(change, form.get("why", ""), self.expected(entry))
         except _WRONG as error:
@@ -85,7 +95,10 @@ class PlansPage(PolicyPage):
             self.set_status(409)
             await self._show_plans(typed=form, wrong=say_conflict(error))
         else:
-            done = _("Removed.") if gone else _("Saved. It holds from the next start on.")
+            keys = changed_keys(_limits(earlier, name), _limits(held.policy, name))
+            there = await asyncio.to_thread(mounts, self.store)
+            agents = any(not mount.stale for mount in there)
+            done = _("Removed.") if gone else say_saved(keys, agents)
             having = [g.name for g in held.policy.groups.values() if g.plan == name]
             sizes = await asyncio.to_thread(sizes_missing, self.store, held.policy, *having)
             self.done(" ".join([done, *map(say_size_needed, sizes)]))
@@ -111,6 +124,10 @@ class PlansPage(PolicyPage):
             wrong=wrong,
             preview=preview,
         )
+
+
+def _limits(policy: Policy, plan: str) -> tuple[Limit, ...]:
+    return policy.plans[plan].limits if plan in policy.plans else ()
 
 
 class PricesPage(PolicyPage):

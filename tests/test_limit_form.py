@@ -9,6 +9,7 @@ import yaml
 from test_admin_pages import TREE, held, policy, send
 
 from hub_quotas.policy import parse_policy, print_policy
+from hub_quotas.storage_store import Mount, report
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +83,31 @@ def test_what_is_not_saved_is_not_said_to_be_set(hub):
     same = send(admin, "groups/science", **{"limit:group.cpu": "8 cores"}).text
     assert "Nothing has changed.</p>" in same
     assert "Saved." not in same
+
+
+def test_what_is_saved_says_what_does_not_hold_yet(hub):
+    policy(hub, TREE)
+    admin, none = hub.login("admin"), "Limits of storage hold once a storage agent reports: none"
+    for path, form in (("groups/arts", {}), ("plans", {"plan": "roomy"})):
+        said = send(admin, path, **form, new_key="member.storage", new_amount="10G").text
+        assert f"Saved. {none}" in said, path
+        both = {"limit:member.storage": "20G", "new_key": "member.servers", "new_amount": "2"}
+        said = send(admin, path, **form, **both).text
+        assert f"Saved. It holds from the next start of a server on. {none}" in said, path
+        more = {"limit:member.servers": "3"}
+        assert none not in send(admin, path, **form, **more).text, path
+    store = hub.ledger()
+    report(store, Mount("homes", "files, projects", 10**12, 10**11), [])
+    said = send(admin, "groups/arts", **{"limit:member.storage": "30G"}).text
+    assert "Saved. The storage agent has it within seconds." in said
+    with store.db.write() as tx:
+        tx.run("DELETE FROM storage_mount")
+
+    unheld = "nothing holds one that runs to it on this hub yet."
+    assert unheld not in admin.get("services/quotas/groups/arts").text
+    page = send(admin, "groups/arts", new_key="server.memory", new_amount="1G").text
+    assert f"{unheld} To change that, set c.JupyterHub.spawner_class" in page
+    policy(hub, TREE)
 
 
 def test_what_is_full_now_is_said_before_it_is_saved(hub):
