@@ -126,3 +126,68 @@ def test_the_group_of_everybody_else_says_so(hub):
     said = "Everybody who is in no group."
     assert said in admin.get("services/quotas/groups/default").text
     assert said not in admin.get("services/quotas/groups/course").text
+
+
+def test_an_empty_list_of_members_says_why(hub):
+    policy(hub, "groups: {later: {}}")
+    admin, address = hub.login("admin"), "services/quotas/groups/"
+    assert "Nobody is in this group yet." in admin.get(f"{address}later").text
+    assert "Nobody is called that here." in admin.get(f"{address}later?m=zoe").text
+    said = "Nobody yet: who is in no group stands here once they have had a server."
+    assert said in admin.get(f"{address}default").text
+    assert said not in admin.get(f"{address}default?m=zoe").text
+    policy(hub, TREE)
+
+
+def test_words_beside_each_other_have_a_blank_between_them(hub):
+    policy(
+        hub,
+        """
+plans: {small: {limits: {member.servers: 2}}}
+groups:
+  course:
+    plan: small
+    limits: {group.servers: 9, member.servers: 3, member.gpu: 4}
+    boosts: [{limit: member.gpu, amount: 5, until: 2099-01-01}]
+  course/lab: {}
+""",
+    )
+    ada = hub.login("prof-ada")
+
+    def read(address: str) -> str:
+        page = re.sub("<[^>]*>", "", ada.get(f"services/quotas/{address}").text)
+        return re.sub(r"\s+", " ", page)
+
+    shown = read("groups/course")
+    assert "set here; the plan says 2 · at most 9, as course has" in shown
+    assert "9 set here · at most" not in shown, "that it has as much itself"
+    assert "1 below · What is below course small" in read("groups")
+    assert "4 GPUs (raised until" in read("ask?group=course&limit=member.gpu").replace("5 ", "4 ")
+    policy(hub, TREE)
+
+
+def test_a_plan_has_the_words_and_the_marks_of_a_groups_page(hub):
+    policy(hub, TREE)
+    admin = hub.login("admin")
+    page = admin.get("services/quotas/plans").text
+    assert page.count(">CPU, each server (server.cpu)</option>") == 2, "one for each form"
+    assert ">server.cpu</option>" not in page
+    assert page.count('placeholder="2 · 16G · 40 hours a week"') == 2
+    assert (
+        "In use, so it can&#39;t be removed." in page or "In use, so it can't be removed." in page
+    )
+    assert 'value="remove"' not in page
+    for form, field, said in (
+        ({"plan": "small", "limit:server.memory": "x"}, "limit:server.memory", "x"),
+        ({"plan": "small", "new_key": "server.cpu", "new_amount": "y"}, "new_amount", "y"),
+        ({"plan": "small", "new_amount": "3"}, "new_key", "Choose which limit this is."),
+        ({"plan": "new", "new_key": "server.cpu"}, "new_amount", "Write an amount."),
+        ({"plan": "", "new_key": "server.cpu", "new_amount": "1"}, "plan", "Name the plan."),
+    ):
+        page = send(admin, "plans", **form)
+        assert page.status_code == 400
+        (mark,) = re.findall(r'<(?:input|select) [^>]*aria-invalid="true"[^>]*>', page.text)
+        assert f'name="{field}"' in mark, mark
+        about = re.search(r'aria-describedby="([^"]+)"', mark)[1]
+        text = re.search(rf'id="{about}">([^<]*)<', page.text)[1]
+        assert said in text, text
