@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -64,12 +64,13 @@ class PlansPage(PolicyPage):
         name = form.get("plan", "").strip()
         entry = (PLAN, name)
         read, wrong = read_typed("", typed_limits(form))
-        why = next((f"{key}: {text}" for key, text in wrong.items()), "")
-        why = why or next(iter(half_typed(form).values()), "")
-        if not name or why:
-            why = why or _("Name the plan.")
+        marks = wrong | half_typed(form)
+        why = next((f"{key}: {text}" if key in wrong else text for key, text in marks.items()), "")
+        if not name:
+            why = marks["plan"] = _("Name the plan.")
+        if why:
             self.set_status(400)
-            await self._show_plans(typed=form, wrong=why)
+            await self._show_plans(typed=form, wrong=why, marks=marks)
             return
         gone = form.get("action") == "remove"
 
@@ -104,8 +105,15 @@ class PlansPage(PolicyPage):
             self.done(" ".join([done, *map(say_size_needed, sizes)]))
 
     async def _show_plans(
-        self, typed: dict[str, str] | None = None, wrong: str = "", preview: str = ""
+        self,
+        typed: dict[str, str] | None = None,
+        wrong: str = "",
+        preview: str = "",
+        marks: Mapping[str, str] = {},
     ) -> None:
+        """Args:
+        marks: by key of a limit, or by the name of a field, why it can't be read.
+        """
         held = await self.held()
         having: dict[str, list[str]] = {}
         for group in held.policy.groups.values():
@@ -122,6 +130,7 @@ class PlansPage(PolicyPage):
             keys=KEYS,
             typed=typed or {},
             wrong=wrong,
+            marks=marks,
             preview=preview,
         )
 

@@ -21,6 +21,8 @@ def test_what_is_full_looks_the_same_also_where_there_is_little_of_it(most):
     def colour(used: int) -> str:
         tag = parts.make_module(shares).meter(used, most, "Servers")
         value, low, high = (float(re.search(rf'{n}="([^"]*)"', tag)[1]) for n in NUMBERS)
+        if low <= 0:  # then 0, the best, is in the middle, as HTML has it
+            return "green" if value <= high else "amber"
         return "green" if value <= low else "amber" if value <= high else "red"
 
     assert colour(most) == "red"
