@@ -222,8 +222,8 @@ class QuotaPage(Desk, CheckedPage):
             ]
         if access and access.reads:
             found += [
-                (f"{prefix}plans", _("Plans")),
-                (f"{prefix}prices", _("Prices")),
+                (f"{prefix}plans", _("Set plans")),
+                (f"{prefix}prices", _("Set prices")),
                 (f"{prefix}storage", _("Storage")),
                 (f"{prefix}policy", _("Import and export")),
             ]

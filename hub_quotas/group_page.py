@@ -53,6 +53,7 @@ from .store import QuotaStore
 from .svg import Svg
 from .tree import Branch, under
 from .usage_page import course
+from .usage_words import say_whose
 from .whatif import WhatIf, say_size_needed
 from .windows import Rolling, span
 
@@ -251,6 +252,7 @@ class GroupPage(QuotaPage):
             zone=self.store.zone,
             course=partial(course, zone=self.store.zone),
             say_full_at=say_full_at,
+            say_whose=say_whose,
             **SAYS,
             **shown,
         )

@@ -191,3 +191,40 @@ def test_a_plan_has_the_words_and_the_marks_of_a_groups_page(hub):
         about = re.search(r'aria-describedby="([^"]+)"', mark)[1]
         text = re.search(rf'id="{about}">([^<]*)<', page.text)[1]
         assert said in text, text
+
+
+def test_each_page_has_the_name_of_its_tab(hub):
+    policy(hub, TREE)
+    admin = hub.login("admin")
+    first = admin.get("services/quotas/").text
+    tabs = re.findall(
+        r'<a class="nav-link[^"]*" href="/(services/quotas/[^"]*)"[^>]*>(.*?)</a>', first
+    )
+    (prefix,) = {address for address, tab in tabs if tab == "My usage"}
+    assert len([tab for address, tab in tabs if address.startswith(prefix)]) > 9
+    for address, tab in tabs:
+        page = admin.get(address).text
+        if tab != "Quotas":  # the way here, from all pages of the hub
+            assert f"<title>{tab} · JupyterHub</title>" in page
+            assert re.search(r"<h1[^>]*>([^<]*)</h1>", page)[1] == tab
+
+
+def test_it_is_said_to_which_other_group_a_server_is_charged_and_what_a_priority_is(hub):
+    policy(hub, TREE)
+    store, admin = hub.ledger(), hub.login("admin")
+    store.reserve("of-nobody", "anna", "", ["default"], {"cpu": 1000})
+    store.reserve("of-geo", "ben", "", ["science/geo"], {"cpu": 1000})
+
+    def servers(group: str) -> str:
+        page = admin.get(f"services/quotas/groups/{group}").text.partition('id="servers"')[2]
+        return re.sub(r"\s+", " ", re.sub("<[^>]*>", "", page.partition("</section>")[0]))
+
+    assert "anna charged to everybody without a group" in servers("*")
+    assert "ben charged to science/geo" in servers("science")
+    assert "anna" in servers("default") and "charged to" not in servers("default")
+    for id in ("of-nobody", "of-geo"):
+        store.void(id, "tests")
+    page = admin.get("services/quotas/groups/science").text
+    (field,) = re.findall(r'<input [^>]*name="priority"[^>]*>', page)
+    assert 'aria-describedby="priority-about"' in field
+    assert "the one with the highest that has room" in page.partition('id="priority-about"')[2]
