@@ -250,11 +250,12 @@ class Page(Visit):
     def done(self, text: str, address: str = "") -> None:
         """After a form: go to a page, this one by default, which says once what was done.
 
-        Not in the address, where anybody could write something into a link to it.
+        Not in the address, where anybody could write something into a link to it. The address
+        leads to what is said, or browsers would go on to the place that the form's address names.
         """
         told = text[:_LONGEST_TOLD]
         self.set_signed_cookie(_TOLD, told, expires_days=None, **self._told_attributes)
-        self.redirect(address or self.request.path, status=303)
+        self.redirect(f"{address or self.request.path}#done", status=303)
 
     @property
     def _told_attributes(self) -> dict[str, Any]:

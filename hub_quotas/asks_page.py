@@ -66,7 +66,8 @@ class AsksPage(QuotaPage):
         except ERRORS as error:
             await self._show(id, wrong(self, typed, error))
             return
-        self.redirect(url_concat(self.request.path, {"answered": str(ask.id)}))
+        told = url_concat(self.request.path, {"answered": str(ask.id)})
+        self.redirect(f"{told}#done")  # not to where the form was
 
     async def _show(self, id: int = 0, typed: Typed | None = None) -> None:
         """Args:

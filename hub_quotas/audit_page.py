@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from tornado import web
 
 from hub_groups.words import _, ngettext
 
-from .access import Access, NotAllowed, Who
+from .access import Access, NotAllowed, Who, check_changes
 from .changes import GROUP_ENTRY
-from .desk import QuotaPage, no_such_group, say_conflict
+from .desk import QuotaPage, no_such_group
 from .limits import PolicyError
-from .policies import Change, Conflict
+from .policies import Change, Conflict, Held, undone
 from .policy import Policy
 from .quantities import whole
 from .store import QuotaStore
@@ -45,6 +46,51 @@ def changes_seen_by(
     return found[:most]
 
 
+@dataclass(frozen=True)
+class Listed:
+    """A change in a list, for somebody.
+
+    Attributes:
+        undoes: whether they can undo it, with all that was changed in the same go.
+        later: the change that stands in the way of it, where there is one and they may see it.
+    """
+
+    change: Change
+    undoes: bool
+    later: Change | None
+
+
+def listed(store: QuotaStore, access: Access, changes: Iterable[Change]) -> list[Listed]:
+    """Changes as somebody finds them in a list. Blocks."""
+    held = store.held()
+    known: dict[tuple[object, ...], tuple[bool, Change | None]] = {}
+    found = []
+    for change in changes:
+        go = (change.at, change.by.who, change.by.via)
+        if go not in known:
+            together = store.made_with(change.version)
+            later = store.later(together)
+            shown = later if later and visible(access, held.policy, later) else None
+            known[go] = (not later and may_undo(access, held, together), shown)
+        found.append(Listed(change, *known[go]))
+    return found
+
+
+def may_undo(access: Access, held: Held, together: Sequence[Change]) -> bool:
+    """Whether somebody may undo changes that still hold. Pure."""
+    if any(held.sources.get(change.entry) for change in together):
+        return False  # a file says what holds
+    if all(change.before == change.after for change in together):
+        return False  # a file has let go of it
+    if access.admin:
+        return True
+    try:
+        check_changes(access, held.policy, undone(held.policy, together))
+    except (PolicyError, NotAllowed):
+        return False
+    return True
+
+
 class AuditPage(QuotaPage):
     """All changes, or those of one group."""
 
@@ -66,7 +112,7 @@ class AuditPage(QuotaPage):
             await self._show_changes(wrong=str(error))
         except Conflict as error:
             self.set_status(409)
-            await self._show_changes(wrong=say_conflict(error))
+            await self._show_changes(wrong=str(error))
         else:
             text = ngettext("{n} entry is as it was before.", "{n} entries are as before.", count)
             self.done(text.format(n=count), f"{self.context.prefix}audit")
@@ -85,7 +131,7 @@ class AuditPage(QuotaPage):
         self.show(
             "audit.html",
             group=group or "",
-            changes=found[:PAGE],
+            changes=await asyncio.to_thread(listed, self.store, self.access, found[:PAGE]),
             more=found[PAGE - 1].version if len(found) > PAGE else None,
             wrong=wrong,
         )

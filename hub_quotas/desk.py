@@ -24,6 +24,7 @@ from .changes import Entry, said_differences
 from .costs import money, per_hour
 from .directory import Directory
 from .files import FileError
+from .home_storage import FULL_SHARE, WARN_SHARE
 from .latest import Overviews
 from .limits import PolicyError
 from .menu import USERS
@@ -179,6 +180,8 @@ class QuotaPage(Desk, CheckedPage):
             "access": getattr(self, "access", None),
             "access_policy": getattr(self, "known_policy", None),
             "resources": RESOURCES,
+            "WARN_SHARE": WARN_SHARE,
+            "FULL_SHARE": FULL_SHARE,
             "headline": headline,
             "of": of,
             "title": title,
@@ -219,8 +222,8 @@ class QuotaPage(Desk, CheckedPage):
             ]
         if access and access.reads:
             found += [
-                (f"{prefix}plans", _("Plans")),
-                (f"{prefix}prices", _("Prices")),
+                (f"{prefix}plans", _("Set plans")),
+                (f"{prefix}prices", _("Set prices")),
                 (f"{prefix}storage", _("Storage")),
                 (f"{prefix}policy", _("Import and export")),
             ]

@@ -15,6 +15,7 @@ from hub_groups.words import _
 
 from .access import Access, NotAllowed, Who
 from .asking import Asking
+from .audit_page import listed
 from .boosts_page import SAYS
 from .burndown import BurnDown, picture
 from .changes import GROUP_ENTRY, documents, put
@@ -24,12 +25,14 @@ from .history import running, sizes_missing, what_if
 from .home_storage import group_storage
 from .limit_fields import (
     Field,
+    changed_keys,
     fields,
     half_typed,
     hint_of,
     merged,
     new_limit,
     read_typed,
+    say_saved,
     typed_limits,
 )
 from .limits import KEYS, PolicyError
@@ -44,11 +47,13 @@ from .policy import DEFAULT_GROUP, WHOLE_HUB, Policy
 from .quantities import whole
 from .spending import spending_of
 from .stopping import stop_in_group
+from .storage_store import mounts
 from .storage_trend import say_full_at
 from .store import QuotaStore
 from .svg import Svg
 from .tree import Branch, under
 from .usage_page import course
+from .usage_words import say_whose
 from .whatif import WhatIf, say_size_needed
 from .windows import Rolling, span
 
@@ -157,7 +162,8 @@ class GroupPage(QuotaPage):
         """What saving has done. Blocks."""
         if before.groups.get(name) == after.groups.get(name):
             return _("Nothing has changed.")
-        said = [_("Saved. It holds from the next start of a server on.")]
+        keys = changed_keys(before.limits_of(name), after.limits_of(name))
+        said = [say_saved(keys, any(not mount.stale for mount in mounts(self.store)))]
         found = what_if(self.store, before, after)
         if found.refused or found.full:
             said.append(found.text)
@@ -230,6 +236,7 @@ class GroupPage(QuotaPage):
             version=wanted.version or seen.held.versions.get((GROUP_ENTRY, name), 0),
             fields=fields(policy, self.access, name, wanted.limits, wanted.wrong),
             keys=self._new_keys(policy, name),
+            would_be_held_by=self.context.settings["would_be_held_by"],
             inherited=[one for one in policy.limits(name) if one.group != name],
             above=policy.path(name)[-2:0:-1],
             subgroups=[b for b in below if policy.path(b.name)[1:2] == (name,)],
@@ -245,6 +252,7 @@ class GroupPage(QuotaPage):
             zone=self.store.zone,
             course=partial(course, zone=self.store.zone),
             say_full_at=say_full_at,
+            say_whose=say_whose,
             **SAYS,
             **shown,
         )
@@ -281,7 +289,7 @@ class GroupPage(QuotaPage):
             "server_count": server_count,
             "managers": dict.fromkeys((*managers.get(name, ()), *policy.managers(name))),
             "burn": self._burn(name, seen),
-            "changes": store.audit(name, most=10),
+            "changes": listed(store, self.access, store.audit(name, most=10)),
             "boosts": boosts_of(store, self.access, name),
             "storage": group_storage(store, name, [*everyone]),
             "spending": spending_of(store, [name])[name],

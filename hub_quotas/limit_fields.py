@@ -4,7 +4,7 @@ typed. Pure."""
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,6 +114,29 @@ def hint_of(key: str) -> str:
     if found.kind == DURATION:
         return _("Such as 30m, 8h or 2d.")
     return _("A whole number, such as 2.")
+
+
+def changed_keys(before: Iterable[Limit], after: Iterable[Limit]) -> set[str]:
+    """Of the limits that only one of two has."""
+    old, new = ({(limit.key, limit.text) for limit in limits} for limits in (before, after))
+    return {key for key, _text in old ^ new}
+
+
+def say_saved(keys: Collection[str], agents: bool) -> str:
+    """From when on it holds that the limits of some keys have changed, or something else.
+
+    Args:
+        agents: whether any storage agent reports.
+    """
+    stored = [key for key in keys if key.partition(".")[2] == "storage"]
+    said = _("Saved. It holds from the next start of a server on.")
+    if not stored:
+        return said
+    if len(stored) == len(keys):
+        said = _("Saved.")
+    if agents:
+        return f"{said} {_('The storage agent has it within seconds.')}"
+    return f"{said} {_('Limits of storage hold once a storage agent reports: none does now.')}"
 
 
 def _cut(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -197,8 +197,21 @@ class Policies:
         ]
 
     def conflict(self, tx: Transaction, entry: Entry) -> Conflict:
-        last = self.changes(tx, "kind = ? AND name = ?", *entry, most=1)
-        return Conflict(entry, last[0] if last else None)
+        return Conflict(entry, self.last(tx, entry))
+
+    def last(self, tx: Transaction, entry: Entry) -> Change | None:
+        """The last change of an entry."""
+        found = self.changes(tx, "kind = ? AND name = ?", *entry, most=1)
+        return found[0] if found else None
+
+
+def undone(policy: Policy, changes: Iterable[Change]) -> Policy:
+    """`policy` with the entries of some changes as they were before.
+
+    Raises:
+        PolicyError: what was before can't hold any more.
+    """
+    return put(policy, {change.entry: change.before for change in changes})
 
 
 def say_entry(entry: Entry) -> str:

@@ -23,7 +23,7 @@ from .changes import (
 from .desk import QuotaRest, iso, no_such_group
 from .groups_api import Change, LimitText, VersionQuery, expected
 from .policies import Change as Changed
-from .policies import Held
+from .policies import Conflict, Held
 from .policy import parse_policy, print_policy
 from .policy_pages import read_table
 from .quantities import whole
@@ -285,7 +285,10 @@ async def _undo(desk: QuotaRest, _query: Nothing, _body: None) -> Count:
     version = whole(desk.part["version"])
     if version is None:
         raise Refusal(404, _("There is no such change."))
-    return Count(count=await undo(desk, version))
+    try:
+        return Count(count=await undo(desk, version))
+    except Conflict as error:  # nobody has opened anything
+        raise Refusal(412, str(error), "changed-since") from None
 
 
 _PLAN = {"plan": "The name of a plan"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -18,12 +18,21 @@ from .changes import GROUP_ENTRY, PLAN, PRICES, Entry, differences, documents, p
 from .desk import QuotaPage, say_conflict
 from .files import FileError, parse_text
 from .history import sizes_missing, what_if
-from .limit_fields import half_typed, merged, read_typed, texts_of, typed_limits
-from .limits import KEYS, PolicyError
+from .limit_fields import (
+    changed_keys,
+    half_typed,
+    merged,
+    read_typed,
+    say_saved,
+    texts_of,
+    typed_limits,
+)
+from .limits import KEYS, Limit, PolicyError
 from .policies import Conflict, Held
 from .policy import Policy, print_policy
 from .prices import print_prices
 from .quantities import whole
+from .storage_store import mounts
 from .whatif import WhatIf, say_size_needed
 
 _WRONG = (PolicyError, NotAllowed, FileError)
@@ -55,12 +64,13 @@ class PlansPage(PolicyPage):
         name = form.get("plan", "").strip()
         entry = (PLAN, name)
         read, wrong = read_typed("", typed_limits(form))
-        why = next((f"{key}: {text}" for key, text in wrong.items()), "")
-        why = why or next(iter(half_typed(form).values()), "")
-        if not name or why:
-            why = why or _("Name the plan.")
+        marks = wrong | half_typed(form)
+        why = next((f"{key}: {text}" if key in wrong else text for key, text in marks.items()), "")
+        if not name:
+            why = marks["plan"] = _("Name the plan.")
+        if why:
             self.set_status(400)
-            await self._show_plans(typed=form, wrong=why)
+            await self._show_plans(typed=form, wrong=why, marks=marks)
             return
         gone = form.get("action") == "remove"
 
@@ -76,6 +86,7 @@ class PlansPage(PolicyPage):
             said = [found.text, *map(say_size_needed, found.sizes)]
             await self._show_plans(typed=form, preview=" ".join(said))
             return
+        earlier = await self.policy()
         try:
             held = await self.edit(change, form.get("why", ""), self.expected(entry))
         except _WRONG as error:
@@ -85,14 +96,24 @@ class PlansPage(PolicyPage):
             self.set_status(409)
             await self._show_plans(typed=form, wrong=say_conflict(error))
         else:
-            done = _("Removed.") if gone else _("Saved. It holds from the next start on.")
+            keys = changed_keys(_limits(earlier, name), _limits(held.policy, name))
+            there = await asyncio.to_thread(mounts, self.store)
+            agents = any(not mount.stale for mount in there)
+            done = _("Removed.") if gone else say_saved(keys, agents)
             having = [g.name for g in held.policy.groups.values() if g.plan == name]
             sizes = await asyncio.to_thread(sizes_missing, self.store, held.policy, *having)
             self.done(" ".join([done, *map(say_size_needed, sizes)]))
 
     async def _show_plans(
-        self, typed: dict[str, str] | None = None, wrong: str = "", preview: str = ""
+        self,
+        typed: dict[str, str] | None = None,
+        wrong: str = "",
+        preview: str = "",
+        marks: Mapping[str, str] = {},
     ) -> None:
+        """Args:
+        marks: by key of a limit, or by the name of a field, why it can't be read.
+        """
         held = await self.held()
         having: dict[str, list[str]] = {}
         for group in held.policy.groups.values():
@@ -109,8 +130,13 @@ class PlansPage(PolicyPage):
             keys=KEYS,
             typed=typed or {},
             wrong=wrong,
+            marks=marks,
             preview=preview,
         )
+
+
+def _limits(policy: Policy, plan: str) -> tuple[Limit, ...]:
+    return policy.plans[plan].limits if plan in policy.plans else ()
 
 
 class PricesPage(PolicyPage):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from . import migrate
 from .changes import Entry, documents, edited, put
-from .policies import By, Change, Held, Policies
+from .policies import By, Change, Conflict, Held, Policies, undone
 from .policy import Policy
 from .transaction import Database, Transaction
 
@@ -144,12 +144,31 @@ class PolicyStore:
             PolicyError: what was before can't hold any more, or a file manages it.
         """
 
-        def back(policy: Policy) -> Policy:
-            after = put(policy, {change.entry: change.before for change in changes})
-            may(policy, after)
-            return after
+        with self.db.write() as tx:
+            tx.hold_policy(change=True)
+            later = self._later(tx, changes)
+            if later:
+                raise Conflict(later.entry, later)
+            before = self.policies.read(tx)
+            after = undone(before, changes)
+            may(before, after)
+            self.replace(tx, after, by)
+            return self.policies.held(tx)
 
-        return self.edit(back, by, {change.entry: change.version for change in changes})
+    def later(self, changes: Iterable[Change]) -> Change | None:
+        """What stands in the way of undoing changes: the last change of an entry that is not as
+        they have left it any more."""
+        with self.db.read() as tx:
+            return self._later(tx, changes)
+
+    def _later(self, tx: Transaction, changes: Iterable[Change]) -> Change | None:
+        versions = self.policies.held(tx).versions
+        for change in changes:
+            if versions.get(change.entry) != change.version:
+                last = self.policies.last(tx, change.entry)
+                if last and last.after != change.after:
+                    return last
+        return None
 
     def replace(
         self,

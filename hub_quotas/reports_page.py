@@ -29,7 +29,7 @@ from .costs import (
 from .desk import QuotaPage, no_such_group
 from .ledger import added
 from .limits import PolicyError
-from .policy import WHOLE_HUB, Policy, group_name
+from .policy import DEFAULT_GROUP, WHOLE_HUB, Policy, group_name
 from .policy_store import now
 from .reports import charged_groups, csv_file, file_name, read_report
 from .spending import Running, member_spending, running_costs, spending_of
@@ -117,6 +117,10 @@ class ReportPage(ReportsPage):
         except WindowError as error:
             await self.ask(group, text, str(error), 400)
             return
+        if not await self._is_known(group):
+            why = _("There is no group called {group} here.").format(group=group)
+            await self.ask(group, text, why, 404)
+            return
         if self.get_query_argument("format", "") == "csv":
             file = await asyncio.to_thread(csv_file, self.store, group, month)
             await self.send(file, "text/csv; charset=utf-8", file_name(group, month))
@@ -145,6 +149,14 @@ class ReportPage(ReportsPage):
             quote=quote,
             whole_hub=WHOLE_HUB,
         )
+
+    async def _is_known(self, group: str) -> bool:
+        """Whether the hub or the policy has a group, or anything was ever charged to it; or to one
+        below it."""
+        policy, in_hub = await self.policy(), await self.directory.groups()
+        charged = await asyncio.to_thread(charged_groups, self.store)
+        known = {WHOLE_HUB, DEFAULT_GROUP, *charged, *policy.groups, *in_hub}
+        return any(group in policy.path(name) for name in known)
 
     def _read(self, group: str, month: date) -> tuple[Report, Present | None, Policy]:
         report = read_report(self.store, group, month)

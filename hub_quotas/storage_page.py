@@ -9,7 +9,6 @@ from hub_groups.words import _
 
 from .access import Who
 from .desk import QuotaPage
-from .home_storage import FULL_SHARE, WARN_SHARE
 from .policy_store import now
 from .quantities import resource
 from .storage import GROUP, OTHER, USER, home_of
@@ -43,8 +42,6 @@ class StoragePage(QuotaPage):
             USER=USER,
             GROUP=GROUP,
             OTHER=OTHER,
-            WARN_SHARE=WARN_SHARE,
-            FULL_SHARE=FULL_SHARE,
             BACKUP_LATE=2 * DAY,
         )
 

@@ -16,7 +16,7 @@ from hub_groups.words import _
 from . import usage_words
 from .costs import hours
 from .desk import QuotaPage
-from .home_storage import FULL_SHARE, WARN_SHARE, Shelf, shelves
+from .home_storage import Shelf, shelves
 from .limits import MEMBER
 from .looks_api import look_into_home
 from .messages import short_reason
@@ -90,8 +90,6 @@ class UsagePage(QuotaPage):
             say_full_at=partial(say_full_at, at=found.at, zone=self.store.zone),
             spending=await asyncio.to_thread(spending_of_user, self.store, self.user),
             hours=hours,
-            WARN_SHARE=WARN_SHARE,
-            FULL_SHARE=FULL_SHARE,
             wrong=wrong,
             stopping=stopping,
             stopped=stopped,

@@ -211,7 +211,7 @@ def test_changes_are_listed_and_undone(hub):
     assert held(hub) == print_policy(parse_policy(yaml.safe_load(TREE)))
     again = send(admin, "audit", version=changed)
     assert again.status_code == 409
-    assert "admin has changed science/geo since" in again.text
+    assert "admin has changed science/geo since." in again.text, "and nobody has opened anything"
     assert send(admin, "audit", version="999999").status_code == 404
     assert send(hub.login("nobody"), "audit", version=changed).status_code == 403
 
@@ -253,7 +253,16 @@ def test_a_manager_undoes_only_what_they_may_change(hub):
     assert dean.get("services/quotas/audit?group=arts").status_code == 404
     send(dean, "groups/science/geo", new_key="group.gpu", new_amount="1")
     mine = hub.ledger().audit("science/geo")[0].version
+    assert undoable(dean.get("services/quotas/audit").text) == [mine], "not what they were given"
+    assert undoable(dean.get("services/quotas/groups/science").text) == []
+    assert given in undoable(admin.get("services/quotas/groups/science").text)
     assert send(dean, "audit", version=str(mine)).status_code == 200
+
+
+def undoable(page: str) -> list[int]:
+    """The changes that a page has a button for."""
+    form = r'quotas/audit">\s*<input [^>]*>\s*<input type="hidden" name="version" value="(\d+)"'
+    return [int(version) for version in re.findall(form, page)]
 
 
 def test_what_a_file_manages_is_shown_and_not_changed(hub):
@@ -316,7 +325,7 @@ def test_half_a_limit_of_a_plan_is_not_saved_and_what_servers_need_is_said(hub):
     )
     assert idea.json()["needs"] == ["server.cpu"]
     saved = send(admin, "plans", **budget).text
-    assert "Saved. It holds from the next start on." in saved and needs in saved
+    assert "Saved. It holds from the next start of a server on." in saved and needs in saved
     saved = send(admin, "plans", plan="unused", new_key="member.cpu-hours", new_amount="4 per 7d")
     assert needs not in saved.text, "no group has it"
 

@@ -173,6 +173,7 @@ def test_a_student_asks_a_manager_approves_the_limit_is_larger(hub):
     waiting = ada.get("services/quotas/asks")
     assert "1 waits for an answer" in waiting.text
     assert "earth/geo-101, the whole group 0 of 5 servers" in text(waiting), "what there is to give"
+    assert "in earth/geo-101 , for sam alone, until" in text(waiting), "and not for each member"
     (id,) = re.findall(r'name="id" value="(\d+)"', waiting.text)[:1]
     assert hub.api("users/sam/server", "POST").is_success
     assert hub.api("users/sam/servers/two", "POST").status_code == 403

@@ -8,6 +8,8 @@ import re
 
 import pytest
 from hubs import Hub, Visitor
+from playwright.sync_api import expect
+from test_axe import log_in
 
 QUOTAS = "services/quotas/"
 GROUPS = "services/groups/"
@@ -69,3 +71,31 @@ def test_a_group_leads_to_its_limits(admin):
     page = admin.get(f"{QUOTAS}groups/club/go")
     assert page.status_code == 200, "though it is in no hub before somebody has logged in"
     assert admin.get(f"{QUOTAS}groups/club/none").status_code == 404
+
+
+@pytest.mark.parametrize("script", [True, False], ids=["script", "no-script"])
+def test_what_was_done_is_said_where_one_looks(hub, admin, new_page, script):
+    made = {"group": "club/rowing", "names": ", ".join(f"rower-{n}" for n in range(60)), "new": "1"}
+    admin.send_form(f"{GROUPS}groups", **made)
+    page = new_page(viewport={"width": 1280, "height": 800}, java_script_enabled=script)
+    log_in(page, hub, "admin")
+
+    def send(button: str, said: str) -> None:
+        page.get_by_role("button", name=button, exact=True).click()
+        told = page.get_by_role("status").filter(has_text=said)
+        expect(told).to_be_in_viewport(ratio=1)
+        expect(told).to_be_focused()
+
+    page.goto(f"{hub.base}{QUOTAS}groups/club/rowing")
+    for amount in ("1", "2"):
+        page.get_by_label("Add a limit").select_option("group.servers")
+        page.get_by_label("Amount of the new limit").fill(amount)
+        send("Save", "Saved.")
+        page.get_by_role("textbox", name="Servers, the whole group").fill("")
+        send("Save", "Saved.")
+    send("Save", "Nothing has changed.")
+    page.goto(f"{hub.base}{GROUPS}groups/club/rowing")
+    page.locator("#add").get_by_role("textbox").first.fill("admin")
+    send("Add", "Added: admin.")
+    page.get_by_text("Make a link", exact=True).click()
+    send("Make the link", "The link is made")

@@ -190,7 +190,6 @@ def test_what_a_running_server_and_its_member_cost(hub):
     ("user", "group", "status"),
     [
         ("admin", "*", 200),
-        ("admin", "never-heard-of", 200),
         ("prof-ada", "course", 200),
         ("prof-bo", "course/lab", 200),
         ("prof-ada", "other", 404),
@@ -216,6 +215,19 @@ def test_only_who_may_see_a_group_sees_its_costs(hub, user, group, status):
     for path in ("", "/members", "/servers"):
         address = f"{hub.base}{base}/api/groups/{name}/spending{path}"
         assert httpx.get(address, headers=token).status_code == status, path
+
+
+def test_a_group_that_is_not_there_has_no_report_and_the_form_says_so(hub):
+    admin = hub.login("admin")
+    for typo in ("never-heard-of", "course/lap"):
+        for address, query in (("", {"group": typo}), (f"/{typo}", {"format": "csv"})):
+            page = admin.get(f"services/quotas/reports{address}", params={**query, "month": MONTH})
+            assert page.status_code == 404
+            assert f"There is no group called {typo} here." in page.text
+            assert f'value="{typo}"' in page.text and f'value="{MONTH}"' in page.text
+    for group in ("*", "default", "other", "course/lab", "course"):
+        name = group.replace("/", "%2F")
+        assert admin.get(f"services/quotas/reports/{name}?month={MONTH}").status_code == 200, group
 
 
 def test_only_managers_and_admins_have_reports_at_all(hub):

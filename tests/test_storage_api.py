@@ -281,4 +281,4 @@ def test_a_manager_sees_whose_home_is_full(hub):
     assert "60 GiB of 50 GiB used." in text
     assert "Nothing more can be written there." in text
     assert text.index("pat</span>: 10 GiB") < text.index("prof-ada</span>: 1 GiB of 10 GiB used.")
-    assert "CPU-hours, last 30 days" in text, "what homes hold is not what the table is about"
+    assert ", last 30 days</th>" in text, "what homes hold is not what the table is about"
