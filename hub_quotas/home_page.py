@@ -25,6 +25,7 @@ from hub_groups.words import _, choose, language, ngettext, speak
 from .asking import Asking
 from .authority import authority
 from .decision import Check
+from .home_storage import FULL_SHARE, WARN_SHARE
 from .messages import headline, title
 from .policy import DEFAULT_GROUP, group_name
 from .standing import tightest
@@ -173,7 +174,7 @@ def _row(check: Check) -> str:
     return (
         '<li class="d-flex align-items-center gap-2">'
         f'<meter class="flex-shrink-0" max="{most or 1}" value="{check.used if most else 1}"'
-        f' low="{most * 4 // 5}" high="{most * 19 // 20}" optimum="0"'
+        f' low="{(most or 1) * WARN_SHARE}" high="{(most or 1) * FULL_SHARE}" optimum="0"'
         f' aria-label="{html.escape(headline(check))}"></meter>'
         f"<span>{left}</span></li>"
     )

@@ -11,6 +11,7 @@ from typing import Any
 from hub_groups.words import _, language
 
 from .decision import Check, Decision
+from .home_storage import FULL_SHARE, WARN_SHARE
 from .limits import CHARGED_GROUP, SERVER, Limit
 from .messages import headline, say_end, say_group, short_reason, title
 from .off_loop import off_loop
@@ -117,8 +118,8 @@ def _bar(check: Check, group: str) -> str:
     line = html.escape(text.format(limit=title(check), group=above, use=headline(check)))
     return (
         '<li class="d-flex align-items-center gap-2">'
-        f'<meter class="flex-shrink-0" max="{most}" value="{check.used}" low="{most * 4 // 5}"'
-        f' high="{most * 19 // 20}" optimum="0" aria-label="{said}"></meter>'
+        f'<meter class="flex-shrink-0" max="{most}" value="{check.used}" low="{most * WARN_SHARE}"'
+        f' high="{most * FULL_SHARE}" optimum="0" aria-label="{said}"></meter>'
         f"<span>{line}</span></li>"
     )
 

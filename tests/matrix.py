@@ -99,6 +99,7 @@ LIMITS: Mapping[str, Mapping[str, str | int]] = {
     "uni-admit": {"group.memory": "1T", "group.gpu": 10},
     "uni-server/course": {"server.memory": "100M"},
     "uni-member/course": {"member.servers": 1},
+    "uni-group": {},
     "uni-group/course": {"group.memory": "1G"},
     "uni-ancestor": {"group.memory": "1G"},
     "uni-budget/course": {"member.cpu-hours": "10 per 7d"},
@@ -141,7 +142,7 @@ def roster() -> str:
 
 def words(outcome: str, asked: str) -> list[str]:
     """What a user who is refused has to read: the limit, its use, what helps, and whom to ask."""
-    group, manager = group_of(outcome), "prof-ada"
+    group, whom = group_of(outcome), f"prof-ada, who manages {group_of(outcome)}"
     if outcome == "server":
         said = [
             f"{group} allows each server at most 100 MiB of memory; this one asks for {asked}.",
@@ -159,14 +160,16 @@ def words(outcome: str, asked: str) -> list[str]:
             "You can start it on ",
         ]
     else:
+        # What a group has as a whole is given by those above it.
+        whom = "dean-kim, who manages uni-group"
         if outcome == "ancestor":
-            group, manager = "uni-ancestor", "dean-kim"
+            group, whom = "uni-ancestor", "an admin of this hub"
         said = [
             f"{group} may have 1 GiB of memory at once; all its members together have 900 MiB in "
             f"use by 1 server, and this one asks for {asked}.",
             "A server with at most 124 MiB of memory would start now.",
         ]
-    return [*said, f"To get more, ask {manager}, who manages {group}."]
+    return [*said, f"To get more, ask {whom}."]
 
 
 def is_sampled(hub: str, kind: str, path: str, outcome: str) -> bool:

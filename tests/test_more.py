@@ -349,7 +349,9 @@ def test_what_is_said_to_who_asked():
 @pytest.mark.parametrize(
     ("group", "key", "text", "said"),
     [
-        ("a", "member.memory", "4G", "16G"),
+        ("a", "member.memory", "4G", "8G"),
+        ("a", "member.cpu-hours", "2 per day", "4"),
+        ("a", "member.cpu-hours", "0 per day", "40"),
         ("a", "member.memory", "16G", "32G"),
         ("a", "member.servers", "1", "2"),
         ("a", "server.lifetime", "8h", "16h"),
