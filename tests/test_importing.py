@@ -520,6 +520,7 @@ def test_whose_home_a_directory_is(directory, user):
         ("hard_quota: lots", (0, 0, 1)),
         ("hard_quota: 1.5, quota_overrides: [sam], exclude: sam", (1, 0, 2)),
         ("quota_overrides: {sam: lots}", (1, 0, 1)),
+        ("hard_quota: 1, quota_overrides: {kim: 3}, exclude: [[sam], {}]", (1, 1, 2)),
     ],
 )
 def test_quotas_of_homes_that_are_none(manager, counts):

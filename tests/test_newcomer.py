@@ -53,10 +53,19 @@ def test_an_admin_is_told_of_the_doctor_and_of_the_contact(hub, admin):
     said = text(admin.get(f"{QUOTAS}help"))
     assert "hub-group-quotas doctor , run on the hub's machine" in said
     assert "c.HubQuotas.support in the hub's configuration can name a contact" in said
+    assert "The documentation begins with docs/index.md of jupyterhub-group-quotas" in said
     assert "ask an admin of this hub" not in said.partition("Write for help")[0].lower()
     mine = text(hub.login("student").get(f"{QUOTAS}help"))
     assert "doctor" not in mine
     assert "Ask an admin of this hub." in mine
+
+
+def test_our_pages_have_what_the_menu_of_the_hub_has(hub, admin):
+    menu = re.compile(r'class="nav-link" href="/hub/([a-z]+)"')
+    student = hub.login("student")
+    for page in (QUOTAS, GROUPS, "services/launch/links"):
+        assert menu.findall(admin.get(page).text) == ["home", "token", "admin"], page
+        assert menu.findall(student.get(page).text) == ["home", "token"], page
 
 
 def test_a_group_leads_to_its_limits(admin):
