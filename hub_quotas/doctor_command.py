@@ -91,7 +91,7 @@ def find_hub() -> Started:
         return hub_of(Path(NAME))
     running = running_hubs()
     if len(running) > 1:
-        named = ", ".join(str(one.config) for one in running)
+        named = ", ".join(dict.fromkeys(str(one.config) for one in running))
         raise FileError(f"Several hubs run here: {named}. Name one: -f FILE")
     tljh = find_spec("tljh")
     usual = [*USUAL, *([Path(tljh.origin).parent / NAME] if tljh and tljh.origin else [])]

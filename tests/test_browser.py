@@ -272,7 +272,7 @@ def test_a_student_asks_for_more_and_gets_it_for_a_while(screen, somebody):
     card.get_by_label("In all").fill("2")
     ends = datetime.now(timezone.utc) + timedelta(seconds=8)
     card.get_by_label("Until the end of").fill(f"{ends:%Y-%m-%d}")
-    card.get_by_label("or at (UTC)").fill(f"{ends:%H:%M:%S}")
+    card.get_by_label("or that day at (UTC)").fill(f"{ends:%H:%M:%S}")
     prof.press(f"Give this to sam-{screen}", card)
     expect(prof.page.get_by_role("status")).to_contain_text(f"sam-{screen} has 2 servers in")
 
