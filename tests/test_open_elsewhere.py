@@ -7,6 +7,7 @@ import re
 from html.parser import HTMLParser
 from urllib.parse import quote, urlsplit
 
+import pytest
 from hubs import Hub
 from test_open import BOOK, LARGE, SMALL, book, follow, options, path, text_of
 
@@ -14,6 +15,8 @@ from share_links.launch import Content, Environment, Launch
 from share_links.links import Terms
 from share_links.store import LinkStore
 from share_links.tokens import make_key, read_private, sign
+
+pytestmark = pytest.mark.slow
 
 
 def in_two_steps(hub: Hub, user: str, launch: Launch, **form: str):

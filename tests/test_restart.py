@@ -6,7 +6,10 @@ import os
 import signal
 
 import psutil
+import pytest
 from hubs import wait_for
+
+pytestmark = pytest.mark.slow
 
 
 def servers_of(hub) -> list[psutil.Process]:

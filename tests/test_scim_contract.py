@@ -14,6 +14,8 @@ from scim_server import new_store
 from hub_groups.scim_models import provider as ours
 from hub_groups.scim_storage import Storage
 
+pytestmark = pytest.mark.slow
+
 
 class TestStorage(ScimStorageContract):
     @pytest.fixture

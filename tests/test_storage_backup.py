@@ -31,6 +31,8 @@ from hub_quotas.storage_agent.backend import find_backend
 from hub_quotas.storage_agent.record import BackupRecords, write_record
 from hub_quotas.storage_agent.restic import Restic
 
+pytestmark = pytest.mark.slow
+
 MIB = 2**20
 UNITS = ROOT / "examples" / "storage"
 _numbers = itertools.count()

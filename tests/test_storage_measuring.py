@@ -28,6 +28,8 @@ from hub_quotas.storage_agent.memory import Memory
 from hub_quotas.storage_agent.pace import Pace, after_everybody_else, is_idle
 from hub_quotas.storage_agent.walking import Walk, walk
 
+pytestmark = pytest.mark.slow
+
 ME = (os.getuid(), os.getgid())
 root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can")
 

@@ -22,6 +22,8 @@ from hub_quotas.storage_agent import backend as backends
 from hub_quotas.storage_agent.backend import StorageError, find_backend
 from hub_quotas.storage_agent.zfs import Zfs
 
+pytestmark = pytest.mark.slow
+
 MIB = 2**20
 
 
