@@ -608,7 +608,7 @@ def test_asked_on_a_phone_given_and_lapsed(hub, new_page):
     ends = datetime.now(timezone.utc) + timedelta(seconds=20)
     card.get_by_label("In all").fill("2")
     card.get_by_label("Until the end of").fill(f"{ends:%Y-%m-%d}")
-    card.get_by_label("or at (UTC)").fill(f"{ends:%H:%M:%S}")
+    card.get_by_label("or that day at (UTC)").fill(f"{ends:%H:%M:%S}")
     card.get_by_label("A word to them").fill("Two have to do.")
     card.get_by_role("button", name="Give this to sam").click()
     expect(ada.get_by_role("status")).to_contain_text("sam has 2 servers in earth/geo-101 until")

@@ -63,7 +63,7 @@ def test_an_admin_is_told_of_the_doctor_and_of_the_contact(hub, admin):
 def test_our_pages_have_what_the_menu_of_the_hub_has(hub, admin):
     menu = re.compile(r'class="nav-link" href="/hub/([a-z]+)"')
     student = hub.login("student")
-    for page in (QUOTAS, GROUPS, "services/launch/links"):
+    for page in (QUOTAS, GROUPS, "services/launch/"):
         assert menu.findall(admin.get(page).text) == ["home", "token", "admin"], page
         assert menu.findall(student.get(page).text) == ["home", "token"], page
 
