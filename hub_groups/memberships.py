@@ -5,7 +5,7 @@ Pure: values in, values out. No I/O, no clock. Times are seconds since 1970, UTC
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -119,14 +119,13 @@ class Known:
         sourced: the groups that logins, directories and rosters give the user now.
         by_people: the groups that people give the user now.
         lapsed: groups that the user was given until some time that has passed.
-        pending: groups that the hub may not have as we want yet, and whether it had them by us
-            before.
+        pending: groups that the hub may not have as we want yet.
     """
 
     sourced: frozenset[str] = frozenset()
     by_people: frozenset[str] = frozenset()
     lapsed: frozenset[str] = frozenset()
-    pending: Mapping[str, bool] = field(default_factory=dict)
+    pending: Collection[str] = ()
 
 
 @dataclass(frozen=True)
@@ -137,7 +136,8 @@ class Merge:
         groups: for the hub.
         added_by_hand: of these, those that somebody added in the hub itself.
         removed_by_hand: those that people had set, and somebody took away in the hub itself.
-        pending: as of `Known`, until the hub is seen to have them.
+        pending: groups that the hub may not have like that yet, and whether it had them by us
+            before; until it is seen to have them.
     """
 
     groups: frozenset[str]
@@ -163,8 +163,9 @@ def merge(current: Iterable[str], known: Known, *, is_new: bool = False) -> Merg
     """
     here = frozenset(current)
     ours = known.sourced | known.by_people | known.lapsed
-    added = here - ours - known.pending.keys()
-    reached = frozenset() if is_new else known.by_people - known.pending.keys()
+    waits = frozenset(known.pending)
+    added = here - ours - waits
+    reached = frozenset() if is_new else known.by_people - waits
     removed = reached - here
     groups = known.sourced | (known.by_people - removed) | added
     pending = dict.fromkeys(groups - here, False) | dict.fromkeys(here - groups, True)

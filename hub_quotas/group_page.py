@@ -47,7 +47,7 @@ from .policy import DEFAULT_GROUP, WHOLE_HUB, Policy
 from .quantities import whole
 from .spending import spending_of
 from .stopping import stop_in_group
-from .storage_store import mounts
+from .storage_store import agents_report
 from .storage_trend import say_full_at
 from .store import QuotaStore
 from .svg import Svg
@@ -163,7 +163,7 @@ class GroupPage(QuotaPage):
         if before.groups.get(name) == after.groups.get(name):
             return _("Nothing has changed.")
         keys = changed_keys(before.limits_of(name), after.limits_of(name))
-        said = [say_saved(keys, any(not mount.stale for mount in mounts(self.store)))]
+        said = [say_saved(keys, agents_report(self.store))]
         found = what_if(self.store, before, after)
         if found.refused or found.full:
             said.append(found.text)

@@ -32,7 +32,7 @@ from .policies import Conflict, Held
 from .policy import Policy, print_policy
 from .prices import print_prices
 from .quantities import whole
-from .storage_store import mounts
+from .storage_store import agents_report
 from .whatif import WhatIf, say_size_needed
 
 _WRONG = (PolicyError, NotAllowed, FileError)
@@ -97,8 +97,7 @@ class PlansPage(PolicyPage):
             await self._show_plans(typed=form, wrong=say_conflict(error))
         else:
             keys = changed_keys(_limits(earlier, name), _limits(held.policy, name))
-            there = await asyncio.to_thread(mounts, self.store)
-            agents = any(not mount.stale for mount in there)
+            agents = await asyncio.to_thread(agents_report, self.store)
             done = _("Removed.") if gone else say_saved(keys, agents)
             having = [g.name for g in held.policy.groups.values() if g.plan == name]
             sizes = await asyncio.to_thread(sizes_missing, self.store, held.policy, *having)

@@ -266,6 +266,11 @@ def read_directories(tx: Transaction, kind: str, names: Iterable[str]) -> list[D
     return found
 
 
+def agents_report(store: QuotaStore) -> bool:
+    """Whether any agent has said something lately. Blocks."""
+    return any(not mount.stale for mount in mounts(store))
+
+
 def mounts(store: QuotaStore) -> list[Mount]:
     """All that agents look after, by name. Blocks."""
     with store.db.read() as tx:

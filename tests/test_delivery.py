@@ -21,7 +21,15 @@ from hub_groups.database import writing
 from hub_groups.memberships import MANAGER
 from hub_groups.store import GroupStore
 from hub_quotas.config import HubQuotas
-from hub_quotas.delivery import Sender, Ways, recipients, webhook_body, who_is_told
+from hub_quotas.delivery import (
+    Sender,
+    Ways,
+    recipients,
+    webhook_body,
+    who_answers,
+    who_hears,
+    who_is_told,
+)
 from hub_quotas.limits import parse_limit
 from hub_quotas.notices import Notices, Told
 from hub_quotas.policy import parse_policy
@@ -375,3 +383,16 @@ def test_names_can_not_call_anybody(webhook):
     assert webhook_body(told) == (
         '{"text": "&lt;!channel&gt; &amp; @\\u200bhere has used, says sam@home.org"}'
     )
+
+
+def test_what_a_group_has_as_a_whole_is_answered_above_it_and_heard_of_in_it(tmp_path):
+    groups = GroupStore(f"sqlite:///{tmp_path / 'groups.sqlite'}")
+    managers = {"geo": "ada", "geo/101": "mara"}
+    policy = parse_policy({"groups": {name: {"managers": [who]} for name, who in managers.items()}})
+    assert who_answers(policy, groups, "geo/101", "group") == ("ada",)
+    assert who_hears(policy, groups, "geo/101", "group") == ("mara", "ada")
+    assert who_answers(policy, groups, "geo/101", "member") == ("mara",)
+    assert who_hears(policy, groups, "geo/101", "member") == ("mara",)
+    assert who_answers(policy, groups, "geo", "group") == (), "only admins"
+    assert who_hears(policy, groups, "geo", "group") == ("ada",)
+    groups.close()
