@@ -132,8 +132,7 @@ def advisory_limits(facts: Facts) -> Iterator[Finding]:
             f"Memory and CPU of servers are counted, but nothing holds a server to them: "
             f"{config.spawner} does not.",
             config.file,
-            f"Set {config.limits_by} More: Limit local servers for real, in docs/limits.md of "
-            "jupyterhub-group-quotas.",
+            f"Set {config.limits_by}",
         )
 
 

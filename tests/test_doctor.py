@@ -130,7 +130,7 @@ CASES = [
         "limits-advisory",
         HINT,
         config(spawner="a.B", limits_by='c.JupyterHub.spawner_class = "c.D".'),
-        "More: Limit local servers for real, in docs/limits.md of",
+        'a.B does not. Set c.JupyterHub.spawner_class = "c.D".',
     ),
     ("pages-local", PROBLEM, config(proxy_elsewhere=True), "http://hub:10101"),
     (
